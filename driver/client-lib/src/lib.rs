@@ -1,0 +1,2 @@
+//! wskrdma.lib: the registration functions a WSK client links.
+#![no_std]

@@ -1,0 +1,2 @@
+//! The IOCTL contract and its pure handlers.
+#![no_std]

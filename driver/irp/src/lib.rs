@@ -1,0 +1,2 @@
+//! Exactly-once IRP completion.
+#![no_std]

@@ -1,0 +1,2 @@
+//! The only crate that calls the kernel.
+#![no_std]

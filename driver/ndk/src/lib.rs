@@ -1,0 +1,2 @@
+//! NDK consumer: owned objects over the NDK dispatch tables.
+#![no_std]

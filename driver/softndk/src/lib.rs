@@ -1,0 +1,2 @@
+//! A software NDK provider.
+#![no_std]

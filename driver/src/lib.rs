@@ -1,0 +1,2 @@
+//! wskrdma.sys: wiring only.
+#![no_std]

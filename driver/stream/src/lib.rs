@@ -1,0 +1,2 @@
+//! The rsockets v1 stream engine, sans-IO.
+#![no_std]

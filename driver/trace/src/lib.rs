@@ -1,0 +1,2 @@
+//! Counters and reasons.
+#![no_std]

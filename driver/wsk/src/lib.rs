@@ -1,0 +1,2 @@
+//! Winsock Kernel sockets over NDK.
+#![no_std]

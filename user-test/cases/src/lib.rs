@@ -1,0 +1,1 @@
+//! WSK client test cases, run in every world.

@@ -1,0 +1,1 @@
+//! wskrdma-client.sys: a kernel WSK client told by IOCTL.

@@ -1,0 +1,3 @@
+//! wskrdma-test: the harness program.
+
+fn main() {}

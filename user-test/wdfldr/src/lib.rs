@@ -1,0 +1,1 @@
+//! Test double of KMDF's loader library, for Wine.

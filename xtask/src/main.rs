@@ -1,0 +1,3 @@
+//! All tooling: setup, build, demo, test, package, verify, ci.
+
+fn main() {}
