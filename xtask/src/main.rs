@@ -1,3 +1,87 @@
 //! All tooling: setup, build, demo, test, package, verify, ci.
+//!
+//! Every command first calls [`setup::ensure`], so that on a fresh machine any of them works at once.
 
-fn main() {}
+mod build;
+mod command;
+mod kit;
+mod progress;
+mod setup;
+mod wine;
+mod workspace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use build::{Action, Build};
+use workspace::Workspace;
+
+/// Builds, runs and checks wskrdma.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what the other commands need; they call this by themselves.
+    Setup,
+    /// Build the Windows artefacts into target/dist.
+    Build(BuildArgs),
+    /// Run clippy over the crates that only build for Windows.
+    Clippy,
+    /// Make a Wine prefix in which the driver runs, and start it.
+    Wine(WineArgs),
+}
+
+#[derive(Args)]
+struct BuildArgs {
+    /// Optimise, as for a release.
+    #[arg(long)]
+    release: bool,
+    /// File names of the artefacts to build; all without any.
+    artefacts: Vec<String>,
+}
+
+#[derive(Args)]
+struct WineArgs {
+    /// Folder of the Wine prefix; made if it does not exist.
+    #[arg(long)]
+    prefix: PathBuf,
+    /// Use optimised images.
+    #[arg(long)]
+    release: bool,
+    /// Stop and load the driver this many times before leaving it loaded.
+    #[arg(long, default_value_t = 0)]
+    reload: u32,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Setup => setup::run(&workspace),
+        Command::Build(args) => {
+            let build = Build { action: Action::Build, release: args.release, only: args.artefacts };
+            build.run(&workspace).map(drop)
+        }
+        Command::Clippy => {
+            Build { action: Action::Clippy, release: false, only: Vec::new() }.run(&workspace).map(drop)
+        }
+        Command::Wine(args) => wine::command::run(&workspace, &args.prefix, args.release, args.reload),
+    }
+}

@@ -1,2 +1,49 @@
 //! The only crate that calls the kernel.
+//!
+//! Everything above this crate is written against the safe (or precisely documented unsafe) objects here and never
+//! names an extern function. On Windows targets the calls go to the kernel through `wdk-sys`; on any other target the
+//! same names are resolved at link time from the simulated kernel, so the code above is one source in all worlds.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`pool`] | fallible non-paged memory: [`PoolBox`](pool::PoolBox), [`PoolSlice`](pool::PoolSlice), [`Shared`](pool::Shared) |
+//! | [`region`] | page-aligned memory with its MDL, for registration with an adapter |
+//! | [`lock`], [`irql`] | spin locks, IRQL levels |
+//! | [`event`], [`thread`] | waiting at PASSIVE_LEVEL |
+//! | [`dpc`], [`work`], [`timer`] | code that runs later |
+//! | [`rundown`] | calls in flight, and waiting for them to end |
+//! | [`irp`], [`mdl`] | the I/O macros, and walking a `WSK_BUF` |
+//! | [`time`], [`print`](mod@print), [`bugcheck`](mod@bugcheck) | clock, debugger output, the end |
+//!
+//! What it must never do: allocate without being able to fail, wait above APC_LEVEL, call a caller's routine with a
+//! lock of its own held.
+//!
+//! [`init`] must have returned before a [`dpc::Dpc`], [`work::WorkItem`] or [`timer::Timer`] is built; everything
+//! else works without it.
 #![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod bugcheck;
+pub mod dpc;
+pub mod event;
+pub mod irp;
+pub mod irql;
+pub mod lock;
+pub mod mdl;
+pub mod pool;
+pub mod print;
+pub mod region;
+pub mod rundown;
+pub mod thread;
+pub mod time;
+pub mod timer;
+pub mod work;
+
+mod environment;
+mod gate;
+mod raw;
+mod word;
+
+pub use environment::{init, shutdown};

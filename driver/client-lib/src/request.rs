@@ -1,0 +1,217 @@
+//! How the library asks the driver for its registration functions: one internal device control request.
+//!
+//! The library opens [`DEVICE_NAME`], sends [`IOCTL_INTERNAL_WSKRDMA_PROVIDER`] as `IRP_MJ_INTERNAL_DEVICE_CONTROL`,
+//! and keeps the device open for as long as it may call what it was given: an open file keeps the driver loaded. The
+//! I/O manager makes no such request for user mode, so pointers may cross here and nowhere else.
+//!
+//! Both sides compile this module; it has no state, no unsafe code and no kernel call.
+//!
+//! Versions: [`WSKRDMA_PROVIDER_REQUEST`] may grow at its end. Who adds a member raises the minor number; who changes
+//! the meaning of one raises the major number. Each side states the range it speaks and the driver picks the highest
+//! number in both.
+
+use abi::NTSTATUS;
+use abi::nt::{CTL_CODE, FILE_ANY_ACCESS, FILE_DEVICE_NETWORK, KPROCESSOR_MODE, KernelMode, METHOD_BUFFERED};
+use abi::status::{
+    STATUS_ACCESS_DENIED, STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_PARAMETER, STATUS_NOINTERFACE, nt_success,
+};
+use abi::wsk::{WSK_CLIENT_NPI, WSK_PROVIDER_CHARACTERISTICS, WSK_PROVIDER_NPI, WSK_REGISTRATION};
+
+/// The driver's device.
+pub const DEVICE_NAME: &str = "\\Device\\wskrdma";
+
+/// `IRP_MJ_INTERNAL_DEVICE_CONTROL` code of the request: `METHOD_BUFFERED`, a [`WSKRDMA_PROVIDER_REQUEST`] in and out.
+///
+/// | status | when |
+/// |---|---|
+/// | SUCCESS | `IoStatus.Information` bytes of the structure were written |
+/// | ACCESS_DENIED | `RequestorMode` is not `KernelMode` |
+/// | BUFFER_TOO_SMALL | a length is less than the structure |
+/// | INVALID_PARAMETER | `Length` is less than the structure, or the range is empty |
+/// | NOINTERFACE | the ranges do not meet |
+/// | DEVICE_NOT_READY | the driver is starting or stopping |
+///
+/// Any failure makes the library use the system's provider; a failure of the driver's own `WskRegister` does not.
+/// `PASSIVE_LEVEL`; the driver may complete the request later, but the client's `WskRegister` waits for it.
+pub const IOCTL_INTERNAL_WSKRDMA_PROVIDER: u32 =
+    CTL_CODE(FILE_DEVICE_NETWORK, 0x900, METHOD_BUFFERED, FILE_ANY_ACCESS);
+
+/// First version: five functions.
+pub const WSKRDMA_PROVIDER_VERSION_1_0: u16 = 0x0100;
+
+/// Versions this build speaks, lowest and highest.
+pub const WSKRDMA_PROVIDER_VERSIONS: (u16, u16) = (WSKRDMA_PROVIDER_VERSION_1_0, WSKRDMA_PROVIDER_VERSION_1_0);
+
+/// `WskRegister` (`wsk.h`).
+///
+/// For the driver: the block is 24 zero bytes that belong to it until its `WskDeregister` returns, and it stays where
+/// it is. The client's own block is not shown to the driver.
+pub type PFN_WSK_REGISTER = unsafe extern "system" fn(
+    WskClientNpi: *mut WSK_CLIENT_NPI,
+    WskRegistration: *mut WSK_REGISTRATION,
+) -> NTSTATUS;
+
+/// `WskDeregister` (`wsk.h`). `PASSIVE_LEVEL`.
+///
+/// Wakes every `WskCaptureProviderNPI` that waits, then waits until all captures are released, all calls through the
+/// provider table have returned, their IRPs are completed and all sockets are closed.
+pub type PFN_WSK_DEREGISTER = unsafe extern "system" fn(WskRegistration: *mut WSK_REGISTRATION);
+
+/// `WskCaptureProviderNPI` (`wsk.h`). `PASSIVE_LEVEL`, or up to `DISPATCH_LEVEL` with a `WaitTimeout` of zero; the
+/// timeout is milliseconds.
+pub type PFN_WSK_CAPTURE_PROVIDER_NPI = unsafe extern "system" fn(
+    WskRegistration: *mut WSK_REGISTRATION,
+    WaitTimeout: u32,
+    WskProviderNpi: *mut WSK_PROVIDER_NPI,
+) -> NTSTATUS;
+
+/// `WskReleaseProviderNPI` (`wsk.h`). Up to `DISPATCH_LEVEL`.
+pub type PFN_WSK_RELEASE_PROVIDER_NPI = unsafe extern "system" fn(WskRegistration: *mut WSK_REGISTRATION);
+
+/// `WskQueryProviderCharacteristics` (`wsk.h`). Up to `DISPATCH_LEVEL`.
+pub type PFN_WSK_QUERY_PROVIDER_CHARACTERISTICS = unsafe extern "system" fn(
+    WskRegistration: *mut WSK_REGISTRATION,
+    WskProviderCharacteristics: *mut WSK_PROVIDER_CHARACTERISTICS,
+) -> NTSTATUS;
+
+/// The registration functions of one provider.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, non_snake_case, reason = "each member is documented by its type and named after its function")]
+pub struct WSKRDMA_REGISTRATION_ENTRIES {
+    pub WskRegister: PFN_WSK_REGISTER,
+    pub WskDeregister: PFN_WSK_DEREGISTER,
+    pub WskCaptureProviderNPI: PFN_WSK_CAPTURE_PROVIDER_NPI,
+    pub WskReleaseProviderNPI: PFN_WSK_RELEASE_PROVIDER_NPI,
+    pub WskQueryProviderCharacteristics: PFN_WSK_QUERY_PROVIDER_CHARACTERISTICS,
+}
+
+/// Question and answer of [`IOCTL_INTERNAL_WSKRDMA_PROVIDER`], in the one buffer of a `METHOD_BUFFERED` request.
+///
+/// The functions are the driver's for as long as the file is open that the request was sent through.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[expect(non_snake_case, reason = "the members of a structure that C drivers see")]
+pub struct WSKRDMA_PROVIDER_REQUEST {
+    /// In: bytes of the structure the library knows. Out: bytes the driver filled in, never more.
+    pub Length: u16,
+    /// In: lowest version the library speaks. Out: the version in force.
+    pub LowestVersion: u16,
+    /// In: highest version the library speaks. Out: the version in force.
+    pub HighestVersion: u16,
+    /// Zero.
+    pub Reserved: u16,
+    /// Out, as all that follow; null on the way in.
+    pub WskRegister: Option<PFN_WSK_REGISTER>,
+    /// See [`PFN_WSK_DEREGISTER`].
+    pub WskDeregister: Option<PFN_WSK_DEREGISTER>,
+    /// See [`PFN_WSK_CAPTURE_PROVIDER_NPI`].
+    pub WskCaptureProviderNPI: Option<PFN_WSK_CAPTURE_PROVIDER_NPI>,
+    /// See [`PFN_WSK_RELEASE_PROVIDER_NPI`].
+    pub WskReleaseProviderNPI: Option<PFN_WSK_RELEASE_PROVIDER_NPI>,
+    /// See [`PFN_WSK_QUERY_PROVIDER_CHARACTERISTICS`].
+    pub WskQueryProviderCharacteristics: Option<PFN_WSK_QUERY_PROVIDER_CHARACTERISTICS>,
+}
+abi::layout!(WSKRDMA_PROVIDER_REQUEST: 48, 8;
+    Length 0, LowestVersion 2, HighestVersion 4, Reserved 6, WskRegister 8, WskDeregister 16,
+    WskCaptureProviderNPI 24, WskReleaseProviderNPI 32, WskQueryProviderCharacteristics 40);
+
+/// Bytes of version 1.0.
+pub const WSKRDMA_PROVIDER_REQUEST_LENGTH: u16 = 48;
+
+/// The highest version in both ranges, each given as lowest and highest.
+#[must_use]
+pub const fn negotiate(ours: (u16, u16), theirs: (u16, u16)) -> Option<u16> {
+    let lowest = if ours.0 > theirs.0 { ours.0 } else { theirs.0 };
+    let highest = if ours.1 < theirs.1 { ours.1 } else { theirs.1 };
+    if lowest <= highest { Some(highest) } else { None }
+}
+
+/// The library's question.
+#[must_use]
+pub const fn question() -> WSKRDMA_PROVIDER_REQUEST {
+    let (lowest, highest) = WSKRDMA_PROVIDER_VERSIONS;
+    WSKRDMA_PROVIDER_REQUEST {
+        Length: WSKRDMA_PROVIDER_REQUEST_LENGTH,
+        LowestVersion: lowest,
+        HighestVersion: highest,
+        Reserved: 0,
+        WskRegister: None,
+        WskDeregister: None,
+        WskCaptureProviderNPI: None,
+        WskReleaseProviderNPI: None,
+        WskQueryProviderCharacteristics: None,
+    }
+}
+
+/// The driver's first look, before it touches the buffer: who asks, and the two lengths of the stack location.
+///
+/// # Errors
+/// ACCESS_DENIED and BUFFER_TOO_SMALL as at [`IOCTL_INTERNAL_WSKRDMA_PROVIDER`].
+pub const fn admit(requestor: KPROCESSOR_MODE, input: usize, output: usize) -> Result<(), NTSTATUS> {
+    if requestor != KernelMode {
+        return Err(STATUS_ACCESS_DENIED);
+    }
+    let length = WSKRDMA_PROVIDER_REQUEST_LENGTH as usize;
+    if input < length || output < length {
+        return Err(STATUS_BUFFER_TOO_SMALL);
+    }
+    Ok(())
+}
+
+/// The driver's answer to an admitted request; `IoStatus.Information` is its `Length`.
+///
+/// # Errors
+/// INVALID_PARAMETER and NOINTERFACE as at [`IOCTL_INTERNAL_WSKRDMA_PROVIDER`].
+pub fn answer(
+    request: &WSKRDMA_PROVIDER_REQUEST,
+    entries: &WSKRDMA_REGISTRATION_ENTRIES,
+) -> Result<WSKRDMA_PROVIDER_REQUEST, NTSTATUS> {
+    let asked = (request.LowestVersion, request.HighestVersion);
+    if request.Length < WSKRDMA_PROVIDER_REQUEST_LENGTH || asked.0 > asked.1 {
+        return Err(STATUS_INVALID_PARAMETER);
+    }
+    let version = negotiate(WSKRDMA_PROVIDER_VERSIONS, asked).ok_or(STATUS_NOINTERFACE)?;
+    Ok(WSKRDMA_PROVIDER_REQUEST {
+        Length: WSKRDMA_PROVIDER_REQUEST_LENGTH,
+        LowestVersion: version,
+        HighestVersion: version,
+        Reserved: 0,
+        WskRegister: Some(entries.WskRegister),
+        WskDeregister: Some(entries.WskDeregister),
+        WskCaptureProviderNPI: Some(entries.WskCaptureProviderNPI),
+        WskReleaseProviderNPI: Some(entries.WskReleaseProviderNPI),
+        WskQueryProviderCharacteristics: Some(entries.WskQueryProviderCharacteristics),
+    })
+}
+
+/// The library's verdict on what came back: the functions, or nothing where the driver cannot be used.
+#[must_use]
+pub fn accept(
+    status: NTSTATUS,
+    information: usize,
+    reply: &WSKRDMA_PROVIDER_REQUEST,
+) -> Option<WSKRDMA_REGISTRATION_ENTRIES> {
+    let whole = usize::from(WSKRDMA_PROVIDER_REQUEST_LENGTH);
+    let (lowest, highest) = WSKRDMA_PROVIDER_VERSIONS;
+    let version = reply.HighestVersion;
+    // A driver that completes what it does not know with success leaves the question as it was: null functions.
+    if !nt_success(status)
+        || information < whole
+        || usize::from(reply.Length) < whole
+        || reply.LowestVersion != version
+        || version < lowest
+        || version > highest
+    {
+        return None;
+    }
+    Some(WSKRDMA_REGISTRATION_ENTRIES {
+        WskRegister: reply.WskRegister?,
+        WskDeregister: reply.WskDeregister?,
+        WskCaptureProviderNPI: reply.WskCaptureProviderNPI?,
+        WskReleaseProviderNPI: reply.WskReleaseProviderNPI?,
+        WskQueryProviderCharacteristics: reply.WskQueryProviderCharacteristics?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! The linear token for an IRP.
+
+use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
+
+use abi::nt::{IO_NETWORK_INCREMENT, IO_NO_INCREMENT, IRP};
+use abi::status::{STATUS_PENDING, STATUS_SUCCESS};
+
+use crate::account::account;
+use crate::batch::CompletionBatch;
+use crate::invariant::{self, IRP_COMPLETED_AS_PENDING, IRP_DROPPED};
+use crate::outcome::Outcome;
+use crate::scratch;
+use crate::sync;
+
+/// An IRP that this driver took and has not completed: the holder owes the client exactly one completion.
+///
+/// The location was taken and (except in [`fail_unmarked`](crate::fail_unmarked)) marked pending, no cancel routine
+/// is set, and nobody else in the driver knows the IRP. `IoCancelIrp` by the client does no more than set the flag
+/// that [`is_cancelled`](Self::is_cancelled) reads.
+///
+/// There is no `Clone`, and dropping one is a violated invariant: bug check `DRIVER_VIOLATION` in every build.
+#[derive(Debug)]
+#[must_use = "an IRP must be completed, parked, held or batched"]
+pub struct OwnedIrp {
+    irp: NonNull<IRP>,
+}
+
+// SAFETY: an IRP belongs to no thread while a driver holds it; ownership may move between processors.
+unsafe impl Send for OwnedIrp {}
+
+impl OwnedIrp {
+    /// Completes the IRP with `outcome`. IRQL ≤ DISPATCH_LEVEL, **no lock held**.
+    ///
+    /// The client's completion routine runs inside this call and may free or reuse the IRP and call back into the
+    /// driver; if such calls nest too deeply the completion happens a little later instead, in an outer call (see
+    /// [`CompletionBatch`]).
+    pub fn complete(self, outcome: Outcome) {
+        let mut batch = CompletionBatch::new();
+        batch.push(self, outcome);
+        batch.flush();
+    }
+
+    /// Whether the client has called `IoCancelIrp` on it. Once true it stays true.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        // SAFETY: the IRP is not completed while this token lives.
+        unsafe { sync::is_cancelled(self.irp.as_ptr()) }
+    }
+
+    /// The address, for traces. It dangles as soon as the token is gone.
+    #[must_use]
+    pub const fn as_ptr(&self) -> *mut IRP {
+        self.irp.as_ptr()
+    }
+
+    /// Makes the token.
+    ///
+    /// # Safety
+    /// The driver owns `irp` (taken, not completed), its cancel routine is clear and cannot run, and no other token
+    /// or list has it.
+    pub(crate) unsafe fn from_raw(irp: NonNull<IRP>) -> Self {
+        Self { irp }
+    }
+
+    /// Gives the token up; whoever takes the pointer owes the completion.
+    pub(crate) fn into_raw(self) -> NonNull<IRP> {
+        ManuallyDrop::new(self).irp
+    }
+
+    /// Stores `outcome` in `IoStatus` and gives the token up.
+    pub(crate) fn conclude(self, outcome: Outcome) -> NonNull<IRP> {
+        if outcome.status() == STATUS_PENDING {
+            invariant::violated(IRP_COMPLETED_AS_PENDING, self.irp.addr().get());
+        }
+        // SAFETY: this token is the right to write `IoStatus`.
+        unsafe { scratch::set_io_status(self.irp, outcome) };
+        self.into_raw()
+    }
+
+    /// Completes here and now, whatever the nesting: for a cancel routine and for a call that will not return
+    /// `STATUS_PENDING`, where the client relies on it.
+    pub(crate) fn complete_now(self, outcome: Outcome) {
+        let irp = self.conclude(outcome);
+        // SAFETY: concluded just now.
+        unsafe { finish(irp) };
+    }
+}
+
+impl Drop for OwnedIrp {
+    fn drop(&mut self) {
+        invariant::violated(IRP_DROPPED, self.irp.addr().get());
+    }
+}
+
+/// Hands a concluded IRP back: the one place of the driver that calls `IoCompleteRequest`.
+///
+/// # Safety
+/// `irp` came from [`OwnedIrp::conclude`] and is finished once. No lock is held. Afterwards the IRP is gone.
+pub(crate) unsafe fn finish(irp: NonNull<IRP>) {
+    // SAFETY: the IRP is not completed yet.
+    let outcome = unsafe { scratch::io_status(irp) };
+    let (status, information) = (outcome.status(), outcome.information());
+    let boost = if status == STATUS_SUCCESS { IO_NETWORK_INCREMENT } else { IO_NO_INCREMENT };
+    account().count_completed();
+    // SAFETY: owned, concluded, no cancel routine, no lock held: what IoCompleteRequest asks for.
+    unsafe { sync::complete(irp.as_ptr(), status, information, boost) };
+}

@@ -1,0 +1,74 @@
+//! What this crate must know about the system it runs on, found out once per load.
+
+use core::cell::UnsafeCell;
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+use abi::nt::{DEVICE_OBJECT, KDPC};
+use spin::Once;
+
+use crate::{dpc, raw};
+
+/// The device object that work items are allocated against.
+static DEVICE: AtomicPtr<DEVICE_OBJECT> = AtomicPtr::new(ptr::null_mut());
+
+/// Whether a queued DPC is ever run.
+static DPCS_RUN: Once<bool> = Once::new();
+
+/// Tells this crate the device object of the driver, and finds out whether DPCs run. PASSIVE_LEVEL.
+///
+/// Must have returned before the first DPC, work item or timer is built. Work items hold a reference on the device while
+/// they run, which keeps the driver loaded for their last instructions.
+///
+/// # Safety
+/// `device` is a device object of this driver that stays valid until [`shutdown`] has returned.
+pub unsafe fn init(device: *mut DEVICE_OBJECT) {
+    DEVICE.store(device, Ordering::Release);
+    DPCS_RUN.call_once(probe_dpcs);
+}
+
+/// Waits until no DPC of this driver runs any more, and forgets the device object. PASSIVE_LEVEL.
+///
+/// The driver calls it last in its unload, when everything built on this crate has been dropped.
+pub fn shutdown() {
+    dpc::flush();
+    DEVICE.store(ptr::null_mut(), Ordering::Release);
+}
+
+/// The device object given to [`init`], or null.
+pub(crate) fn device() -> *mut DEVICE_OBJECT {
+    DEVICE.load(Ordering::Acquire)
+}
+
+/// Whether DPCs run here. Before [`init`] it says they do, as on every Windows.
+pub(crate) fn dpcs_run() -> bool {
+    DPCS_RUN.get().copied().unwrap_or(true)
+}
+
+/// The DPC of the probe: static, so that it may be run at any later time.
+struct Probe(UnsafeCell<MaybeUninit<KDPC>>);
+
+// SAFETY: only the kernel's DPC routines touch the bytes, once per load (`call_once`).
+unsafe impl Sync for Probe {}
+
+static PROBE: Probe = Probe(UnsafeCell::new(MaybeUninit::zeroed()));
+static PROBE_HAS_RUN: AtomicBool = AtomicBool::new(false);
+
+/// Queues a DPC and flushes: `KeFlushQueuedDpcs` returns after every DPC queued before it, so no guess about time is
+/// needed. Under Wine both calls are stubs that succeed, and the DPC has not run.
+fn probe_dpcs() -> bool {
+    let probe = PROBE.0.get().cast();
+    // SAFETY: static memory for a `KDPC`, initialised once.
+    unsafe { raw::KeInitializeDpc(probe, probe_routine, ptr::null_mut()) };
+    // SAFETY: initialised above and not queued.
+    unsafe { raw::insert_dpc(probe) };
+    dpc::flush();
+    PROBE_HAS_RUN.load(Ordering::Acquire)
+}
+
+/// `KDEFERRED_ROUTINE` of the probe.
+unsafe extern "system" fn probe_routine(_: *mut KDPC, _: *mut c_void, _: *mut c_void, _: *mut c_void) {
+    PROBE_HAS_RUN.store(true, Ordering::Release);
+}

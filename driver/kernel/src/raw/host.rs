@@ -1,0 +1,122 @@
+//! The kernel's routines as symbols of the simulated kernel.
+//!
+//! The simulated kernel panics where the real one would stop the machine, hence `C-unwind`.
+
+#![expect(non_snake_case, reason = "the kernel's names")]
+
+use core::ffi::c_void;
+
+use abi::NTSTATUS;
+use abi::nt::{
+    DEVICE_OBJECT, HANDLE, IRP, KDPC, KEVENT, KTIMER, MDL, OBJECT_ATTRIBUTES, PIO_WORKITEM, PIO_WORKITEM_ROUTINE,
+    PKDEFERRED_ROUTINE, PKSTART_ROUTINE, POBJECT_TYPE, UNICODE_STRING,
+};
+
+unsafe extern "C-unwind" {
+    pub(crate) fn ExAllocatePoolWithTag(pool_type: i32, bytes: usize, tag: u32) -> *mut c_void;
+    pub(crate) fn ExFreePoolWithTag(memory: *mut c_void, tag: u32);
+    pub(crate) fn MmGetSystemRoutineAddress(name: *mut UNICODE_STRING) -> *mut c_void;
+
+    pub(crate) fn KeBugCheckEx(code: u32, p1: usize, p2: usize, p3: usize, p4: usize) -> !;
+    fn DbgPrintEx(component: u32, level: u32, format: *const u8, text: *const u8) -> u32;
+
+    pub(crate) fn KeGetCurrentIrql() -> u8;
+    pub(crate) fn KfRaiseIrql(new: u8) -> u8;
+    pub(crate) fn KeLowerIrql(new: u8);
+    pub(crate) fn KeAcquireSpinLockRaiseToDpc(lock: *mut usize) -> u8;
+    pub(crate) fn KeReleaseSpinLock(lock: *mut usize, new: u8);
+
+    pub(crate) fn KeInitializeEvent(event: *mut KEVENT, kind: i32, state: u8);
+    pub(crate) fn KeSetEvent(event: *mut KEVENT, increment: i32, wait: u8) -> i32;
+    pub(crate) fn KeClearEvent(event: *mut KEVENT);
+    fn KeWaitForSingleObject(object: *mut c_void, reason: i32, mode: i8, alertable: u8, due: *const i64) -> NTSTATUS;
+    fn KeQueryInterruptTime() -> u64;
+
+    pub(crate) fn KeInitializeDpc(dpc: *mut KDPC, routine: PKDEFERRED_ROUTINE, context: *mut c_void);
+    fn KeInsertQueueDpc(dpc: *mut KDPC, argument1: *mut c_void, argument2: *mut c_void) -> u8;
+    pub(crate) fn KeFlushQueuedDpcs();
+    pub(crate) fn KeInitializeTimerEx(timer: *mut KTIMER, kind: i32);
+    pub(crate) fn KeSetTimerEx(timer: *mut KTIMER, due: i64, period_ms: i32, dpc: *mut KDPC) -> u8;
+    pub(crate) fn KeCancelTimer(timer: *mut KTIMER) -> u8;
+
+    pub(crate) fn IoAllocateWorkItem(device: *mut DEVICE_OBJECT) -> PIO_WORKITEM;
+    pub(crate) fn IoFreeWorkItem(item: PIO_WORKITEM);
+    pub(crate) fn IoQueueWorkItem(
+        item: PIO_WORKITEM,
+        routine: PIO_WORKITEM_ROUTINE,
+        queue: i32,
+        context: *mut c_void,
+    );
+
+    pub(crate) fn PsGetCurrentThreadId() -> HANDLE;
+    pub(crate) fn PsCreateSystemThread(
+        handle: *mut HANDLE,
+        access: u32,
+        attributes: *mut OBJECT_ATTRIBUTES,
+        process: HANDLE,
+        client_id: *mut c_void,
+        routine: PKSTART_ROUTINE,
+        context: *mut c_void,
+    ) -> NTSTATUS;
+    pub(crate) fn ObReferenceObjectByHandle(
+        handle: HANDLE,
+        access: u32,
+        kind: POBJECT_TYPE,
+        mode: i8,
+        object: *mut *mut c_void,
+        information: *mut c_void,
+    ) -> NTSTATUS;
+    pub(crate) fn ObfDereferenceObject(object: *mut c_void) -> isize;
+    pub(crate) fn ZwClose(handle: HANDLE) -> NTSTATUS;
+
+    pub(crate) fn IoAllocateIrp(stack_size: i8, charge_quota: u8) -> *mut IRP;
+    pub(crate) fn IoFreeIrp(irp: *mut IRP);
+    pub(crate) fn IoReuseIrp(irp: *mut IRP, status: NTSTATUS);
+    pub(crate) fn IoCancelIrp(irp: *mut IRP) -> u8;
+    pub(crate) fn IoReleaseCancelSpinLock(irql: u8);
+    pub(crate) fn IofCompleteRequest(irp: *mut IRP, boost: i8);
+
+    pub(crate) fn IoAllocateMdl(
+        address: *mut c_void,
+        length: u32,
+        secondary: u8,
+        charge_quota: u8,
+        irp: *mut IRP,
+    ) -> *mut MDL;
+    pub(crate) fn IoFreeMdl(mdl: *mut MDL);
+    pub(crate) fn MmBuildMdlForNonPagedPool(mdl: *mut MDL);
+    pub(crate) fn MmMapLockedPagesSpecifyCache(
+        mdl: *mut MDL,
+        mode: i8,
+        cache: i32,
+        address: *mut c_void,
+        bug_check: u32,
+        priority: u32,
+    ) -> *mut c_void;
+}
+
+/// # Safety
+/// `text` ends in a zero byte.
+pub(crate) unsafe fn debug_print(component: u32, level: u32, text: *const u8) {
+    // SAFETY: one string argument for one `%s`.
+    unsafe { DbgPrintEx(component, level, c"%s".as_ptr().cast(), text) };
+}
+
+/// # Safety
+/// `object` is a dispatcher object that stays valid during the wait; `due` is null or readable.
+pub(crate) unsafe fn wait(object: *mut c_void, due: *const i64) -> NTSTATUS {
+    // SAFETY: as promised by the caller; wait reason Executive, KernelMode, not alertable.
+    unsafe { KeWaitForSingleObject(object, 0, 0, 0, due) }
+}
+
+/// # Safety
+/// `dpc` is initialised and not queued.
+pub(crate) unsafe fn insert_dpc(dpc: *mut KDPC) {
+    // SAFETY: as promised by the caller; there are no arguments.
+    unsafe { KeInsertQueueDpc(dpc, core::ptr::null_mut(), core::ptr::null_mut()) };
+}
+
+pub(crate) fn interrupt_time() -> u64 {
+    // SAFETY: any IRQL.
+    unsafe { KeQueryInterruptTime() }
+}

@@ -1,0 +1,102 @@
+//! One-shot timers (`KTIMER`) whose routine runs at DISPATCH_LEVEL.
+
+use core::cell::UnsafeCell;
+use core::ffi::c_void;
+use core::fmt;
+use core::mem::MaybeUninit;
+
+use abi::nt::{KDPC, KTIMER};
+
+use crate::dpc::Dpc;
+use crate::gate::Routine;
+use crate::pool::{AllocError, PoolBox, PoolTag};
+use crate::{bugcheck, dpc, invariant, irql, raw, time};
+
+/// Calls a routine at DISPATCH_LEVEL once a time has passed.
+///
+/// The timer fires once for each [`set`](Self::set); the routine may set it again. Runs coalesce and never overlap, as
+/// for a [`Dpc`], which does the running.
+pub struct Timer {
+    inner: PoolBox<Inner>,
+}
+
+/// What the kernel holds the addresses of.
+struct Inner {
+    timer: UnsafeCell<MaybeUninit<KTIMER>>,
+    /// The timer's own DPC, which does nothing but queue `run`: under Wine it runs on a thread that setting the timer
+    /// again waits for, so the routine must run elsewhere.
+    expired: UnsafeCell<MaybeUninit<KDPC>>,
+    run: Dpc,
+}
+
+// SAFETY: only the kernel's timer and DPC routines, which any processor may call, touch the cells.
+unsafe impl Send for Inner {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Inner {}
+
+impl Timer {
+    /// A timer that is not set and will call `routine(context)`. IRQL ≤ DISPATCH_LEVEL, after [`init`](crate::init).
+    ///
+    /// # Errors
+    /// [`AllocError`]: no memory.
+    ///
+    /// # Safety
+    /// `routine` may be called with `context`, at DISPATCH_LEVEL and on any thread, until the drop of the `Timer` has
+    /// returned.
+    pub unsafe fn new(tag: PoolTag, routine: Routine, context: *mut c_void) -> Result<Self, AllocError> {
+        // SAFETY: as promised by the caller; the DPC lives no longer than the timer.
+        let run = unsafe { Dpc::new(tag, routine, context)? };
+        let timer = UnsafeCell::new(MaybeUninit::zeroed());
+        let expired = UnsafeCell::new(MaybeUninit::zeroed());
+        let inner = PoolBox::try_new(tag, Inner { timer, expired, run })?;
+        // SAFETY: memory for a `KTIMER` at its final address; the kind does not matter, because nobody waits for it.
+        unsafe { raw::KeInitializeTimerEx(inner.timer.get().cast(), 0) };
+        // SAFETY: memory for a `KDPC` at its final address.
+        unsafe { raw::KeInitializeDpc(inner.expired.get().cast(), on_expiry, inner.as_ptr().cast()) };
+        Ok(Self { inner })
+    }
+
+    /// Sets the timer to fire after `delay` (in units of 100 ns); a time set before is forgotten (`KeSetTimerEx`).
+    /// IRQL ≤ DISPATCH_LEVEL.
+    pub fn set(&self, delay: u64) {
+        let due = time::relative_due(delay);
+        // SAFETY: initialised in `new`, at a stable address until the drop has cancelled the timer.
+        unsafe { raw::KeSetTimerEx(self.inner.timer.get().cast(), due, 0, self.inner.expired.get().cast()) };
+    }
+
+    /// Forgets the time set (`KeCancelTimer`). IRQL ≤ DISPATCH_LEVEL, under Wine PASSIVE_LEVEL.
+    ///
+    /// The routine may still run, or run once more, when this returns.
+    pub fn cancel(&self) {
+        // SAFETY: initialised in `new`.
+        unsafe { raw::KeCancelTimer(self.inner.timer.get().cast()) };
+    }
+}
+
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timer").finish_non_exhaustive()
+    }
+}
+
+/// Cancels and waits until the routine has returned. PASSIVE_LEVEL, not inside the routine.
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let level = irql::current();
+        invariant!(level == irql::PASSIVE_LEVEL, bugcheck::IRQL_TOO_HIGH, usize::from(level));
+        self.cancel();
+        // The DPC of a timer that has just expired may still be queued or running. (Under Wine `KeCancelTimer` has
+        // waited for it.) After that nobody queues `run`, whose own drop waits for the routine.
+        dpc::flush();
+    }
+}
+
+/// `KDEFERRED_ROUTINE` of a timer that has expired.
+unsafe extern "system" fn on_expiry(_: *mut KDPC, context: *mut c_void, _: *mut c_void, _: *mut c_void) {
+    // SAFETY: the context is the timer's inner part, which lives until the drop has waited for this routine.
+    let inner = unsafe { &*context.cast::<Inner>() };
+    inner.run.queue();
+}
+
+#[cfg(test)]
+mod tests;

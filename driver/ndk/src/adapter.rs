@@ -1,0 +1,226 @@
+//! An opened adapter.
+
+use crate::cq::Cq;
+use crate::object::slot;
+use crate::{TAG, wait};
+use abi::NTSTATUS;
+use abi::ndk::{NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_PD, NDK_VERSION};
+use abi::status::{STATUS_DEVICE_NOT_READY, STATUS_INSUFFICIENT_RESOURCES, STATUS_NOT_SUPPORTED, nt_success};
+use core::ffi::c_void;
+use core::mem::{size_of, zeroed};
+use core::ptr::NonNull;
+use heapless::Vec;
+use kernel::lock::SpinLock;
+use kernel::pool::Shared;
+use kernel::print::Level;
+use kernel::rundown::Rundown;
+
+/// Completion queues an adapter may get; each serves many endpoints.
+const CQ_MAX: usize = 64;
+/// Entries a new completion queue asks for, if the adapter has that many: 64 endpoints of common depth.
+const CQ_DEPTH: u32 = 1 << 16;
+/// Private data, in octets, that the stream protocol needs in both directions.
+const PRIVATE_DATA: u32 = 40;
+
+/// How an adapter is given back to where it was opened.
+#[derive(Clone, Copy)]
+pub struct CloseAdapter {
+    /// Closes the adapter and blocks until every callback has returned. IRQL: PASSIVE_LEVEL.
+    pub close: unsafe fn(context: *mut c_void, adapter: NonNull<NDK_ADAPTER>),
+    /// Handed to `close`.
+    pub context: *mut c_void,
+}
+
+/// The limits and properties that this driver uses, of `NDK_ADAPTER_INFO`.
+#[derive(Clone, Copy, Debug)]
+pub struct AdapterInfo {
+    /// NDKPI version in force.
+    pub version: (u16, u16),
+    /// NDK_RDMA_TECHNOLOGY; 0 when the provider does not say.
+    pub technology: u32,
+    /// NDK_ADAPTER_FLAG_*.
+    pub flags: u32,
+    /// Octets of the largest region.
+    pub max_registration: usize,
+    /// Octets in one request.
+    pub max_transfer: u32,
+    /// Octets of inline data in one request.
+    pub max_inline: u32,
+    /// Receives per queue pair.
+    pub max_receives: u32,
+    /// Initiator requests per queue pair.
+    pub max_initiators: u32,
+    /// Entries per completion queue.
+    pub max_cq_depth: u32,
+}
+
+/// An opened NDK adapter, its protection domain and its completion queues.
+pub struct Adapter {
+    object: NonNull<NDK_ADAPTER>,
+    close: CloseAdapter,
+    info: AdapterInfo,
+    pd: NonNull<NDK_PD>,
+    cqs: SpinLock<Vec<Shared<Cq>, CQ_MAX>>,
+    users: Rundown,
+}
+
+// SAFETY: NDK objects may be used from any thread and processor; what is ours is behind locks.
+unsafe impl Send for Adapter {}
+// SAFETY: as above.
+unsafe impl Sync for Adapter {}
+
+impl Adapter {
+    /// Takes over an opened adapter: reads its limits and creates a protection domain. On failure the adapter is
+    /// closed again. IRQL: PASSIVE_LEVEL.
+    ///
+    /// # Safety
+    /// `object` is an open adapter that nobody else uses; `close` gives exactly this adapter back.
+    ///
+    /// # Errors
+    /// NOT_SUPPORTED when a limit is below what the stream protocol needs, INSUFFICIENT_RESOURCES, or the provider's
+    /// status.
+    pub unsafe fn adopt(object: NonNull<NDK_ADAPTER>, close: CloseAdapter) -> Result<Shared<Self>, NTSTATUS> {
+        let give_back = |status| {
+            // SAFETY: the caller's promise; nothing was created on the adapter, or it is closed already.
+            unsafe { (close.close)(close.context, object) };
+            status
+        };
+        let info = query(object).map_err(give_back)?;
+        let adapter = object.as_ptr();
+        let create = slot!(adapter, NdkCreatePd);
+        // SAFETY: the adapter is open; the cell outlives the request.
+        let pd = wait::create(|done, context, out| unsafe { create(adapter, done, context, out) });
+        let pd = pd.map_err(give_back)?;
+        let users = Rundown::new().map_err(|e| give_back(close_pd(pd, e.status())))?;
+        let cqs = SpinLock::new(Vec::new());
+        Shared::try_new(TAG, Self { object, close, info, pd, cqs, users })
+            .map_err(|e| give_back(close_pd(pd, e.status())))
+    }
+
+    /// Limits and properties.
+    #[must_use]
+    pub fn info(&self) -> &AdapterInfo {
+        &self.info
+    }
+
+    pub(crate) fn object(&self) -> *mut NDK_ADAPTER {
+        self.object.as_ptr()
+    }
+
+    pub(crate) fn pd(&self) -> *mut NDK_PD {
+        self.pd.as_ptr()
+    }
+
+
+    /// A completion queue with room for `entries` more, created when there is none. The room is taken; it is given
+    /// back with [`Cq::release`]. IRQL: PASSIVE_LEVEL.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES, or the provider's status.
+    pub(crate) fn cq(&self, entries: u32) -> Result<Shared<Cq>, NTSTATUS> {
+        if let Some(cq) = self.cqs.lock().iter().find(|cq| cq.reserve(entries)) {
+            return Ok(cq.clone());
+        }
+        let depth = CQ_DEPTH.max(entries).min(self.info.max_cq_depth);
+        let cq = Cq::create(self, depth)?;
+        if !cq.reserve(entries) {
+            cq.close();
+            return Err(STATUS_INSUFFICIENT_RESOURCES);
+        }
+        let pushed = self.cqs.lock().push(cq.clone());
+        if pushed.is_err() {
+            cq.close();
+            return Err(STATUS_INSUFFICIENT_RESOURCES);
+        }
+        Ok(cq)
+    }
+
+    /// Closes the adapter: waits for every endpoint, listener and region, then for the provider. Afterwards no code of
+    /// this driver is called by the provider. Call once. IRQL: PASSIVE_LEVEL, never from a provider's callback.
+    pub fn close(&self) {
+        self.users.wait();
+        let cqs = core::mem::take(&mut *self.cqs.lock());
+        for cq in &cqs {
+            cq.close();
+        }
+        close_pd(self.pd, 0);
+        // SAFETY: the promise of `adopt`; every object on the adapter is closed.
+        unsafe { (self.close.close)(self.close.context, self.object) };
+    }
+}
+
+/// Keeps [`Adapter::close`] waiting, and the adapter's memory alive.
+pub(crate) struct Use(Shared<Adapter>);
+
+impl Use {
+    /// # Errors
+    /// DEVICE_NOT_READY: the adapter is being closed.
+    pub(crate) fn new(adapter: &Shared<Adapter>) -> Result<Self, NTSTATUS> {
+        adapter.users.acquire().ok_or(STATUS_DEVICE_NOT_READY)?.forget();
+        Ok(Self(adapter.clone()))
+    }
+}
+
+impl core::ops::Deref for Use {
+    type Target = Shared<Adapter>;
+
+    fn deref(&self) -> &Shared<Adapter> {
+        &self.0
+    }
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        // SAFETY: one release for the guard forgotten in `new`; the adapter outlives this call through `self.0`.
+        unsafe { self.0.users.release_forgotten() };
+    }
+}
+
+/// Closes a protection domain and waits for it; returns `status` for the caller's convenience.
+fn close_pd(pd: NonNull<NDK_PD>, status: NTSTATUS) -> NTSTATUS {
+    let pd = pd.as_ptr();
+    let close = slot!(pd, NdkClosePd);
+    // SAFETY: the PD is open and not used after this; the cell outlives the request. Without memory for the cell the
+    // PD is left to the adapter's close, which cannot end before it: report instead of hiding it.
+    let closed = wait::close(|done, context| unsafe { close(pd.cast(), done, context) });
+    if closed.is_err() {
+        kernel::dbg_print!(Level::Error, "wskrdma: no memory to close a protection domain");
+    }
+    status
+}
+
+/// Reads the adapter's properties and refuses an adapter that cannot carry a stream.
+fn query(object: NonNull<NDK_ADAPTER>) -> Result<AdapterInfo, NTSTATUS> {
+    let adapter = object.as_ptr();
+    // Zeroed first: providers built with older headers return a shorter structure.
+    // SAFETY: NDK_ADAPTER_INFO is plain integers.
+    let mut raw: NDK_ADAPTER_INFO = unsafe { zeroed() };
+    let mut size = size_of::<NDK_ADAPTER_INFO>() as u32;
+    let query = slot!(adapter, NdkQueryAdapterInfo);
+    // SAFETY: the adapter is open; `raw` has `size` octets. PASSIVE_LEVEL is the caller's duty.
+    let status = unsafe { query(adapter, &mut raw, &mut size) };
+    if !nt_success(status) {
+        return Err(status);
+    }
+    let NDK_VERSION { Major, Minor } = raw.Version;
+    let fit = Major != 0
+        && raw.MaxCallerData >= PRIVATE_DATA
+        && raw.MaxCalleeData >= PRIVATE_DATA
+        && raw.MaxReceiveQueueDepth >= 16
+        && raw.MaxInitiatorQueueDepth >= 16
+        && raw.MaxTransferLength >= 4096;
+    if !fit {
+        return Err(STATUS_NOT_SUPPORTED);
+    }
+    Ok(AdapterInfo {
+        version: (Major, Minor),
+        technology: raw.RdmaTechnology,
+        flags: raw.AdapterFlags,
+        max_registration: raw.MaxRegistrationSize,
+        max_transfer: raw.MaxTransferLength,
+        max_inline: raw.MaxInlineDataSize,
+        max_receives: raw.MaxReceiveQueueDepth,
+        max_initiators: raw.MaxInitiatorQueueDepth,
+        max_cq_depth: raw.MaxCqDepth,
+    })
+}

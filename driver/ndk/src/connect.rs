@@ -1,0 +1,191 @@
+//! Connecting and accepting, entirely by callbacks: no thread waits for a peer.
+
+use crate::address::{SockAddr, socket_addr_from_raw};
+use crate::endpoint::{Endpoint, Handler};
+use crate::object::slot;
+use abi::NTSTATUS;
+use abi::ndk::{NDK_CONNECTOR, NDK_FN_GET_LOCAL_ADDRESS};
+use abi::status::{STATUS_CONNECTION_REFUSED, STATUS_INVALID_BUFFER_SIZE, STATUS_PENDING, nt_success};
+use abi::wsk::{SOCKADDR, SOCKADDR_INET};
+use core::ffi::c_void;
+use core::mem::{MaybeUninit, size_of};
+use core::net::SocketAddr;
+use core::ptr::{self, NonNull};
+use kernel::pool::Shared;
+
+/// Octets of private data the largest transport carries (iWARP: 512).
+const PRIVATE_DATA_MAX: usize = 512;
+/// RDMA reads served and issued: rsockets uses none; iWARP's peer-to-peer mode may need one while connecting.
+const READ_LIMIT: u32 = 1;
+
+impl<H: Handler> Endpoint<H> {
+    /// Connects from `local` to `remote` and sends `data`. The answer is [`Handler::established`]. All receives are
+    /// posted before. Call once, on an active endpoint. IRQL <= DISPATCH_LEVEL.
+    pub fn connect(this: &Shared<Self>, local: SocketAddr, remote: SocketAddr, data: &[u8]) {
+        let Some(_use) = this.enter() else { return this.handler.established(STATUS_CONNECTION_REFUSED) };
+        let (source, target) = (SockAddr::from(local), SockAddr::from(remote));
+        let connector = this.connector.as_ptr();
+        let connect = slot!(connector, NdkConnect);
+        let context = Shared::into_raw(this.clone());
+        // SAFETY: connector and QP are open (`_use`); addresses and data are read during the call; the context is a
+        // reference which the callback takes back.
+        let status = unsafe {
+            connect(
+                connector,
+                this.qp.as_ptr(),
+                source.as_ptr(),
+                source.length(),
+                target.as_ptr(),
+                target.length(),
+                READ_LIMIT,
+                READ_LIMIT,
+                data.as_ptr().cast(),
+                data.len() as u32,
+                connected::<H>,
+                context.cast_mut().cast(),
+            )
+        };
+        if status != STATUS_PENDING {
+            // SAFETY: no callback comes, so the reference is still in the context.
+            unsafe { connected::<H>(context.cast_mut().cast(), status) };
+        }
+    }
+
+    /// Accepts with `data`. The answer is [`Handler::established`]. All receives are posted before. Call once, on a
+    /// passive endpoint. IRQL <= DISPATCH_LEVEL.
+    pub fn accept(this: &Shared<Self>, data: &[u8]) {
+        let Some(_use) = this.enter() else { return this.handler.established(STATUS_CONNECTION_REFUSED) };
+        let connector = this.connector.as_ptr();
+        let accept = slot!(connector, NdkAccept);
+        let context = Shared::into_raw(this.clone());
+        // SAFETY: connector and QP are open (`_use`); data is read during the call; the context is a reference which the
+        // callback takes back; the disconnect context is the endpoint, which outlives its connector.
+        let status = unsafe {
+            accept(
+                connector,
+                this.qp.as_ptr(),
+                READ_LIMIT,
+                READ_LIMIT,
+                data.as_ptr().cast(),
+                data.len() as u32,
+                Some(disconnected::<H>),
+                Shared::as_ptr(this).cast_mut().cast(),
+                completed::<H>,
+                context.cast_mut().cast(),
+            )
+        };
+        if status != STATUS_PENDING {
+            // SAFETY: no callback comes, so the reference is still in the context.
+            unsafe { completed::<H>(context.cast_mut().cast(), status) };
+        }
+    }
+
+    /// The peer has accepted: look at its data, then complete the connection or reject it.
+    fn complete_connect(this: &Shared<Self>) {
+        let Some(_use) = this.enter() else { return this.handler.established(STATUS_CONNECTION_REFUSED) };
+        let connector = this.connector.as_ptr();
+        let mut data = [0; PRIVATE_DATA_MAX];
+        let answer = match connection_data(this.connector, &mut data) {
+            Ok(octets) if this.handler.peer_data(octets) => Ok(()),
+            Ok(_) => Err(STATUS_CONNECTION_REFUSED),
+            Err(status) => Err(status),
+        };
+        if let Err(status) = answer {
+            let reject = slot!(connector, NdkReject);
+            // SAFETY: the connector is open and waits for the decision; no data goes with it.
+            unsafe { reject(connector, ptr::null(), 0) };
+            return this.handler.established(status);
+        }
+        let complete = slot!(connector, NdkCompleteConnect);
+        let context = Shared::into_raw(this.clone());
+        // SAFETY: as in `accept`.
+        let status = unsafe {
+            complete(
+                connector,
+                Some(disconnected::<H>),
+                Shared::as_ptr(this).cast_mut().cast(),
+                completed::<H>,
+                context.cast_mut().cast(),
+            )
+        };
+        if status != STATUS_PENDING {
+            // SAFETY: no callback comes, so the reference is still in the context.
+            unsafe { completed::<H>(context.cast_mut().cast(), status) };
+        }
+    }
+}
+
+unsafe extern "system" fn connected<H: Handler>(context: *mut c_void, status: NTSTATUS) {
+    // SAFETY: the reference that `connect` put into the context; one callback for one request.
+    let this = unsafe { Shared::<Endpoint<H>>::from_raw(context.cast()) };
+    if nt_success(status) {
+        Endpoint::complete_connect(&this);
+    } else {
+        this.handler.established(status);
+    }
+}
+
+unsafe extern "system" fn completed<H: Handler>(context: *mut c_void, status: NTSTATUS) {
+    // SAFETY: the reference that the request put into the context; one callback for one request.
+    let this = unsafe { Shared::<Endpoint<H>>::from_raw(context.cast()) };
+    this.handler.established(status);
+}
+
+unsafe extern "system" fn disconnected<H: Handler>(context: *mut c_void) {
+    // SAFETY: the endpoint outlives its connector, whose close waits for this callback.
+    let this = unsafe { &*context.cast::<Endpoint<H>>() };
+    this.handler.disconnected();
+}
+
+/// Reads the peer's private data by its exact size: some providers give nothing for a larger buffer.
+pub(crate) fn connection_data(connector: NonNull<NDK_CONNECTOR>, data: &mut [u8]) -> Result<&[u8], NTSTATUS> {
+    let connector = connector.as_ptr();
+    let get = slot!(connector, NdkGetConnectionData);
+    let mut length = 0;
+    // SAFETY: the connector is open and in the window for this call; NULL with length 0 asks for the size.
+    let status = unsafe { get(connector, ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), &mut length) };
+    if !nt_success(status) {
+        return Err(status);
+    }
+    let exact = data.get_mut(..length as usize).ok_or(STATUS_INVALID_BUFFER_SIZE)?;
+    if exact.is_empty() {
+        return Ok(exact);
+    }
+    // SAFETY: as above; the buffer has `length` octets.
+    let status =
+        unsafe { get(connector, ptr::null_mut(), ptr::null_mut(), exact.as_mut_ptr().cast(), &mut length) };
+    if nt_success(status) { Ok(exact) } else { Err(status) }
+}
+
+/// Calls an address function with room for both families.
+fn address(
+    connector: NonNull<NDK_CONNECTOR>,
+    get: NDK_FN_GET_LOCAL_ADDRESS,
+) -> Option<SocketAddr> {
+    read_address(|address, length| {
+        // SAFETY: the connector is open; `address` has room for `*length` octets.
+        unsafe { get(connector.as_ptr(), address, length) }
+    })
+}
+
+/// Reads an address through a function that fills a buffer of a given length.
+pub(crate) fn read_address(get: impl FnOnce(*mut SOCKADDR, *mut u32) -> NTSTATUS) -> Option<SocketAddr> {
+    let mut raw = MaybeUninit::<SOCKADDR_INET>::zeroed();
+    let mut length = size_of::<SOCKADDR_INET>() as u32;
+    let status = get(raw.as_mut_ptr().cast(), &mut length);
+    if !nt_success(status) {
+        return None;
+    }
+    // SAFETY: 28 octets, all initialised.
+    unsafe { socket_addr_from_raw(raw.as_ptr().cast()) }
+}
+
+/// The connector's local address.
+pub(crate) fn local_address(connector: NonNull<NDK_CONNECTOR>) -> Option<SocketAddr> {
+    address(connector, slot!(connector.as_ptr(), NdkGetLocalAddress))
+}
+
+/// The connector's peer address.
+pub(crate) fn peer_address(connector: NonNull<NDK_CONNECTOR>) -> Option<SocketAddr> {
+    address(connector, slot!(connector.as_ptr(), NdkGetPeerAddress))
+}

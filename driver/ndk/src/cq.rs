@@ -1,0 +1,311 @@
+//! Completion queues, shared by the endpoints of an adapter.
+//!
+//! All reaping and arming of one queue happens in *passes*, which never overlap: a pass drains the queue, closes the
+//! books of endpoints that are going away, and arms. Drain-then-arm loses no wake-up (NDKPI, "NdkArmCq"). A pass
+//! that has done [`PASS_LIMIT`] entries continues in a DPC, so that one busy queue does not keep a processor.
+
+use crate::adapter::Adapter;
+use crate::gate::Gate;
+use crate::object::slot;
+use crate::{TAG, wait};
+use abi::NTSTATUS;
+use abi::ndk::{NDK_CQ, NDK_CQ_NOTIFY_ANY, NDK_RESULT, NDK_RESULT_EX};
+use abi::status::nt_success;
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use heapless::Vec;
+use kernel::dpc::Dpc;
+use kernel::lock::SpinLock;
+use kernel::pool::Shared;
+use kernel::print::Level;
+use kernel::rundown::Rundown;
+
+/// Entries taken in one call of the provider.
+const BATCH: usize = 32;
+/// Entries one pass handles before it yields.
+const PASS_LIMIT: usize = 256;
+
+/// One completion: what the endpoint's handler sees.
+#[derive(Clone, Copy, Debug)]
+pub struct Completion {
+    /// How the request ended; CANCELLED for flushed ones.
+    pub status: NTSTATUS,
+    /// Octets received; meaningful for successful receives only.
+    pub octets: u32,
+    /// The context given when the request was posted.
+    pub context: usize,
+}
+
+/// The front of every queue pair context: what a completion queue knows of an endpoint.
+pub(crate) struct Attachment {
+    /// Delivers completions, oldest first.
+    pub(crate) deliver: unsafe fn(NonNull<Attachment>, &[Completion]),
+    /// The queue pair is closed and none of its entries is left: ends the endpoint.
+    pub(crate) retire: unsafe fn(NonNull<Attachment>),
+    /// Requests that were posted and owe an entry.
+    pub(crate) outstanding: AtomicU32,
+    /// The next endpoint in the list of those that go.
+    next: AtomicPtr<Attachment>,
+}
+
+impl Attachment {
+    pub(crate) fn new(
+        deliver: unsafe fn(NonNull<Self>, &[Completion]),
+        retire: unsafe fn(NonNull<Self>),
+    ) -> Self {
+        Self { deliver, retire, outstanding: AtomicU32::new(0), next: AtomicPtr::new(ptr::null_mut()) }
+    }
+}
+
+/// The endpoints that wait for their last entries: a stack linked through [`Attachment::next`].
+struct Retiring(*mut Attachment);
+
+// SAFETY: the pointers are endpoints that their queue pair's reference keeps alive until `retire`.
+unsafe impl Send for Retiring {}
+
+impl Retiring {
+    /// Calls `f` for each endpoint, which is off the list by then and may go.
+    fn each(self, mut f: impl FnMut(NonNull<Attachment>)) {
+        let mut next = self.0;
+        while let Some(attachment) = NonNull::new(next) {
+            // SAFETY: endpoints on a list stay valid until their `retire` is called, which only `f` does.
+            next = unsafe { attachment.as_ref() }.next.load(Ordering::Relaxed);
+            f(attachment);
+        }
+    }
+}
+
+pub(crate) struct Cq {
+    object: NonNull<NDK_CQ>,
+    /// NdkGetCqResultsEx exists (NDKPI 1.2).
+    extended: bool,
+    gate: Gate,
+    again: Dpc,
+    room: AtomicU32,
+    failed: AtomicBool,
+    retiring: SpinLock<Retiring>,
+    /// Passes under way: the close waits for them.
+    passes: Rundown,
+}
+
+// SAFETY: the NDK object may be used from any thread; reaping and arming are serialised by the gate.
+unsafe impl Send for Cq {}
+// SAFETY: as above.
+unsafe impl Sync for Cq {}
+
+unsafe extern "system" fn notified(context: *mut c_void, status: NTSTATUS) {
+    // SAFETY: the context is the queue, which outlives its NDK object.
+    let cq = unsafe { &*context.cast::<Cq>() };
+    if !nt_success(status) {
+        cq.failed.store(true, Ordering::Release);
+    }
+    cq.pass();
+}
+
+unsafe fn continue_pass(context: *mut c_void) {
+    // SAFETY: the context is the queue, which contains the DPC.
+    unsafe { &*context.cast::<Cq>() }.pass();
+}
+
+impl Cq {
+    /// Creates a queue of `depth` entries and arms it. IRQL: PASSIVE_LEVEL.
+    pub(crate) fn create(adapter: &Adapter, depth: u32) -> Result<Shared<Self>, NTSTATUS> {
+        let cq: Shared<Self> = Shared::try_new_cyclic(TAG, |this: *const Self| {
+            let context = this.cast_mut().cast::<c_void>();
+            // SAFETY: `continue_pass` takes the address of the queue, whose drop ends the DPC.
+            let again = unsafe { Dpc::new(TAG, continue_pass, context) }.map_err(|e| Failed(e.status()))?;
+            let passes = Rundown::new().map_err(|e| Failed(e.status()))?;
+            let object = adapter.object();
+            let create = slot!(object, NdkCreateCq);
+            let created = wait::create(|done, request, out| {
+                // SAFETY: the adapter is open; the notification context is the queue's address, and nothing is
+                // notified before the first arm, which comes after this function.
+                unsafe { create(object, depth, notified, context, ptr::null(), done, request, out) }
+            });
+            let object = created.map_err(Failed)?;
+            Ok::<_, Failed>(Self {
+                object,
+                extended: adapter.info().version >= (1, 2),
+                gate: Gate::new(),
+                again,
+                room: AtomicU32::new(depth),
+                failed: AtomicBool::new(false),
+                retiring: SpinLock::new(Retiring(ptr::null_mut())),
+                passes,
+            })
+        })
+        .map_err(|Failed(status)| status)?;
+        cq.pass();
+        Ok(cq)
+    }
+
+    pub(crate) fn object(&self) -> *mut NDK_CQ {
+        self.object.as_ptr()
+    }
+
+    /// Takes room for `entries`, if there is as much: an overrun would kill every queue pair on the queue.
+    pub(crate) fn reserve(&self, entries: u32) -> bool {
+        !self.failed.load(Ordering::Acquire)
+            && self
+                .room
+                .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |room| room.checked_sub(entries))
+                .is_ok()
+    }
+
+    /// Gives room back.
+    pub(crate) fn release(&self, entries: u32) {
+        self.room.fetch_add(entries, Ordering::AcqRel);
+    }
+
+    /// Hands in an endpoint whose queue pair is closed. Its `retire` is called, outside locks, when no entry of it can
+    /// be in the queue any more. IRQL <= DISPATCH_LEVEL.
+    ///
+    /// # Safety
+    /// `attachment` stays valid until its `retire` is called, and is handed in once.
+    pub(crate) unsafe fn retire(&self, attachment: NonNull<Attachment>) {
+        self.push(attachment);
+        self.again.queue();
+    }
+
+    fn push(&self, attachment: NonNull<Attachment>) {
+        let mut list = self.retiring.lock();
+        // SAFETY: the promise of `retire`.
+        unsafe { attachment.as_ref() }.next.store(list.0, Ordering::Relaxed);
+        list.0 = attachment.as_ptr();
+    }
+
+    /// Closes the queue and waits for the end of its callbacks. Every endpoint on it is gone. IRQL: PASSIVE_LEVEL.
+    pub(crate) fn close(&self) {
+        self.passes.wait();
+        let object = self.object.as_ptr();
+        let close = slot!(object, NdkCloseCq);
+        // SAFETY: the queue is open, no pass is under way nor can begin, and it is not used again.
+        let closed = wait::close(|done, context| unsafe { close(object.cast(), done, context) });
+        if closed.is_err() {
+            kernel::dbg_print!(Level::Error, "wskrdma: no memory to close a completion queue");
+        }
+    }
+
+    fn pass(&self) {
+        // Refused once the queue is being closed.
+        let Some(_pass) = self.passes.acquire() else { return };
+        if !self.gate.enter() {
+            return;
+        }
+        loop {
+            // Taken before the queue is drained: see `retire_finished`.
+            let leaving = self.take_retiring();
+            if !self.drain() {
+                self.put_back(leaving);
+                // Still the runner's right: give it up and let the DPC take it.
+                while !self.gate.leave() {}
+                self.again.queue();
+                return;
+            }
+            self.retire_finished(leaving);
+            if !self.failed.load(Ordering::Acquire) {
+                let object = self.object.as_ptr();
+                let arm = slot!(object, NdkArmCq);
+                // SAFETY: the queue is open; arming is serialised with reaping by the gate.
+                unsafe { arm(object, NDK_CQ_NOTIFY_ANY) };
+            }
+            if self.gate.leave() {
+                return;
+            }
+        }
+    }
+
+    /// Delivers entries until the queue is empty; `false` when the limit came first.
+    fn drain(&self) -> bool {
+        let mut done = 0usize;
+        while done < PASS_LIMIT {
+            let mut entries: Vec<(*mut c_void, Completion), BATCH> = Vec::new();
+            self.reap(&mut entries);
+            if entries.is_empty() {
+                return true;
+            }
+            done = done.saturating_add(entries.len());
+            // One delivery for each run of entries of the same queue pair: one lock for the run.
+            for run in entries.chunk_by(|a, b| a.0 == b.0) {
+                let Some((context, _)) = run.first() else { continue };
+                let Some(attachment) = NonNull::new(context.cast::<Attachment>()) else { continue };
+                let batch: Vec<Completion, BATCH> = run.iter().map(|(_, c)| *c).collect();
+                // SAFETY: the QP context is the attachment of an endpoint that is kept until it has retired.
+                let deliver = unsafe { attachment.as_ref() }.deliver;
+                // SAFETY: the function belongs to this attachment.
+                unsafe { deliver(attachment, &batch) };
+            }
+        }
+        false
+    }
+
+    fn reap(&self, entries: &mut Vec<(*mut c_void, Completion), BATCH>) {
+        let object = self.object.as_ptr();
+        if self.extended {
+            let mut raw = [const { MaybeUninit::<NDK_RESULT_EX>::uninit() }; BATCH];
+            let get = slot!(object, NdkGetCqResultsEx);
+            // SAFETY: the queue is open, reaping is serialised by the gate, `raw` has room for BATCH entries.
+            let n = unsafe { get(object, raw.as_mut_ptr().cast(), BATCH as u32) };
+            for entry in raw.iter().take(n as usize) {
+                // SAFETY: the provider has filled the first `n` entries.
+                let e = unsafe { entry.assume_init_ref() };
+                let _ = entries.push(completion(e.QPContext, e.Status, e.BytesTransferred, e.RequestContext));
+            }
+        } else {
+            let mut raw = [const { MaybeUninit::<NDK_RESULT>::uninit() }; BATCH];
+            let get = slot!(object, NdkGetCqResults);
+            // SAFETY: as above.
+            let n = unsafe { get(object, raw.as_mut_ptr().cast(), BATCH as u32) };
+            for entry in raw.iter().take(n as usize) {
+                // SAFETY: the provider has filled the first `n` entries.
+                let e = unsafe { entry.assume_init_ref() };
+                let _ = entries.push(completion(e.QPContext, e.Status, e.BytesTransferred, e.RequestContext));
+            }
+        }
+    }
+
+    fn take_retiring(&self) -> Retiring {
+        core::mem::replace(&mut *self.retiring.lock(), Retiring(ptr::null_mut()))
+    }
+
+    fn put_back(&self, list: Retiring) {
+        list.each(|attachment| self.push(attachment));
+    }
+
+    /// Retires the endpoints whose last entry is taken. The queue was seen empty after they had been handed in, so
+    /// none of their silent requests has left an entry either. A failed queue delivers nothing any more: all may go.
+    fn retire_finished(&self, list: Retiring) {
+        let failed = self.failed.load(Ordering::Acquire);
+        list.each(|attachment| {
+            // SAFETY: endpoints on the list stay valid until their `retire` is called.
+            let a = unsafe { attachment.as_ref() };
+            if failed || a.outstanding.load(Ordering::Acquire) == 0 {
+                let retire = a.retire;
+                // SAFETY: called once: the endpoint is on no list any more.
+                unsafe { retire(attachment) };
+            } else {
+                self.push(attachment);
+            }
+        });
+    }
+}
+
+fn completion(
+    qp: *mut c_void,
+    status: NTSTATUS,
+    octets: u32,
+    context: *mut c_void,
+) -> (*mut c_void, Completion) {
+    (qp, Completion { status, octets, context: context.addr() })
+}
+
+/// A status on its way out of `try_new_cyclic`.
+struct Failed(NTSTATUS);
+
+impl From<kernel::pool::AllocError> for Failed {
+    fn from(e: kernel::pool::AllocError) -> Self {
+        Self(e.status())
+    }
+}

@@ -1,0 +1,262 @@
+//! One connection's NDK objects: connector, queue pair, registered memory.
+
+use crate::adapter::{Adapter, Use};
+use crate::cq::{Attachment, Completion, Cq};
+use crate::listener::Incoming;
+use crate::memory::Memory;
+use crate::object::slot;
+use crate::post::Poster;
+use crate::{TAG, wait};
+use abi::NTSTATUS;
+use abi::ndk::{NDK_CONNECTOR, NDK_QP};
+use abi::status::STATUS_INVALID_PARAMETER;
+use core::cell::UnsafeCell;
+use core::net::SocketAddr;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, Ordering};
+use heapless::Vec;
+use kernel::pool::Shared;
+
+/// Regions one endpoint may own.
+pub(crate) const MEMORIES: usize = 4;
+
+/// What happens to an endpoint. Every call may come at any IRQL <= DISPATCH_LEVEL, on any thread, before the call that
+/// causes it has returned, and with none of this crate's locks held.
+pub trait Handler: Send + Sync + 'static {
+    /// Active side: the peer has accepted, with this private data (padded to what the transport carries).
+    /// `false` refuses: the connection is rejected and `established` tells CONNECTION_REFUSED.
+    fn peer_data(&self, data: &[u8]) -> bool;
+
+    /// The answer to [`Endpoint::connect`] or [`Endpoint::accept`]: exactly once each.
+    fn established(&self, status: NTSTATUS);
+
+    /// Completions of posted requests, oldest first.
+    fn completions(&self, entries: &[Completion]);
+
+    /// The peer has disconnected or the connection is lost; at most once, in no order with completions.
+    fn disconnected(&self);
+
+    /// [`Poster::close`] is over: nothing is called any more and no request touches memory. Exactly once.
+    fn closed(&self);
+}
+
+/// Queue depths of an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Depths {
+    /// Receives that may be posted.
+    pub receives: u32,
+    /// Initiator requests that may be posted.
+    pub initiators: u32,
+}
+
+/// Set in [`Endpoint::uses`] once the close was asked for.
+const CLOSING: u32 = 1 << 31;
+
+/// One connection over NDK.
+///
+/// Built with [`Endpoint::active`] or [`Endpoint::passive`]; ended by [`Poster::close`], which every endpoint needs:
+/// nothing can be posted to a queue pair that is being closed.
+#[repr(C)]
+pub struct Endpoint<H: Handler> {
+    /// First, so that the queue pair's context is both this and the endpoint.
+    attachment: Attachment,
+    pub(crate) handler: Shared<H>,
+    pub(crate) connector: NonNull<NDK_CONNECTOR>,
+    pub(crate) qp: NonNull<NDK_QP>,
+    pub(crate) cq: Shared<Cq>,
+    cq_entries: u32,
+    memories: Vec<Memory, MEMORIES>,
+    /// Calls into the provider that use the connector now, and [`CLOSING`]. Whoever takes the last one away after
+    /// the close was asked for begins the teardown.
+    uses: AtomicU32,
+    pub(crate) graceful: core::sync::atomic::AtomicBool,
+    pub(crate) disconnecting: core::sync::atomic::AtomicBool,
+    pub(crate) connector_closing: core::sync::atomic::AtomicBool,
+    /// Given up when the endpoint has retired, while it may live on for its memory.
+    user: UnsafeCell<Option<Use>>,
+}
+
+// SAFETY: NDK objects may be used from any thread; the rest is atomics, memories behind bounds-checked copies, and
+// `user`, which only `retired` touches, once.
+unsafe impl<H: Handler> Send for Endpoint<H> {}
+// SAFETY: as above.
+unsafe impl<H: Handler> Sync for Endpoint<H> {}
+
+/// The endpoint whose first field is `attachment`.
+///
+/// # Safety
+/// `attachment` is that of a live `Endpoint<H>`.
+unsafe fn endpoint<'a, H: Handler>(attachment: NonNull<Attachment>) -> &'a Endpoint<H> {
+    // SAFETY: the attachment is the first field of a repr(C) structure.
+    unsafe { attachment.cast::<Endpoint<H>>().as_ref() }
+}
+
+unsafe fn deliver<H: Handler>(attachment: NonNull<Attachment>, entries: &[Completion]) {
+    // SAFETY: this function was put into the attachment of an `Endpoint<H>`.
+    let endpoint = unsafe { endpoint::<H>(attachment) };
+    endpoint.handler.completions(entries);
+    // After the handler: it may still use the slots of these requests. Entries of silent requests, which only
+    // appear for failures, were never counted.
+    let counted = entries.iter().filter(|e| e.context != crate::post::SILENT).count() as u32;
+    endpoint.attachment.outstanding.fetch_sub(counted, Ordering::AcqRel);
+}
+
+unsafe fn retire<H: Handler>(attachment: NonNull<Attachment>) {
+    let this = attachment.cast::<Endpoint<H>>().as_ptr().cast_const();
+    // SAFETY: the queue pair's reference, taken at creation, ends here.
+    let this = unsafe { Shared::from_raw(this) };
+    this.cq.release(this.cq_entries);
+    // SAFETY: called once for an endpoint, and nobody else touches the cell.
+    let user = unsafe { (*this.user.get()).take() };
+    this.handler.closed();
+    drop(user);
+}
+
+impl<H: Handler> Endpoint<H> {
+    /// An endpoint that will connect. IRQL: PASSIVE_LEVEL.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES, DEVICE_NOT_READY (the adapter is being closed), INVALID_PARAMETER (depths beyond the
+    /// adapter's), or the provider's status; nothing is left behind.
+    pub fn active(
+        adapter: &Shared<Adapter>,
+        handler: Shared<H>,
+        depths: Depths,
+        memories: Vec<Memory, MEMORIES>,
+    ) -> Result<Poster<H>, NTSTATUS> {
+        let user = Use::new(adapter)?;
+        let object = adapter.object();
+        let create = slot!(object, NdkCreateConnector);
+        // SAFETY: the adapter is open; the cell outlives the request.
+        let connector = wait::create(|done, context, out| unsafe { create(object, done, context, out) })?;
+        // As an incoming connector it is closed by itself when what follows fails.
+        Self::build(Incoming::new(connector, user), handler, depths, memories)
+    }
+
+    /// An endpoint that will accept. On failure the connection is rejected. IRQL: PASSIVE_LEVEL.
+    ///
+    /// # Errors
+    /// As [`Endpoint::active`].
+    pub fn passive(
+        incoming: Incoming,
+        handler: Shared<H>,
+        depths: Depths,
+        memories: Vec<Memory, MEMORIES>,
+    ) -> Result<Poster<H>, NTSTATUS> {
+        Self::build(incoming, handler, depths, memories)
+    }
+
+    fn build(
+        connector: Incoming,
+        handler: Shared<H>,
+        depths: Depths,
+        memories: Vec<Memory, MEMORIES>,
+    ) -> Result<Poster<H>, NTSTATUS> {
+        let adapter = connector.adapter();
+        let info = *adapter.info();
+        if depths.receives > info.max_receives || depths.initiators > info.max_initiators {
+            return Err(STATUS_INVALID_PARAMETER);
+        }
+        let entries = depths.receives.checked_add(depths.initiators).ok_or(STATUS_INVALID_PARAMETER)?;
+        let cq = adapter.cq(entries)?;
+        let pd = adapter.pd();
+        // The queue pair's context is the endpoint, and the endpoint holds the queue pair: built in one go.
+        let held = core::cell::Cell::new(Some((connector, handler, memories)));
+        let built = Shared::try_new_cyclic(TAG, |this: *const Self| {
+            let (object, context) = (cq.object(), this.cast_mut().cast());
+            let inline = info.max_inline.min(crate::post::INLINE_MAX);
+            let create = slot!(pd, NdkCreateQp);
+            let qp = wait::create(|done, request, out| {
+                let (receives, initiators) = (depths.receives, depths.initiators);
+                // SAFETY: PD and CQ are open; no request is posted, so nothing uses the context, before this is over.
+                unsafe {
+                    create(pd, object, object, context, receives, initiators, 1, 1, inline, done, request, out)
+                }
+            })
+            .map_err(Failed)?;
+            // The cell was filled above and is emptied here only.
+            let Some((incoming, handler, memories)) = held.take() else { return Err(Failed(STATUS_INVALID_PARAMETER)) };
+            let (connector, user) = incoming.into_parts();
+            Ok(Self {
+                attachment: Attachment::new(deliver::<H>, retire::<H>),
+                handler,
+                connector,
+                qp,
+                cq: cq.clone(),
+                cq_entries: entries,
+                memories,
+                uses: AtomicU32::new(0),
+                graceful: false.into(),
+                disconnecting: false.into(),
+                connector_closing: false.into(),
+                user: UnsafeCell::new(Some(user)),
+            })
+        });
+        match built {
+            Ok(this) => {
+                // The queue pair's reference: taken back by `retire`.
+                let _ = Shared::into_raw(this.clone());
+                Ok(Poster::new(this, info))
+            }
+            Err(Failed(status)) => {
+                cq.release(entries);
+                Err(status)
+            }
+        }
+    }
+
+    /// The registered memory, in the order it was given.
+    #[must_use]
+    pub fn memory(&self, index: usize) -> Option<&Memory> {
+        self.memories.get(index)
+    }
+
+    /// The local address, with the port that the provider chose; `None` when it does not tell, or once the endpoint is
+    /// being closed. While connecting or connected. IRQL <= DISPATCH_LEVEL.
+    #[must_use]
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        let _use = self.enter()?;
+        crate::connect::local_address(self.connector)
+    }
+
+    /// Enters a call that uses the connector; `None` once the close was asked for.
+    pub(crate) fn enter(&self) -> Option<ConnectorUse<'_, H>> {
+        self.uses
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |n| (n & CLOSING == 0).then_some(n.wrapping_add(1)))
+            .ok()
+            .map(|_| ConnectorUse(self))
+    }
+
+    /// Marks the close; `true` when no call uses the connector, so that the caller begins the teardown.
+    pub(crate) fn mark_closing(&self) -> bool {
+        self.uses.fetch_or(CLOSING, Ordering::AcqRel) == 0
+    }
+
+    pub(crate) fn outstanding(&self) -> &AtomicU32 {
+        &self.attachment.outstanding
+    }
+
+    pub(crate) fn attachment(&self) -> NonNull<Attachment> {
+        NonNull::from(&self.attachment)
+    }
+}
+
+/// A call into the provider that uses the connector.
+pub(crate) struct ConnectorUse<'a, H: Handler>(&'a Endpoint<H>);
+
+impl<H: Handler> Drop for ConnectorUse<'_, H> {
+    fn drop(&mut self) {
+        if self.0.uses.fetch_sub(1, Ordering::AcqRel) == CLOSING | 1 {
+            self.0.tear_down();
+        }
+    }
+}
+
+/// A status on its way out of `try_new_cyclic`.
+struct Failed(NTSTATUS);
+
+impl From<kernel::pool::AllocError> for Failed {
+    fn from(e: kernel::pool::AllocError) -> Self {
+        Self(e.status())
+    }
+}

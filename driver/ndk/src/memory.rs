@@ -1,0 +1,171 @@
+//! Pool memory registered with an adapter.
+
+use crate::adapter::Adapter;
+use crate::object::slot;
+use crate::{TAG, TAG_MEMORY, wait};
+use abi::NTSTATUS;
+use abi::ndk::{NDK_MR, NDK_MR_FLAG, NDK_SGE, NDK_SGE_ADDRESS};
+use abi::status::{STATUS_INVALID_PARAMETER, STATUS_PENDING};
+use core::ffi::c_void;
+use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
+use kernel::pool::PoolBox;
+use kernel::region::Region;
+
+/// What a registration allows beside reading it locally.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The adapter may write it for local requests (receives).
+    LocalWrite,
+    /// The peer may write it, too.
+    RemoteWrite,
+}
+
+/// Page-aligned non-paged memory, zeroed, registered as one region with its own tokens (`NdkRegisterMr`).
+///
+/// The virtual address is the address in scatter/gather elements and the address that a peer writes to. Dropping it
+/// ends every access: the region is deregistered and closed, and the pool is freed when the provider says that the
+/// close is over. Drop it only when no posted request uses it. Drop: IRQL <= DISPATCH_LEVEL.
+pub struct Memory {
+    body: ManuallyDrop<PoolBox<Body>>,
+}
+
+struct Body {
+    region: Region,
+    mr: NonNull<NDK_MR>,
+    local_token: u32,
+    remote_token: u32,
+}
+
+// SAFETY: the MR is used through the provider's functions, which may be called from any thread; the region's bytes
+// are reached through `Region`'s own bounds-checked copies.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    /// Allocates and registers `len` octets. IRQL: PASSIVE_LEVEL.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES, INVALID_PARAMETER for a length of 0 or beyond the adapter's limit, or the provider's
+    /// status; nothing is left behind.
+    pub fn register(adapter: &Adapter, len: usize, access: Access) -> Result<Self, NTSTATUS> {
+        if len == 0 || len > adapter.info().max_registration {
+            return Err(STATUS_INVALID_PARAMETER);
+        }
+        let region = Region::try_new(TAG_MEMORY, len).map_err(|e| e.status())?;
+        let pd = adapter.pd();
+        let create = slot!(pd, NdkCreateMr);
+        // SAFETY: the PD lives as long as the adapter; FALSE: an ordinary region; the cell outlives the request.
+        let mr = wait::create(|done, context, out| unsafe { create(pd, 0, done, context, out) })?;
+        let body = PoolBox::try_new(TAG, Body { region, mr, local_token: 0, remote_token: 0 });
+        let mut body = match body {
+            Ok(body) => body,
+            Err(e) => {
+                close_now(mr);
+                return Err(e.status());
+            }
+        };
+        let flags = match access {
+            Access::LocalWrite => NDK_MR_FLAG::ALLOW_LOCAL_WRITE,
+            Access::RemoteWrite => NDK_MR_FLAG::ALLOW_REMOTE_WRITE,
+        };
+        let (mdl, mr) = (body.region.mdl(), mr.as_ptr());
+        let register = slot!(mr, NdkRegisterMr);
+        let registered = wait::request(|done, context| {
+            // SAFETY: the MDL describes `len` octets of non-paged pool that live until the MR is closed.
+            unsafe { register(mr, mdl, len, flags.bits(), done, context) }
+        });
+        if let Err(status) = registered {
+            close_now(body.mr);
+            return Err(status);
+        }
+        let local = slot!(mr, NdkGetLocalTokenFromMr);
+        // SAFETY: the MR is registered.
+        body.local_token = unsafe { local(mr) };
+        let remote = slot!(mr, NdkGetRemoteTokenFromMr);
+        // SAFETY: the MR is registered.
+        body.remote_token = unsafe { remote(mr) };
+        Ok(Self { body: ManuallyDrop::new(body) })
+    }
+
+    /// The memory: for copies in and out.
+    #[must_use]
+    pub fn region(&self) -> &Region {
+        &self.body.region
+    }
+
+    /// The address a peer writes to, of octet 0.
+    #[must_use]
+    pub fn address(&self) -> u64 {
+        self.body.region.as_ptr().addr() as u64
+    }
+
+    /// The token a peer needs. A number in host order, as a verbs `rkey`.
+    #[must_use]
+    pub fn remote_token(&self) -> u32 {
+        self.body.remote_token
+    }
+
+    /// A scatter/gather element for `len` octets at `offset`; `None` when they are not inside the memory.
+    pub(crate) fn element(&self, offset: usize, len: u32) -> Option<NDK_SGE> {
+        let end = offset.checked_add(len as usize)?;
+        if end > self.body.region.len() {
+            return None;
+        }
+        let address = self.body.region.as_ptr().wrapping_add(offset).cast::<c_void>();
+        Some(NDK_SGE {
+            Anonymous: NDK_SGE_ADDRESS { VirtualAddress: address },
+            Length: len,
+            MemoryRegionToken: self.body.local_token,
+        })
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: the body is taken once, here; `self` is not used afterwards.
+        let body = unsafe { ManuallyDrop::take(&mut self.body) };
+        let mr = body.mr.as_ptr();
+        let context = PoolBox::into_raw(body).cast::<c_void>();
+        let deregister = slot!(mr, NdkDeregisterMr);
+        // SAFETY: the MR is registered and no request uses it; the body lives until the close has ended.
+        let status = unsafe { deregister(mr, deregistered, context) };
+        if status != STATUS_PENDING {
+            close_body(context);
+        }
+    }
+}
+
+unsafe extern "system" fn deregistered(context: *mut c_void, _status: NTSTATUS) {
+    close_body(context);
+}
+
+/// Closes the MR of the body behind `context` and frees the body when that is over. A failed deregistration makes
+/// no difference: the close ends every access.
+fn close_body(context: *mut c_void) {
+    // SAFETY: `context` is a body given up by `Memory::drop`; nobody else frees it before `body_closed`.
+    let mr = unsafe { (*context.cast::<Body>()).mr }.as_ptr();
+    let close = slot!(mr, NdkCloseMr);
+    // SAFETY: the MR is open and is not used after this.
+    let status = unsafe { close(mr.cast(), body_closed, context) };
+    if status != STATUS_PENDING {
+        // SAFETY: the close is over without a callback, so this is the one call.
+        unsafe { body_closed(context) };
+    }
+}
+
+unsafe extern "system" fn body_closed(context: *mut c_void) {
+    // SAFETY: `context` came from `PoolBox::into_raw` in `Memory::drop`, and the close ends once.
+    drop(unsafe { PoolBox::<Body>::from_raw(context.cast()) });
+}
+
+unsafe extern "system" fn ignore(_context: *mut c_void) {}
+
+/// Closes an MR that was never registered; nothing depends on when that ends.
+fn close_now(mr: NonNull<NDK_MR>) {
+    let mr = mr.as_ptr();
+    let close = slot!(mr, NdkCloseMr);
+    // SAFETY: the MR is open and is not used after this. A pending close ends with `ignore`.
+    unsafe { close(mr.cast(), ignore, core::ptr::null_mut()) };
+}

@@ -1,0 +1,117 @@
+//! Posting work requests.
+
+use crate::adapter::AdapterInfo;
+use crate::endpoint::{Endpoint, Handler};
+use crate::object::slot;
+use abi::NTSTATUS;
+use abi::ndk::{NDK_OP_FLAG, NDK_QP, NDK_SGE};
+use abi::status::{STATUS_INVALID_PARAMETER, nt_success};
+use core::sync::atomic::{AtomicU32, Ordering};
+use kernel::pool::Shared;
+
+/// Context of silent requests. They leave an entry only when they fail; such an entry was not counted.
+pub(crate) const SILENT: usize = usize::MAX;
+/// Inline data asked for at creation: enough for a stream message.
+pub(crate) const INLINE_MAX: u32 = 16;
+
+/// Octets of an endpoint's registered memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece {
+    /// Which memory, by its place in the list given at creation.
+    pub memory: usize,
+    /// First octet.
+    pub offset: usize,
+    /// Octets.
+    pub len: u32,
+}
+
+/// The right to post to one queue pair.
+///
+/// There is one per endpoint and it cannot be copied, so both queues are posted to by one party at a time, as the
+/// provider demands: the owner keeps it behind the lock of its connection. Only [`Poster::close`] closes the queue
+/// pair, so whoever has a poster has an open queue pair. IRQL <= DISPATCH_LEVEL.
+#[must_use = "an endpoint ends only through Poster::close"]
+pub struct Poster<H: Handler> {
+    pub(crate) endpoint: Shared<Endpoint<H>>,
+    inline: bool,
+}
+
+impl<H: Handler> Poster<H> {
+    pub(crate) fn new(endpoint: Shared<Endpoint<H>>, info: AdapterInfo) -> Self {
+        Self { endpoint, inline: info.max_inline >= size_of::<u32>() as u32 }
+    }
+
+    fn element(&self, piece: Piece) -> Result<NDK_SGE, NTSTATUS> {
+        self.endpoint
+            .memory(piece.memory)
+            .and_then(|m| m.element(piece.offset, piece.len))
+            .ok_or(STATUS_INVALID_PARAMETER)
+    }
+
+    fn outstanding(&self) -> &AtomicU32 {
+        self.endpoint.outstanding()
+    }
+
+    fn qp(&self) -> *mut NDK_QP {
+        self.endpoint.qp.as_ptr()
+    }
+
+    /// Counts the request before it is posted: its entry may be taken before the call returns.
+    fn counted(&self, post: impl FnOnce() -> NTSTATUS) -> Result<(), NTSTATUS> {
+        self.outstanding().fetch_add(1, Ordering::AcqRel);
+        let status = post();
+        if nt_success(status) {
+            return Ok(());
+        }
+        self.outstanding().fetch_sub(1, Ordering::AcqRel);
+        Err(status)
+    }
+
+    /// Posts a receive (NdkReceive); `context` comes back in its completion. Allowed before connecting.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER for octets outside the memory, or the provider's status: nothing was posted.
+    pub fn receive(&mut self, piece: Piece, context: usize) -> Result<(), NTSTATUS> {
+        let element = self.element(piece)?;
+        let qp = self.qp();
+        let receive = slot!(qp, NdkReceive);
+        self.counted(|| {
+            // SAFETY: the queue pair is open as long as its poster lives; the element lies in registered memory; the
+            // array is read during the call; `&mut self` serialises the queue.
+            unsafe { receive(qp, core::ptr::without_provenance_mut(context), &element, 1) }
+        })
+    }
+
+    /// Posts a silent write (NdkWrite), deferred: a [`Poster::send`] must follow, which rings the doorbell and whose
+    /// completion says that this one is over.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER for octets outside the memory, or the provider's status: nothing was posted.
+    pub fn write(&mut self, piece: Piece, remote_address: u64, remote_token: u32) -> Result<(), NTSTATUS> {
+        let element = self.element(piece)?;
+        let qp = self.qp();
+        let write = slot!(qp, NdkWrite);
+        let flags = NDK_OP_FLAG::SILENT_SUCCESS.union(NDK_OP_FLAG::DEFER).bits();
+        let context = core::ptr::without_provenance_mut(SILENT);
+        // SAFETY: as in `receive`.
+        let status = unsafe { write(qp, context, &element, 1, remote_address, remote_token, flags) };
+        if nt_success(status) { Ok(()) } else { Err(status) }
+    }
+
+    /// Posts a send (NdkSend) whose completion carries `context`. Up to 4 octets go inline where the adapter can.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER for octets outside the memory, or the provider's status: nothing was posted, and writes
+    /// before it run all the same.
+    pub fn send(&mut self, piece: Piece, context: usize) -> Result<(), NTSTATUS> {
+        let element = self.element(piece)?;
+        let qp = self.qp();
+        let send = slot!(qp, NdkSend);
+        let inline = self.inline && piece.len <= size_of::<u32>() as u32;
+        let flags = if inline { NDK_OP_FLAG::INLINE } else { NDK_OP_FLAG::empty() }.bits();
+        self.counted(|| {
+            // SAFETY: as in `receive`; inline data are read during the call, and are pool memory.
+            unsafe { send(qp, core::ptr::without_provenance_mut(context), &element, 1, flags) }
+        })
+    }
+}

@@ -1,0 +1,126 @@
+//! Ending an endpoint: one sequence, whatever the state, driven by close completions.
+//!
+//! disconnect (if graceful) or flush → close the connector (now no request touches memory) → close the queue pair →
+//! wait until its last entry is taken → `closed`. Each step answers inline, later, or before its call returns.
+
+use crate::endpoint::{Endpoint, Handler};
+use crate::object::slot;
+use crate::post::Poster;
+use abi::NTSTATUS;
+use abi::status::STATUS_PENDING;
+use core::ffi::c_void;
+use core::sync::atomic::Ordering;
+use kernel::pool::Shared;
+
+impl<H: Handler> Poster<H> {
+    /// Ends the endpoint; [`Handler::closed`] tells when that is over. `graceful` tells the peer first and waits for
+    /// its answer as long as the provider does; otherwise the connection is aborted. IRQL <= DISPATCH_LEVEL.
+    pub fn close(self, graceful: bool) {
+        let this = self.endpoint;
+        this.graceful.store(graceful, Ordering::SeqCst);
+        if this.mark_closing() {
+            this.tear_down();
+        }
+    }
+
+    /// The endpoint that this posts to.
+    #[must_use]
+    pub fn endpoint(&self) -> &Shared<Endpoint<H>> {
+        &self.endpoint
+    }
+}
+
+impl<H: Handler> Endpoint<H> {
+    /// Ends a graceful [`Poster::close`] at once, by aborting the connection. Only after it, any number of times.
+    /// IRQL <= DISPATCH_LEVEL.
+    pub fn abort(this: &Shared<Self>) {
+        this.graceful.store(false, Ordering::SeqCst);
+        // Either this sees that the disconnect was issued, or the one who issues it sees the mark: no close is issued
+        // while a call into the connector is under way, and no abort is lost.
+        if this.disconnecting.load(Ordering::SeqCst) {
+            this.close_connector();
+        }
+    }
+
+    /// The first step; nothing uses the connector any more, nor will.
+    pub(crate) fn tear_down(&self) {
+        if self.graceful.load(Ordering::SeqCst) {
+            // The callback may end the endpoint before the call returns.
+            // SAFETY: `self` lives inside a `Shared`, which the queue pair's reference keeps alive here.
+            let this = unsafe { Shared::<Self>::clone_from_raw(self) };
+            let connector = this.connector.as_ptr();
+            let disconnect = slot!(connector, NdkDisconnect);
+            // SAFETY: the connector is open. The context is the endpoint, which the queue pair's reference keeps alive.
+            let status = unsafe { disconnect(connector, disconnect_done::<H>, this.context()) };
+            this.disconnecting.store(true, Ordering::SeqCst);
+            if status == STATUS_PENDING && this.graceful.load(Ordering::SeqCst) {
+                return;
+            }
+            return this.close_connector();
+        }
+        let qp = self.qp.as_ptr();
+        let flush = slot!(qp, NdkFlush);
+        // SAFETY: the queue pair is open.
+        unsafe { flush(qp) };
+        self.close_connector();
+    }
+
+    fn context(&self) -> *mut c_void {
+        core::ptr::from_ref(self).cast_mut().cast()
+    }
+
+    fn close_connector(&self) {
+        if self.connector_closing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let connector = self.connector.as_ptr();
+        let close = slot!(connector, NdkCloseConnector);
+        // SAFETY: the connector is open: the flag lets one caller through. The context is kept alive by the queue pair.
+        let status = unsafe { close(connector.cast(), connector_closed::<H>, self.context()) };
+        if status != STATUS_PENDING {
+            self.close_qp();
+        }
+    }
+
+    fn close_qp(&self) {
+        let qp = self.qp.as_ptr();
+        let close = slot!(qp, NdkCloseQp);
+        // SAFETY: the queue pair is open, no post is under way (the poster is gone); its reference keeps the context.
+        let status = unsafe { close(qp.cast(), qp_closed::<H>, self.context()) };
+        if status != STATUS_PENDING {
+            self.hand_in();
+        }
+    }
+
+    fn hand_in(&self) {
+        // The endpoint may be gone as soon as it is handed in: keep the queue by a reference of our own.
+        let cq = self.cq.clone();
+        // SAFETY: the queue pair's reference keeps the endpoint until `retire`; this is reached once.
+        unsafe { cq.retire(self.attachment()) };
+    }
+}
+
+/// The endpoint behind a teardown callback.
+///
+/// # Safety
+/// `context` is that of a teardown step of a live `Endpoint<H>`.
+unsafe fn endpoint<'a, H: Handler>(context: *mut c_void) -> &'a Endpoint<H> {
+    // SAFETY: the queue pair's reference keeps the endpoint until it has retired, which is after every step.
+    unsafe { &*context.cast::<Endpoint<H>>() }
+}
+
+unsafe extern "system" fn disconnect_done<H: Handler>(context: *mut c_void, _status: NTSTATUS) {
+    // Whatever the status, the connection is closed and all DMA is over.
+    // SAFETY: the context of `tear_down`.
+    unsafe { endpoint::<H>(context) }.close_connector();
+}
+
+unsafe extern "system" fn connector_closed<H: Handler>(context: *mut c_void) {
+    // SAFETY: the context of `close_connector`.
+    unsafe { endpoint::<H>(context) }.close_qp();
+}
+
+unsafe extern "system" fn qp_closed<H: Handler>(context: *mut c_void) {
+    // SAFETY: the context of `close_qp`.
+    unsafe { endpoint::<H>(context) }.hand_in();
+}

@@ -1,0 +1,30 @@
+//! Numbers for operators.
+
+/// What one engine did since it was built. Plain totals that never go back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// RDMA Writes handed out: one for each data message and each published region.
+    pub writes: u64,
+    /// Sends handed out: one for each message.
+    pub sends: u64,
+    /// Data messages handed out.
+    pub data_messages_sent: u64,
+    /// Data messages that arrived.
+    pub data_messages_received: u64,
+    /// Stream octets handed out for writing.
+    pub octets_sent: u64,
+    /// Stream octets that the peer reported.
+    pub octets_received: u64,
+    /// Credit messages handed out.
+    pub credits_sent: u64,
+    /// Credit messages that arrived.
+    pub credits_received: u64,
+    /// Times that queued octets began to wait for room in the peer's ring.
+    pub stalls_no_room: u64,
+    /// Times that queued octets began to wait for message credit.
+    pub stalls_no_credit: u64,
+    /// Times that queued octets began to wait for the local initiator queue.
+    pub stalls_queue_full: u64,
+    /// Times that a few queued octets began to wait for more to join them ([`crate::Config::merge_below`]).
+    pub merge_waits: u64,
+}

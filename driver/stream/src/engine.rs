@@ -1,0 +1,457 @@
+//! The engine: one connection's protocol state, and the calls its owner makes.
+
+mod queue;
+mod receive;
+mod send;
+mod share;
+
+use crate::config::{Config, ConfigError, LocalMemory, Role};
+use crate::counters::Counters;
+use crate::error::{ProtocolError, UsageError};
+use crate::wire::{ConnData, TARGET_ENTRY_LEN, TargetEntry, TargetList, Word};
+use queue::SendQueue;
+use receive::ReceiveSide;
+use send::SendSide;
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Built; the handshake is not finished.
+    Unconnected,
+    /// Carrying octets in at least one direction.
+    Open,
+    /// Both directions are finished in order, or one side sent DISCONNECT. Octets that arrived stay readable. The owner closes the
+    /// transport when [`Engine::ready_to_close`] says so.
+    Finished,
+    /// The transport went away before that. Octets that arrived stay readable, and after them comes an error, not the end of the stream,
+    /// unless [`Engine::end_of_stream`] says otherwise.
+    Lost,
+    /// The peer broke the protocol. The owner aborts the transport.
+    Failed(ProtocolError),
+}
+
+/// What a message did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// So many more octets are readable.
+    Readable(u32),
+    /// Credits and perhaps room came in: there may be work to transmit.
+    Credit {
+        /// The snapshot of the target entry was taken into use. The owner zeroes the 16 octets of this entry in its target list before
+        /// it posts anything further for this connection; until then the peer cannot know that it may write them again.
+        clear_entry: Option<usize>,
+    },
+    /// The peer finished its direction: after the readable octets the stream ends. Sending goes on.
+    PeerShutdown,
+    /// Both directions are finished: now [`State::Finished`]. What was queued and is not sent never will be.
+    Finished,
+    /// Nothing to do.
+    Ignored,
+}
+
+/// The description of a drained region, to be written into the peer's target list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Publish {
+    /// The octets to write.
+    pub entry: [u8; TARGET_ENTRY_LEN],
+    /// Where to write them.
+    pub remote_addr: u64,
+    /// The key to write them with.
+    pub remote_key: u32,
+}
+
+/// Work to post, in this order and with nothing of the same connection in between: the Write if there is one, then a Send of the
+/// word's 4 octets, little-endian ([`u32::to_le_bytes`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transmit {
+    /// Octets of the stream. Write `len` octets from `stream_offset` of the send stream, then send `word`. 2 work requests.
+    Data {
+        /// Octets queued before these since the connection was opened.
+        stream_offset: u64,
+        /// Octets, never 0.
+        len: u32,
+        /// Where to write them.
+        remote_addr: u64,
+        /// The key to write them with.
+        remote_key: u32,
+        /// The message that reports them.
+        word: u32,
+    },
+    /// Credits, and perhaps a region of the ring. 1 or 2 work requests.
+    Credit {
+        /// The Write that goes before the message.
+        publish: Option<Publish>,
+        /// The message with the new limit.
+        word: u32,
+    },
+    /// SHUTDOWN or DISCONNECT. 1 work request.
+    Control {
+        /// The message.
+        word: u32,
+    },
+}
+
+impl Transmit {
+    /// Initiator queue slots that it takes until its Send completes.
+    #[must_use]
+    pub const fn work_requests(&self) -> u16 {
+        match self {
+            Self::Data { .. } | Self::Credit { publish: Some(_), .. } => 2,
+            Self::Credit { publish: None, .. } | Self::Control { .. } => 1,
+        }
+    }
+
+    /// The message to send.
+    #[must_use]
+    pub const fn word(&self) -> u32 {
+        match self {
+            Self::Data { word, .. } | Self::Credit { word, .. } | Self::Control { word } => *word,
+        }
+    }
+}
+
+/// The protocol state of one connection. About 2.5 KiB, of fixed size.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    role: Role,
+    list: TargetList,
+    credits: u16,
+    state: State,
+    /// iWARP lets this side send: it is the active one, or something arrived.
+    may_send: bool,
+    /// The peer sent DISCONNECT and looks at nothing further.
+    peer_gone: bool,
+    send: SendSide,
+    receive: ReceiveSide,
+    queue: SendQueue,
+    counters: Counters,
+}
+
+impl Engine {
+    /// Builds the engine of one connection. `memory` is what the owner registered for it: the ring, and a target list of zeroes.
+    ///
+    /// # Errors
+    ///
+    /// A size or an address is out of range.
+    pub fn new(config: Config, role: Role, memory: LocalMemory) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let ring = memory.ring(&config)?;
+        let list = memory.list(&config)?;
+        let credits = config.credits();
+        Ok(Self {
+            role,
+            list,
+            credits,
+            state: State::Unconnected,
+            may_send: matches!(role, Role::Active),
+            peer_gone: false,
+            send: SendSide::new(config.list_entries, config.merge_below),
+            receive: ReceiveSide::new(ring, credits),
+            queue: SendQueue::new(config.send_queue_depth),
+            counters: Counters::default(),
+        })
+    }
+
+    /// The private data for the connect request or the accepting reply.
+    #[must_use]
+    pub fn local_conn_data(&self) -> ConnData {
+        ConnData {
+            big_endian: false,
+            iomap_size: Some(0),
+            credits: self.credits,
+            target_list: self.list,
+            first_region: self.receive.first_region(),
+        }
+    }
+
+    /// Takes in the peer's private data and opens the stream. The passive side may call this before it accepts.
+    ///
+    /// # Errors
+    ///
+    /// The peer's data cannot be worked with ([`ConnData::validate`]), or this is the second call. The state is then [`State::Failed`].
+    pub fn establish(&mut self, peer: &ConnData) -> Result<(), ProtocolError> {
+        match self.open(peer) {
+            Ok(()) => {
+                self.state = State::Open;
+                Ok(())
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Adds `len` octets to the end of the send stream. The owner keeps them until [`Engine::sent_offset`] has passed them.
+    ///
+    /// # Errors
+    ///
+    /// The sending direction is shut down or the connection is not open; or the stream would be longer than its offsets can say.
+    pub fn queue_send(&mut self, len: u64) -> Result<(), UsageError> {
+        if self.state != State::Open {
+            return Err(UsageError::NotSendable);
+        }
+        self.send.queue(len)
+    }
+
+    /// Finishes the sending direction after everything queued: SHUTDOWN, or DISCONNECT if the peer finished its direction before. Reading
+    /// goes on. Without effect when called again or when the connection is not open.
+    pub fn shutdown_send(&mut self) {
+        self.send.request_shutdown();
+    }
+
+    /// Finishes both directions after everything queued, by DISCONNECT. Octets that arrive before it goes out are still to be consumed, for
+    /// a peer that waits for room may be what keeps this side from sending. Without effect when called again.
+    pub fn disconnect(&mut self) {
+        self.send.request_disconnect();
+    }
+
+    /// The next work to post, or `None` when there is nothing to do until another call changes something. What is handed out counts
+    /// as posted: the owner that cannot post it calls [`Engine::handle_connection_lost`].
+    ///
+    /// `max_data` bounds the octets of a data message, for an owner that can gather only so many from [`Engine::posted_offset`] on
+    /// into one Write; pass [`u32::MAX`] for no bound. 0 asks for credit and control messages only.
+    pub fn poll_transmit(&mut self, max_data: u32) -> Option<Transmit> {
+        if self.state != State::Open || !self.may_send {
+            return None;
+        }
+        let transmit =
+            self.poll_credit().or_else(|| self.poll_data(max_data)).or_else(|| self.poll_control())?;
+        let counters = &mut self.counters;
+        counters.sends = counters.sends.wrapping_add(1);
+        if transmit.work_requests() > 1 {
+            counters.writes = counters.writes.wrapping_add(1);
+        }
+        Some(transmit)
+    }
+
+    /// The oldest Send not yet reported has completed, and with it its Write. Returns [`Engine::sent_offset`].
+    ///
+    /// # Errors
+    ///
+    /// None was outstanding.
+    pub fn handle_transmit_complete(&mut self) -> Result<u64, UsageError> {
+        let done = self.queue.complete().ok_or(UsageError::NothingOutstanding)?;
+        self.send.completed(done);
+        Ok(self.send.sent())
+    }
+
+    /// A message arrived, and its receive is posted again. `entry` is a copy, taken once, of the local target entry at
+    /// [`Engine::wanted_entry`]; it matters only for a credit message ([`Word::Credit`]), for others anything may be passed.
+    ///
+    /// # Errors
+    ///
+    /// The peer broke the protocol. The state is then [`State::Failed`].
+    pub fn handle_message(
+        &mut self,
+        word: u32,
+        entry: [u8; TARGET_ENTRY_LEN],
+    ) -> Result<Event, ProtocolError> {
+        match self.state {
+            State::Unconnected => return self.fail(ProtocolError::OutOfPhase),
+            State::Finished | State::Lost | State::Failed(_) => return Ok(Event::Ignored),
+            State::Open => self.may_send = true,
+        }
+        match self.take_message(word, entry) {
+            Ok(event) => Ok(event),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// The transport is gone: a disconnect event, a failed post or completion, or the owner's own abort.
+    pub fn handle_connection_lost(&mut self) {
+        if matches!(self.state, State::Unconnected | State::Open) {
+            self.state = State::Lost;
+        }
+    }
+
+    /// Index of the local target entry whose copy [`Engine::handle_message`] wants next.
+    #[must_use]
+    pub const fn wanted_entry(&self) -> usize {
+        self.send.wanted_entry()
+    }
+
+    /// Octets that arrived and are not consumed.
+    #[must_use]
+    pub const fn readable(&self) -> u64 {
+        self.receive.readable()
+    }
+
+    /// The longest contiguous piece of the ring that holds readable octets, from `skip` octets after the first readable one: its ring
+    /// offset and length. `None` when `skip` is not less than [`Engine::readable`].
+    #[must_use]
+    pub fn readable_span(&self, skip: u64) -> Option<(u32, u32)> {
+        self.receive.readable_span(skip)
+    }
+
+    /// The reader is done with the first `len` readable octets; their room may be published again. There may be work to transmit.
+    ///
+    /// # Errors
+    ///
+    /// Fewer octets are readable.
+    pub fn consume(&mut self, len: u64) -> Result<(), UsageError> {
+        self.receive.consume(len)
+    }
+
+    /// The peer finished its direction (SHUTDOWN or DISCONNECT): no octets come after the readable ones.
+    #[must_use]
+    pub const fn peer_shut_down(&self) -> bool {
+        self.receive.ended()
+    }
+
+    /// The peer finished its direction and every octet is consumed. Never so merely because the connection went away.
+    #[must_use]
+    pub const fn end_of_stream(&self) -> bool {
+        self.receive.ended() && self.receive.readable() == 0
+    }
+
+    /// Octets of the send stream whose Sends have completed, counted from the start of the stream.
+    #[must_use]
+    pub const fn sent_offset(&self) -> u64 {
+        self.send.sent()
+    }
+
+    /// Octets of the send stream handed out for posting: where the next [`Transmit::Data`] begins.
+    #[must_use]
+    pub const fn posted_offset(&self) -> u64 {
+        self.send.posted()
+    }
+
+    /// Octets ever queued: the end of the send stream so far.
+    #[must_use]
+    pub const fn queued_offset(&self) -> u64 {
+        self.send.queued()
+    }
+
+    /// Sends handed out and not completed.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Where the connection stands.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// The side taken in the handshake.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether anything may be sent yet: always for the active side, after the first message for the passive one.
+    #[must_use]
+    pub const fn may_send(&self) -> bool {
+        self.may_send
+    }
+
+    /// The transport may be closed without losing anything that this side still owes the peer: both directions are finished and the last
+    /// message is out, or nobody looks at it any more.
+    #[must_use]
+    pub fn ready_to_close(&self) -> bool {
+        match self.state {
+            State::Unconnected | State::Open => false,
+            State::Finished => self.peer_gone || self.queue.len() == 0,
+            State::Lost | State::Failed(_) => true,
+        }
+    }
+
+    /// Totals since the engine was built.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn open(&mut self, peer: &ConnData) -> Result<(), ProtocolError> {
+        if self.state != State::Unconnected {
+            return Err(ProtocolError::OutOfPhase);
+        }
+        peer.validate()?;
+        self.receive.establish(peer.target_list);
+        self.send.establish(peer, self.credits)
+    }
+
+    fn fail<T>(&mut self, error: ProtocolError) -> Result<T, ProtocolError> {
+        self.state = State::Failed(error);
+        Err(error)
+    }
+
+    /// Room is returned before anything else goes out: it is what the peer may be waiting for, and the first message of the active side
+    /// has to be there at once.
+    fn poll_credit(&mut self) -> Option<Transmit> {
+        let slots = self.receive.credit_due()?.slots();
+        if !self.queue.push_control(slots) {
+            return None;
+        }
+        let (publish, limit) = self.receive.take_credit();
+        self.counters.credits_sent = self.counters.credits_sent.wrapping_add(1);
+        Some(Transmit::Credit { publish, word: Word::Credit(limit).encode() })
+    }
+
+    fn poll_data(&mut self, max_data: u32) -> Option<Transmit> {
+        let room = self.queue.has_room_for_data();
+        let target = self.send.next_data(max_data, room, &mut self.counters)?;
+        if !self.queue.push_data(target.len) {
+            return None;
+        }
+        let stream_offset = self.send.commit(target.len);
+        let counters = &mut self.counters;
+        counters.data_messages_sent = counters.data_messages_sent.wrapping_add(1);
+        counters.octets_sent = counters.octets_sent.wrapping_add(u64::from(target.len));
+        Some(Transmit::Data {
+            stream_offset,
+            len: target.len,
+            remote_addr: target.addr,
+            remote_key: target.key,
+            word: Word::Data(target.len).encode(),
+        })
+    }
+
+    fn poll_control(&mut self) -> Option<Transmit> {
+        let word = self.send.control_due(self.receive.ended())?;
+        if !self.queue.push_control(1) {
+            return None;
+        }
+        self.send.control_sent(word);
+        if word == Word::Disconnect {
+            self.state = State::Finished;
+        }
+        Some(Transmit::Control { word: word.encode() })
+    }
+
+    fn take_message(&mut self, word: u32, entry: [u8; TARGET_ENTRY_LEN]) -> Result<Event, ProtocolError> {
+        let counters = &mut self.counters;
+        match Word::decode(word)? {
+            Word::Data(len) => {
+                self.receive.data(len)?;
+                counters.data_messages_received = counters.data_messages_received.wrapping_add(1);
+                counters.octets_received = counters.octets_received.wrapping_add(u64::from(len));
+                Ok(Event::Readable(len))
+            }
+            Word::Credit(limit) => {
+                self.send.credit(limit)?;
+                counters.credits_received = counters.credits_received.wrapping_add(1);
+                let clear_entry = self.send.offer_entry(TargetEntry::decode(entry))?;
+                Ok(Event::Credit { clear_entry })
+            }
+            Word::IomapUpdate(_) => {
+                self.receive.counted_without_data()?;
+                Ok(Event::Ignored)
+            }
+            Word::Keepalive => Ok(Event::Ignored),
+            Word::Shutdown => {
+                self.receive.end();
+                if self.send.shut_down() {
+                    self.state = State::Finished;
+                    return Ok(Event::Finished);
+                }
+                Ok(Event::PeerShutdown)
+            }
+            Word::Disconnect => {
+                self.receive.end();
+                self.peer_gone = true;
+                self.state = State::Finished;
+                Ok(Event::Finished)
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The receiving direction: the ring, the messages in it, and what is given back to the peer.
+
+use super::Publish;
+use crate::config::MAX_CREDITS;
+use crate::error::{ProtocolError, UsageError};
+use crate::wire::{TargetEntry, TargetList};
+use heapless::Deque;
+
+/// A credit message to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CreditDue {
+    /// With a drained half of the ring.
+    Region,
+    /// With nothing but the limit.
+    Bare,
+}
+
+impl CreditDue {
+    /// Initiator queue slots: the Write if there is one, and the Send.
+    pub(super) const fn slots(self) -> u16 {
+        match self {
+            Self::Region => 2,
+            Self::Bare => 1,
+        }
+    }
+}
+
+/// All offsets count octets of the received stream, so the octet at `offset` lies at `offset % ring.len` of the ring. The ring is published in
+/// halves, of which the peer fills each completely before it touches the next.
+#[derive(Clone, Debug)]
+pub(super) struct ReceiveSide {
+    ring: TargetEntry,
+    half: u32,
+    /// Octets that the peer reported.
+    arrived: u64,
+    /// Octets that the reader is done with.
+    consumed: u64,
+    /// Octets that the peer was ever told it may write.
+    published: u64,
+
+    credits: u16,
+    /// Octets not consumed of each message not fully consumed, oldest first.
+    unread: Deque<u32, { MAX_CREDITS as usize }>,
+    /// Counted messages that arrived.
+    messages: u64,
+    /// Counted messages fully consumed.
+    messages_consumed: u64,
+    /// `messages_consumed` as it was told to the peer.
+    messages_returned: u64,
+
+    peer_list: TargetList,
+    /// Index of the entry in the peer's list that describes the next region.
+    peer_index: u32,
+    ended: bool,
+}
+
+impl ReceiveSide {
+    pub(super) fn new(ring: TargetEntry, credits: u16) -> Self {
+        let half = ring.len / 2;
+        Self {
+            ring,
+            half,
+            arrived: 0,
+            consumed: 0,
+            // The private data publishes the first half.
+            published: u64::from(half),
+            credits,
+            unread: Deque::new(),
+            messages: 0,
+            messages_consumed: 0,
+            messages_returned: 0,
+            peer_list: TargetList { addr: 0, key: 0, entries: 2 },
+            // The private data fills the peer's entry 0.
+            peer_index: 1,
+            ended: false,
+        }
+    }
+
+    pub(super) const fn first_region(&self) -> TargetEntry {
+        TargetEntry { addr: self.ring.addr, key: self.ring.key, len: self.half }
+    }
+
+    pub(super) const fn establish(&mut self, peer_list: TargetList) {
+        self.peer_list = peer_list;
+    }
+
+    pub(super) const fn readable(&self) -> u64 {
+        self.arrived.wrapping_sub(self.consumed)
+    }
+
+    pub(super) const fn ended(&self) -> bool {
+        self.ended
+    }
+
+    pub(super) const fn end(&mut self) {
+        self.ended = true;
+    }
+
+    pub(super) fn readable_span(&self, skip: u64) -> Option<(u32, u32)> {
+        let left = self.readable().checked_sub(skip).filter(|&left| left != 0)?;
+        let offset = self.ring_offset(self.consumed.wrapping_add(skip))?;
+        let to_end = self.ring.len.checked_sub(offset)?;
+        let len = u32::try_from(left).map_or(to_end, |left| left.min(to_end));
+        Some((offset, len))
+    }
+
+    /// A data message. It stays within the region that the peer is filling and within the limit it was told.
+    pub(super) fn data(&mut self, len: u32) -> Result<(), ProtocolError> {
+        self.check_counted()?;
+        // Published room ends on the end of a region, and so does the current region.
+        let unfilled = self.published.wrapping_sub(self.arrived);
+        let region_left = match unfilled.checked_rem(u64::from(self.half)) {
+            Some(0) | None => unfilled.min(u64::from(self.half)),
+            Some(rest) => rest,
+        };
+        if u64::from(len) > region_left {
+            return Err(ProtocolError::DataBeyondRegion);
+        }
+        // As many as the credits fit, and the limit was checked.
+        self.unread.push_back(len).map_err(|_| ProtocolError::MessagesBeyondCredit)?;
+        self.messages = self.messages.wrapping_add(1);
+        self.arrived = self.arrived.wrapping_add(u64::from(len));
+        Ok(())
+    }
+
+    /// A counted message that nobody reads. It counts as consumed, which gives the sender its credit back.
+    pub(super) fn counted_without_data(&mut self) -> Result<(), ProtocolError> {
+        self.check_counted()?;
+        self.messages = self.messages.wrapping_add(1);
+        self.messages_consumed = self.messages_consumed.wrapping_add(1);
+        Ok(())
+    }
+
+    pub(super) fn consume(&mut self, len: u64) -> Result<(), UsageError> {
+        if len > self.readable() {
+            return Err(UsageError::NotReadable);
+        }
+        self.consumed = self.consumed.wrapping_add(len);
+        let mut left = len;
+        while let Some(message) = self.unread.front_mut() {
+            let whole = u64::from(*message);
+            if left < whole {
+                // `left` is less than a u32, so it is one.
+                *message = message.saturating_sub(u32::try_from(left).unwrap_or(u32::MAX));
+                break;
+            }
+            left = left.saturating_sub(whole);
+            self.unread.pop_front();
+            self.messages_consumed = self.messages_consumed.wrapping_add(1);
+        }
+        Ok(())
+    }
+
+    /// The credit message that should go out, if any. A peer that has finished its direction needs none.
+    pub(super) fn credit_due(&self) -> Option<CreditDue> {
+        if self.ended {
+            return None;
+        }
+        let not_consumed = self.published.wrapping_sub(self.consumed);
+        if not_consumed <= u64::from(self.half) {
+            return Some(CreditDue::Region);
+        }
+        let unreturned = self.messages_consumed.wrapping_sub(self.messages_returned);
+        (unreturned >= u64::from(self.credits / 2)).then_some(CreditDue::Bare)
+    }
+
+    /// The content of the credit message that is due: the region and the 16 bits of the limit.
+    pub(super) fn take_credit(&mut self) -> (Option<Publish>, u16) {
+        let publish = match self.credit_due() {
+            Some(CreditDue::Region) => self.take_region(),
+            Some(CreditDue::Bare) | None => None,
+        };
+        self.messages_returned = self.messages_consumed;
+        let [low, high, ..] = self.limit().to_le_bytes();
+        (publish, u16::from_le_bytes([low, high]))
+    }
+
+    fn take_region(&mut self) -> Option<Publish> {
+        let offset = self.ring_offset(self.published)?;
+        // The ring was checked not to wrap, the peer's list as well.
+        let addr = self.ring.addr.checked_add(u64::from(offset))?;
+        let remote_addr = self.peer_list.entry_addr(self.peer_index)?;
+        let entry = TargetEntry { addr, key: self.ring.key, len: self.half };
+        let next = self.peer_index.wrapping_add(1);
+        self.peer_index = if next == self.peer_list.entries { 0 } else { next };
+        self.published = self.published.wrapping_add(u64::from(self.half));
+        Some(Publish { entry: entry.encode(), remote_addr, remote_key: self.peer_list.key })
+    }
+
+    /// Counted messages that the peer was told it may send.
+    const fn limit(&self) -> u64 {
+        self.messages_returned.wrapping_add(self.credits as u64)
+    }
+
+    fn check_counted(&self) -> Result<(), ProtocolError> {
+        if self.ended {
+            return Err(ProtocolError::DataAfterShutdown);
+        }
+        if self.messages >= self.limit() {
+            return Err(ProtocolError::MessagesBeyondCredit);
+        }
+        Ok(())
+    }
+
+    fn ring_offset(&self, offset: u64) -> Option<u32> {
+        u32::try_from(offset.checked_rem(u64::from(self.ring.len))?).ok()
+    }
+}

@@ -1,0 +1,243 @@
+//! An engine with its owner: memory, receives, and an independent audit of what the engine does.
+
+use super::fabric::{Endpoint, Memory, Op, stream_octet};
+use crate::{
+    Config, Engine, Event, LocalMemory, ProtocolError, Publish, Role, State, TARGET_ENTRY_LEN, Transmit, Word,
+};
+use std::collections::VecDeque;
+
+/// Numbers kept apart from the engine, to check it by.
+#[derive(Clone, Copy, Debug, Default)]
+struct Audit {
+    /// Counted messages sent, and the limit last seen for them.
+    messages_sent: u64,
+    limit: u64,
+    peer_credits: u64,
+    /// Counted messages of the peer that were read to the end.
+    messages_read: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Ours {
+    pub(super) engine: Engine,
+    config: Config,
+    ring: Memory,
+    list: Memory,
+    receives: u16,
+    inbox: VecDeque<u32>,
+    flight: VecDeque<Op>,
+    seed: u64,
+    peer_seed: u64,
+    read: u64,
+    unread_messages: VecDeque<u64>,
+    audit: Audit,
+    pub(super) last_event: Option<Event>,
+    pub(super) failure: Option<ProtocolError>,
+}
+
+impl Ours {
+    /// An engine that is strict beyond its configuration: only as many receives as it advertises credits are posted, with no reserve.
+    pub(super) fn new(config: Config, role: Role) -> Self {
+        let side = if role == Role::Active { 1 } else { 2 };
+        let memory = LocalMemory {
+            ring_addr: 0x10_0000 * side,
+            ring_key: 0x100 * u32::try_from(side).unwrap() + 1,
+            list_addr: 0x10_0000 * side + 0x8_0000,
+            list_key: 0x100 * u32::try_from(side).unwrap() + 2,
+        };
+        Self {
+            engine: Engine::new(config, role, memory).unwrap(),
+            config,
+            ring: Memory::new(memory.ring_addr, memory.ring_key, config.ring_len as usize),
+            list: Memory::new(memory.list_addr, memory.list_key, config.list_len()),
+            receives: config.credits(),
+            inbox: VecDeque::new(),
+            flight: VecDeque::new(),
+            seed: side,
+            peer_seed: 3 - side,
+            read: 0,
+            unread_messages: VecDeque::new(),
+            audit: Audit::default(),
+            last_event: None,
+            failure: None,
+        }
+    }
+
+    pub(super) fn establish(&mut self, peer: &crate::ConnData) {
+        self.audit.limit = u64::from(peer.credits);
+        self.audit.peer_credits = u64::from(peer.credits);
+        self.engine.establish(peer).unwrap();
+    }
+
+    pub(super) fn pair(a: Config, b: Config) -> super::fabric::World<Self, Self> {
+        let (mut a, mut b) = (Self::new(a, Role::Active), Self::new(b, Role::Passive));
+        let (of_a, of_b) = (a.engine.local_conn_data(), b.engine.local_conn_data());
+        b.establish(&crate::ConnData::decode(&of_a.encode()).unwrap());
+        a.establish(&crate::ConnData::decode(&of_b.encode()).unwrap());
+        super::fabric::World { a, b }
+    }
+
+    fn write(&mut self, addr: u64, key: u32, octets: std::vec::Vec<u8>) {
+        self.flight.push_back(Op::Write { addr, key, octets });
+    }
+
+    pub(super) fn post(&mut self, transmit: Transmit) {
+        match transmit {
+            Transmit::Data { stream_offset, len, remote_addr, remote_key, word } => {
+                assert_eq!(Word::decode(word), Ok(Word::Data(len)));
+                assert!(self.audit.messages_sent < self.audit.limit, "beyond the peer's limit");
+                self.audit.messages_sent += 1;
+                let octets =
+                    (0..u64::from(len)).map(|i| stream_octet(self.seed, stream_offset + i)).collect();
+                self.write(remote_addr, remote_key, octets);
+            }
+            Transmit::Credit { publish, word } => {
+                let limit = self.audit.messages_read + u64::from(self.config.credits());
+                assert_eq!(
+                    Word::decode(word),
+                    Ok(Word::Credit((limit & 0xffff) as u16)),
+                    "credits not conserved"
+                );
+                if let Some(Publish { entry, remote_addr, remote_key }) = publish {
+                    self.write(remote_addr, remote_key, entry.to_vec());
+                }
+            }
+            Transmit::Control { word } => {
+                assert!(matches!(Word::decode(word), Ok(Word::Shutdown | Word::Disconnect)));
+            }
+        }
+        self.flight.push_back(Op::Send(transmit.word()));
+    }
+
+    /// One message, from its receive to what follows from it.
+    fn handle_word(&mut self, word: u32) {
+        self.receives += 1;
+        match Word::decode(word) {
+            Ok(Word::Data(len)) => self.unread_messages.push_back(u64::from(len)),
+            Ok(Word::Credit(limit)) => {
+                let step = limit.wrapping_sub((self.audit.limit & 0xffff) as u16);
+                self.audit.limit += u64::from(step);
+                assert!(self.audit.limit <= self.audit.messages_sent + self.audit.peer_credits);
+            }
+            _ => {}
+        }
+        let at = self.engine.wanted_entry() * TARGET_ENTRY_LEN;
+        let entry = *self.list.octets[at..].first_chunk().unwrap();
+        match self.engine.handle_message(word, entry) {
+            Ok(event) => {
+                if let Event::Credit { clear_entry: Some(index) } = event {
+                    assert_eq!(index * TARGET_ENTRY_LEN, at);
+                    self.list.octets[at..at + TARGET_ENTRY_LEN].fill(0);
+                }
+                self.last_event = Some(event);
+            }
+            Err(error) => self.failure = Some(error),
+        }
+    }
+}
+
+impl Endpoint for Ours {
+    fn flight(&mut self) -> &mut VecDeque<Op> {
+        &mut self.flight
+    }
+
+    fn deliver(&mut self, op: Op) {
+        match op {
+            Op::Write { addr, key, octets } => {
+                if let Some(start) = self.ring.place(addr, key, &octets) {
+                    let half = self.config.ring_len as usize / 2;
+                    assert_eq!(start / half, (start + octets.len() - 1) / half, "a Write crosses a region");
+                } else {
+                    self.list.place(addr, key, &octets).expect("a Write with a wrong key");
+                }
+            }
+            Op::Send(word) => {
+                self.receives = self.receives.checked_sub(1).expect("receive queue overrun");
+                self.inbox.push_back(word);
+            }
+        }
+    }
+
+    fn complete(&mut self) -> bool {
+        if self.engine.outstanding() == 0 {
+            return false;
+        }
+        let before = self.engine.sent_offset();
+        let sent = self.engine.handle_transmit_complete().unwrap();
+        assert!(before <= sent && sent <= self.engine.posted_offset());
+        true
+    }
+
+    fn handle(&mut self) -> bool {
+        let word = self.inbox.pop_front();
+        if let Some(word) = word {
+            self.handle_word(word);
+        }
+        word.is_some()
+    }
+
+    fn transmit(&mut self) -> bool {
+        let mut busy = false;
+        while let Some(transmit) = self.engine.poll_transmit(u32::MAX) {
+            self.post(transmit);
+            busy = true;
+        }
+        busy
+    }
+
+    fn send(&mut self, len: u64) {
+        // Refused after a shutdown, which the totals then show.
+        let before = self.engine.queued_offset();
+        let accepted = self.engine.queue_send(len).is_ok();
+        assert_eq!(self.engine.queued_offset(), before + if accepted { len } else { 0 });
+    }
+
+    fn read(&mut self, len: u64) -> u64 {
+        let len = len.min(self.engine.readable());
+        assert!(self.engine.readable() <= u64::from(self.config.ring_len));
+        let mut done = 0;
+        while done < len {
+            let (offset, piece) = self.engine.readable_span(done).unwrap();
+            for i in 0..u64::from(piece).min(len - done) {
+                let expected = stream_octet(self.peer_seed, self.read);
+                assert_eq!(
+                    self.ring.octets[(u64::from(offset) + i) as usize],
+                    expected,
+                    "octet {}",
+                    self.read
+                );
+                self.read += 1;
+            }
+            done += u64::from(piece).min(len - done);
+        }
+        self.engine.consume(len).unwrap();
+        let mut left = len;
+        while let Some(message) = self.unread_messages.front_mut() {
+            let part = left.min(*message);
+            *message -= part;
+            left -= part;
+            if *message != 0 {
+                break;
+            }
+            self.unread_messages.pop_front();
+            self.audit.messages_read += 1;
+        }
+        len
+    }
+
+    fn shut_down(&mut self) {
+        self.engine.shutdown_send();
+    }
+
+    fn totals(&self) -> (u64, u64) {
+        (self.engine.queued_offset(), self.read)
+    }
+
+    fn at_end(&self) -> bool {
+        self.engine.end_of_stream()
+    }
+
+    fn finished(&self) -> bool {
+        self.failure.is_none() && self.engine.state() == State::Finished && self.engine.ready_to_close()
+    }
+}

@@ -1,0 +1,14 @@
+//! The three formats that cross the wire: the private data of the handshake, the 32-bit message, and the target entry.
+//!
+//! Bytes in, values out, and back. Nothing here has state.
+
+mod conn_data;
+mod target;
+mod word;
+
+#[cfg(test)]
+mod tests;
+
+pub use conn_data::{CONN_DATA_LEN, ConnData, ConnDataError, VERSION};
+pub use target::{TARGET_ENTRY_LEN, TargetEntry, TargetList};
+pub use word::{MAX_DATA_LEN, MESSAGE_LEN, Word, WordError};

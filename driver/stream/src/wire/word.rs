@@ -1,0 +1,96 @@
+//! The 32-bit message: 3 bits of operation, 29 bits of data.
+
+/// Octets of a message, and so of every receive.
+pub const MESSAGE_LEN: usize = 4;
+
+/// Most octets that one DATA message can report.
+pub const MAX_DATA_LEN: u32 = DATA_MASK;
+
+const OP_SHIFT: u32 = 29;
+const DATA_MASK: u32 = (1 << OP_SHIFT) - 1;
+
+const OP_DATA: u32 = 0;
+const OP_CREDIT: u32 = 4;
+const OP_IOMAP: u32 = 6;
+const OP_CONTROL: u32 = 7;
+
+const CONTROL_DISCONNECT: u32 = 0;
+const CONTROL_KEEPALIVE: u32 = 1;
+const CONTROL_SHUTDOWN: u32 = 2;
+
+/// A message. On the wire it is 4 octets in the sender's order, which here is always little-endian ([`Word::octets`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// So many octets, 1 to [`MAX_DATA_LEN`], were just written behind those reported before (op 0).
+    Data(u32),
+    /// The absolute number, modulo 2^16, of counted messages that the receiver of this word may have sent (op 4, "SGL"). A target entry may
+    /// have been written before it.
+    Credit(u16),
+    /// The iomap entry at this index was written (op 6, "IOMAP_SGL"). Counted like DATA. Never sent by this endpoint.
+    IomapUpdate(u16),
+    /// Both directions are finished (op 7, code 0).
+    Disconnect,
+    /// Defined (op 7, code 1), though Linux asks for life with a zero-length Write instead.
+    Keepalive,
+    /// The sender's direction is finished (op 7, code 2).
+    Shutdown,
+}
+
+/// Why a word from the wire is no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WordError {
+    /// Operation 1, 2, 3 or 5.
+    ReservedOperation(u8),
+    /// DATA of 0 octets, which a Linux reader would take for the end of the stream.
+    EmptyData,
+    /// A control code other than 0, 1 and 2.
+    UnknownControl(u32),
+}
+
+impl Word {
+    /// The message as a number.
+    #[must_use]
+    pub const fn encode(self) -> u32 {
+        match self {
+            Self::Data(len) => (OP_DATA << OP_SHIFT) | (len & DATA_MASK),
+            Self::Credit(limit) => (OP_CREDIT << OP_SHIFT) | limit as u32,
+            Self::IomapUpdate(index) => (OP_IOMAP << OP_SHIFT) | index as u32,
+            Self::Disconnect => (OP_CONTROL << OP_SHIFT) | CONTROL_DISCONNECT,
+            Self::Keepalive => (OP_CONTROL << OP_SHIFT) | CONTROL_KEEPALIVE,
+            Self::Shutdown => (OP_CONTROL << OP_SHIFT) | CONTROL_SHUTDOWN,
+        }
+    }
+
+    /// The message as it is sent.
+    #[must_use]
+    pub const fn octets(self) -> [u8; MESSAGE_LEN] {
+        self.encode().to_le_bytes()
+    }
+
+    /// Reads a message. Of a credit limit and an iomap index only the low 16 bits count.
+    ///
+    /// # Errors
+    ///
+    /// The word is none that a peer may send.
+    pub const fn decode(word: u32) -> Result<Self, WordError> {
+        let data = word & DATA_MASK;
+        let [low, high, ..] = data.to_le_bytes();
+        let low16 = u16::from_le_bytes([low, high]);
+        match word >> OP_SHIFT {
+            OP_DATA if data == 0 => Err(WordError::EmptyData),
+            OP_DATA => Ok(Self::Data(data)),
+            OP_CREDIT => Ok(Self::Credit(low16)),
+            OP_IOMAP => Ok(Self::IomapUpdate(low16)),
+            OP_CONTROL => match data {
+                CONTROL_DISCONNECT => Ok(Self::Disconnect),
+                CONTROL_KEEPALIVE => Ok(Self::Keepalive),
+                CONTROL_SHUTDOWN => Ok(Self::Shutdown),
+                other => Err(WordError::UnknownControl(other)),
+            },
+            op => {
+                let [op, ..] = op.to_le_bytes();
+                Err(WordError::ReservedOperation(op))
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The driver's versions and status tree.
+
+use crate::device::{Device, DeviceError, open_client, open_driver};
+use crate::ntstatus::NtStatus;
+use crate::report;
+use comfy_table::Table;
+use control::driver::{AdapterRow, IOCTL_STATUS, SocketRow, StatusHeader, Version};
+use control::{Address, Record};
+use serde_json::json;
+
+/// STATUS_BUFFER_OVERFLOW: rows are missing.
+const BUFFER_OVERFLOW: NtStatus = NtStatus(0x8000_0005_u32.cast_signed());
+/// Rows for which the first question has room.
+const FIRST_ROOM: usize = 64;
+
+/// A whole status reply.
+pub struct Status {
+    /// Totals.
+    pub header: StatusHeader,
+    /// The adapters.
+    pub adapters: Vec<AdapterRow>,
+    /// The sockets.
+    pub sockets: Vec<SocketRow>,
+}
+
+impl Status {
+    /// The row of the connection between `local` and `remote`.
+    pub fn connection(&self, local: &Address, remote: &Address) -> Option<&SocketRow> {
+        self.sockets.iter().find(|s| s.local == *local && s.remote == *remote)
+    }
+}
+
+/// Asks for the versions of both devices.
+pub fn version(json: bool) -> Result<(), DeviceError> {
+    for (name, device, code) in [
+        ("wskrdma", open_driver()?, control::driver::IOCTL_VERSION),
+        ("wskrdma-client", open_client()?, control::client::IOCTL_VERSION),
+    ] {
+        let v = ask_version(&*device, code)?;
+        let text = format!("{}.{}.{}", v.major, v.minor, v.patch);
+        if json {
+            report::object(&json!({ "device": name, "version": text, "contract": v.contract }));
+        } else {
+            println!("{name} {text}, IOCTL contract {}", v.contract);
+        }
+    }
+    Ok(())
+}
+
+/// Asks one device for its version and refuses a contract that this program does not speak.
+pub fn ask_version(device: &dyn Device, code: u32) -> Result<Version, DeviceError> {
+    let mut reply = [0; Version::SIZE];
+    let (status, n) = device.ioctl(code, &[], &mut reply);
+    if !status.ok() {
+        return Err(DeviceError::Status { what: "version", status });
+    }
+    let version =
+        Version::decode(reply.get(..n).unwrap_or_default()).map_err(|_| DeviceError::Malformed("version"))?;
+    if version.contract != control::driver::CONTRACT_VERSION {
+        return Err(DeviceError::Unavailable(format!(
+            "the driver speaks IOCTL contract {}, this program {}: install driver and program of the same version",
+            version.contract,
+            control::driver::CONTRACT_VERSION
+        )));
+    }
+    Ok(version)
+}
+
+/// Reads the whole status tree, with a larger buffer when rows were missing.
+pub fn read(driver: &dyn Device) -> Result<Status, DeviceError> {
+    let mut room = StatusHeader::SIZE + FIRST_ROOM * SocketRow::SIZE;
+    loop {
+        let mut reply = vec![0; room];
+        let (status, n) = driver.ioctl(IOCTL_STATUS, &[], &mut reply);
+        if status != BUFFER_OVERFLOW && !status.ok() {
+            return Err(DeviceError::Status { what: "status", status });
+        }
+        let reply = reply.get(..n).unwrap_or_default();
+        let malformed = || DeviceError::Malformed("status");
+        let header = StatusHeader::decode(reply).map_err(|_| malformed())?;
+        let (adapters, sockets) = (header.adapters as usize, header.sockets as usize);
+        if status == BUFFER_OVERFLOW {
+            // Sockets come and go between two questions: leave room for more.
+            room = StatusHeader::SIZE + adapters * AdapterRow::SIZE + (sockets + FIRST_ROOM) * SocketRow::SIZE;
+            continue;
+        }
+        let rows = reply.get(StatusHeader::SIZE..).unwrap_or_default();
+        let (first, second) = rows.split_at_checked(adapters * AdapterRow::SIZE).ok_or_else(malformed)?;
+        return Ok(Status {
+            header,
+            adapters: decode(first).ok_or_else(malformed)?,
+            sockets: decode(second).filter(|s| s.len() == sockets).ok_or_else(malformed)?,
+        });
+    }
+}
+
+fn decode<R: Record>(bytes: &[u8]) -> Option<Vec<R>> {
+    bytes.chunks(R::SIZE).map(|row| R::decode(row).ok()).collect()
+}
+
+/// An adapter's name.
+pub fn adapter_name(row: &AdapterRow) -> String {
+    String::from_utf8_lossy(&row.name).trim_end_matches('\0').to_owned()
+}
+
+/// A path in one word.
+pub fn path_name(path: u32) -> &'static str {
+    match path {
+        control::driver::PATH_RDMA => "rdma",
+        control::driver::PATH_TCP => "tcp",
+        _ => "none",
+    }
+}
+
+fn address(a: &Address) -> String {
+    a.to_socket_addr().map_or_else(|| "-".to_owned(), |a| a.to_string())
+}
+
+/// Prints the status tree.
+pub fn show(json: bool, status: &Status) {
+    let h = &status.header;
+    if json {
+        report::object(&json!({
+            "irps_outstanding": h.irps_outstanding,
+            "octets_sent": h.total.octets_sent,
+            "octets_received": h.total.octets_received,
+            "adapters": status.adapters.iter().map(|a| json!({
+                "name": adapter_name(a), "ndkpi": format!("{}.{}", a.major, a.minor), "interface": a.interface_index,
+            })).collect::<Vec<_>>(),
+            "sockets": status.sockets.iter().map(|s| json!({
+                "kind": kind(s), "path": path_name(s.path), "reason": s.reason, "local": address(&s.local),
+                "remote": address(&s.remote), "octets_sent": s.work.octets_sent,
+                "octets_received": s.work.octets_received, "stalls": s.work.stalls,
+            })).collect::<Vec<_>>(),
+        }));
+        return;
+    }
+    println!("{} octets sent, {} received, {} IRPs outstanding", h.total.octets_sent, h.total.octets_received,
+        h.irps_outstanding);
+    let mut table = Table::new();
+    table.set_header(["adapter", "NDKPI", "interface"]);
+    for a in &status.adapters {
+        table.add_row([adapter_name(a), format!("{}.{}", a.major, a.minor), a.interface_index.to_string()]);
+    }
+    println!("{table}");
+    let mut table = Table::new();
+    table.set_header(["socket", "path", "local", "remote", "sent", "received", "stalls"]);
+    for s in &status.sockets {
+        table.add_row([
+            kind(s).to_owned(),
+            path_name(s.path).to_owned(),
+            address(&s.local),
+            address(&s.remote),
+            s.work.octets_sent.to_string(),
+            s.work.octets_received.to_string(),
+            s.work.stalls.to_string(),
+        ]);
+    }
+    println!("{table}");
+}
+
+fn kind(row: &SocketRow) -> &'static str {
+    match row.kind {
+        1 => "listen",
+        2 => "connection",
+        _ => "other",
+    }
+}

@@ -1,0 +1,100 @@
+//! `cargo xtask build`: every Windows artefact, into `target/dist`.
+
+pub(crate) mod artefact;
+mod cross;
+mod image;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::progress::{note, step};
+use crate::setup::{self, Need};
+use crate::workspace::Workspace;
+use artefact::{ARTEFACTS, Artefact, Kind};
+use cross::CrossCargo;
+
+/// What cargo is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Compile and link.
+    Build,
+    /// Lint; links nothing.
+    Clippy,
+}
+
+/// One build.
+#[derive(Debug)]
+pub(crate) struct Build {
+    /// What to do.
+    pub(crate) action: Action,
+    /// Whether to optimise.
+    pub(crate) release: bool,
+    /// File names of the artefacts; all if empty.
+    pub(crate) only: Vec<String>,
+}
+
+impl Build {
+    /// Builds, and returns the folder with the artefacts.
+    ///
+    /// # Errors
+    ///
+    /// If the machine cannot be set up, a name in `only` is no artefact, or the compiler finds an error.
+    pub(crate) fn run(&self, workspace: &Workspace) -> Result<PathBuf> {
+        setup::ensure(workspace, &[Need::Build])?;
+        let chosen = self.chosen()?;
+        let cargo = CrossCargo::new(workspace)?;
+        for target in artefact::targets(&chosen) {
+            let group: Vec<_> = chosen.iter().copied().filter(|row| row.kind.target() == Some(target)).collect();
+            cargo.run(self.action, self.release, target, &group)?;
+        }
+        let dist = workspace.dist();
+        if self.action == Action::Build {
+            step(format!("collect {} files", chosen.len()), || {
+                chosen.iter().try_for_each(|row| self.collect(workspace, row, &dist))
+            })?;
+            note(format_args!("the artefacts are in {}", dist.display()));
+        }
+        Ok(dist)
+    }
+
+    fn chosen(&self) -> Result<Vec<&'static Artefact>> {
+        if let Some(unknown) = self.only.iter().find(|name| !ARTEFACTS.iter().any(|row| row.file == **name)) {
+            let known: Vec<_> = ARTEFACTS.iter().map(|row| row.file).collect();
+            bail!("{unknown} is no artefact; there are {}", known.join(", "));
+        }
+        let wanted = |row: &&Artefact| self.only.is_empty() || self.only.iter().any(|name| row.file == *name);
+        Ok(ARTEFACTS.iter().filter(wanted).collect())
+    }
+
+    /// Copies what cargo made for `row` into `dist`, under the name that ships.
+    fn collect(&self, workspace: &Workspace, row: &Artefact, dist: &Path) -> Result<()> {
+        let destination = dist.join(row.file);
+        let folder = destination.parent().unwrap_or(dist);
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        let source = match row.kind.target() {
+            None => workspace.root().join(row.source),
+            Some(target) => {
+                let profile = if self.release { "release" } else { "debug" };
+                workspace.cross().join(target).join(profile).join(row.source)
+            }
+        };
+        fs::copy(&source, &destination).with_context(|| source.display().to_string())?;
+        if row.kind == Kind::Image {
+            image::finish(&destination)?;
+            copy_symbols(&source, &destination)?;
+        }
+        Ok(())
+    }
+}
+
+fn copy_symbols(source: &Path, destination: &Path) -> Result<()> {
+    let symbols = source.with_extension("pdb");
+    if symbols.exists() {
+        // The name is recorded in the image, so it stays what the linker called it.
+        let name = symbols.file_name().context("a file has a name")?;
+        fs::copy(&symbols, destination.with_file_name(name)).with_context(|| symbols.display().to_string())?;
+    }
+    Ok(())
+}

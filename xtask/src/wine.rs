@@ -1,0 +1,3 @@
+//! Running the images under Wine.
+
+pub(crate) mod command;
