@@ -10,12 +10,12 @@ mod native;
 mod windows;
 
 #[cfg(not(windows))]
-pub use native::{open_client, open_driver, start, stop};
+pub(crate) use native::{open_client, open_driver, start, stop};
 #[cfg(windows)]
-pub use windows::{open_client, open_driver, start, stop};
+pub(crate) use windows::{open_client, open_driver, start, stop};
 
 /// Why a device could not be used.
-pub enum DeviceError {
+pub(crate) enum DeviceError {
     /// The device could not be opened, or a service not be started: the thing and what to do.
     Unavailable(String),
     /// A request ended with a failure status.
@@ -42,7 +42,7 @@ impl fmt::Display for DeviceError {
 }
 
 /// A device that answers requests, from any thread, several at once.
-pub trait Device: Send + Sync {
+pub(crate) trait Device: Send + Sync {
     /// Sends one request and waits for its end. Returns the status and the octets written to `output`.
     fn ioctl(&self, code: u32, input: &[u8], output: &mut [u8]) -> (NtStatus, usize);
 }
@@ -51,7 +51,7 @@ pub trait Device: Send + Sync {
 ///
 /// # Errors
 /// The failure status, or a reply of another layout.
-pub fn call<I: Record, O: Record>(
+pub(crate) fn call<I: Record, O: Record>(
     device: &dyn Device,
     what: &'static str,
     code: u32,
@@ -71,7 +71,7 @@ pub fn call<I: Record, O: Record>(
 ///
 /// # Errors
 /// The failure status.
-pub fn tell<I: Record>(
+pub(crate) fn tell<I: Record>(
     device: &dyn Device,
     what: &'static str,
     code: u32,

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A status that a driver completed a request with.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct NtStatus(pub i32);
+pub(crate) struct NtStatus(pub i32);
 
 /// The statuses the drivers use, in words.
 const WORDS: &[(u32, &str, &str)] = &[
@@ -39,11 +39,8 @@ const WORDS: &[(u32, &str, &str)] = &[
 ];
 
 impl NtStatus {
-    /// STATUS_SUCCESS.
-    pub const SUCCESS: Self = Self(0);
-
     /// Whether the status is a success or information, as NT_SUCCESS.
-    pub fn ok(self) -> bool {
+    pub(crate) fn ok(self) -> bool {
         self.0 >= 0
     }
 }

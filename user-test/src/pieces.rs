@@ -1,14 +1,14 @@
 //! Request sizes that vary: the same sequence for the same seed.
 
 /// Piece sizes between 1 and a maximum, small and large ones mixed.
-pub struct Pieces {
+pub(crate) struct Pieces {
     state: u64,
     max: usize,
 }
 
 impl Pieces {
     /// A sequence for `seed`; no piece is larger than `max` octets, which is at least 1.
-    pub fn new(seed: u64, max: usize) -> Self {
+    pub(crate) fn new(seed: u64, max: usize) -> Self {
         Self { state: seed ^ 0x9E37_79B9_7F4A_7C15, max: max.max(1) }
     }
 

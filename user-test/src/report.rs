@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 use std::io::Write;
 
 /// Progress of a transfer: `(done, total)` octets.
-pub type Progress = Box<dyn FnMut(u64, u64) + Send>;
+pub(crate) type Progress = Box<dyn FnMut(u64, u64) + Send>;
 
 /// Prints one JSON line. A reader that has gone is no error of ours.
-pub fn object(value: &Value) {
+pub(crate) fn object(value: &Value) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{value}");
     let _ = out.flush();
 }
 
 /// Prints lines that tell what was done.
-pub fn lines(json: bool, what: &str, lines: &[String]) {
+pub(crate) fn lines(json: bool, what: &str, lines: &[String]) {
     for line in lines {
         if json {
             object(&json!({ "event": what, "text": line }));
@@ -28,7 +28,7 @@ pub fn lines(json: bool, what: &str, lines: &[String]) {
 }
 
 /// Prints why the work failed.
-pub fn error(json: bool, message: &str) {
+pub(crate) fn error(json: bool, message: &str) {
     if json {
         object(&json!({ "event": "error", "message": message }));
     }
@@ -36,7 +36,7 @@ pub fn error(json: bool, message: &str) {
 }
 
 /// A bar on a terminal, or a JSON line for every hundredth of the work.
-pub fn progress(json: bool) -> Progress {
+pub(crate) fn progress(json: bool) -> Progress {
     if json {
         let mut last = u64::MAX;
         return Box::new(move |done, total| {
@@ -61,7 +61,7 @@ pub fn progress(json: bool) -> Progress {
 }
 
 /// Prints what a transfer did.
-pub fn outcome(json: bool, o: &Outcome) {
+pub(crate) fn outcome(json: bool, o: &Outcome) {
     if json {
         object(&json!({
             "event": "transfer",

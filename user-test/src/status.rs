@@ -14,7 +14,7 @@ const BUFFER_OVERFLOW: NtStatus = NtStatus(0x8000_0005_u32.cast_signed());
 const FIRST_ROOM: usize = 64;
 
 /// A whole status reply.
-pub struct Status {
+pub(crate) struct Status {
     /// Totals.
     pub header: StatusHeader,
     /// The adapters.
@@ -25,13 +25,13 @@ pub struct Status {
 
 impl Status {
     /// The row of the connection between `local` and `remote`.
-    pub fn connection(&self, local: &Address, remote: &Address) -> Option<&SocketRow> {
+    pub(crate) fn connection(&self, local: &Address, remote: &Address) -> Option<&SocketRow> {
         self.sockets.iter().find(|s| s.local == *local && s.remote == *remote)
     }
 }
 
 /// Asks for the versions of both devices.
-pub fn version(json: bool) -> Result<(), DeviceError> {
+pub(crate) fn version(json: bool) -> Result<(), DeviceError> {
     for (name, device, code) in [
         ("wskrdma", open_driver()?, control::driver::IOCTL_VERSION),
         ("wskrdma-client", open_client()?, control::client::IOCTL_VERSION),
@@ -48,7 +48,7 @@ pub fn version(json: bool) -> Result<(), DeviceError> {
 }
 
 /// Asks one device for its version and refuses a contract that this program does not speak.
-pub fn ask_version(device: &dyn Device, code: u32) -> Result<Version, DeviceError> {
+pub(crate) fn ask_version(device: &dyn Device, code: u32) -> Result<Version, DeviceError> {
     let mut reply = [0; Version::SIZE];
     let (status, n) = device.ioctl(code, &[], &mut reply);
     if !status.ok() {
@@ -67,7 +67,7 @@ pub fn ask_version(device: &dyn Device, code: u32) -> Result<Version, DeviceErro
 }
 
 /// Reads the whole status tree, with a larger buffer when rows were missing.
-pub fn read(driver: &dyn Device) -> Result<Status, DeviceError> {
+pub(crate) fn read(driver: &dyn Device) -> Result<Status, DeviceError> {
     let mut room = StatusHeader::SIZE + FIRST_ROOM * SocketRow::SIZE;
     loop {
         let mut reply = vec![0; room];
@@ -99,12 +99,12 @@ fn decode<R: Record>(bytes: &[u8]) -> Option<Vec<R>> {
 }
 
 /// An adapter's name.
-pub fn adapter_name(row: &AdapterRow) -> String {
+pub(crate) fn adapter_name(row: &AdapterRow) -> String {
     String::from_utf8_lossy(&row.name).trim_end_matches('\0').to_owned()
 }
 
 /// A path in one word.
-pub fn path_name(path: u32) -> &'static str {
+pub(crate) fn path_name(path: u32) -> &'static str {
     match path {
         control::driver::PATH_RDMA => "rdma",
         control::driver::PATH_TCP => "tcp",
@@ -117,7 +117,7 @@ fn address(a: &Address) -> String {
 }
 
 /// Prints the status tree.
-pub fn show(json: bool, status: &Status) {
+pub(crate) fn show(json: bool, status: &Status) {
     let h = &status.header;
     if json {
         report::object(&json!({

@@ -26,7 +26,7 @@ const CONNECTION: u32 = 2;
 const PIECE_MAX: usize = 1 << 20;
 
 /// What a transfer did.
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Octets of the file.
     pub octets: u64,
     /// Seconds from the first send to the last octet received.
@@ -191,7 +191,7 @@ fn receive_file(
 }
 
 /// Runs the whole job. The error is one sentence for a person.
-pub fn run(from: &Path, to: &Path, listen: SocketAddr, progress: &mut Progress) -> Result<Outcome, String> {
+pub(crate) fn run(from: &Path, to: &Path, listen: SocketAddr, progress: &mut Progress) -> Result<Outcome, String> {
     let mut source = File::open(from).map_err(|e| failed(from, "read", &e))?;
     let metadata = source.metadata().map_err(|e| failed(from, "read", &e))?;
     if !metadata.is_file() {

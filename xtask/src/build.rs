@@ -1,6 +1,6 @@
 //! `cargo xtask build`: every Windows artefact, into `target/dist`.
 
-pub(crate) mod artefact;
+pub mod artefact;
 mod cross;
 mod image;
 
@@ -17,7 +17,7 @@ use cross::CrossCargo;
 
 /// What cargo is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
+pub enum Action {
     /// Compile and link.
     Build,
     /// Lint; links nothing.
@@ -26,13 +26,13 @@ pub(crate) enum Action {
 
 /// One build.
 #[derive(Debug)]
-pub(crate) struct Build {
+pub struct Build {
     /// What to do.
-    pub(crate) action: Action,
+    pub action: Action,
     /// Whether to optimise.
-    pub(crate) release: bool,
+    pub release: bool,
     /// File names of the artefacts; all if empty.
-    pub(crate) only: Vec<String>,
+    pub only: Vec<String>,
 }
 
 impl Build {
@@ -41,7 +41,7 @@ impl Build {
     /// # Errors
     ///
     /// If the machine cannot be set up, a name in `only` is no artefact, or the compiler finds an error.
-    pub(crate) fn run(&self, workspace: &Workspace) -> Result<PathBuf> {
+    pub fn run(&self, workspace: &Workspace) -> Result<PathBuf> {
         setup::ensure(workspace, &[Need::Build])?;
         let chosen = self.chosen()?;
         let cargo = CrossCargo::new(workspace)?;

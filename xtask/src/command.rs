@@ -14,7 +14,7 @@ const TAIL_LINES: usize = 30;
 /// # Errors
 ///
 /// If it cannot be started or fails; the message then ends with the last lines of its output.
-pub(crate) fn quiet(what: &str, command: &Expression) -> Result<()> {
+pub fn quiet(what: &str, command: &Expression) -> Result<()> {
     output(what, command).map(drop)
 }
 
@@ -23,7 +23,7 @@ pub(crate) fn quiet(what: &str, command: &Expression) -> Result<()> {
 /// # Errors
 ///
 /// As for [`quiet`].
-pub(crate) fn output(what: &str, command: &Expression) -> Result<String> {
+pub fn output(what: &str, command: &Expression) -> Result<String> {
     let command = command.stderr_to_stdout().stdout_capture().stdin_null().unchecked();
     let output = command.run().with_context(|| format!("cannot start {what}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -38,7 +38,7 @@ pub(crate) fn output(what: &str, command: &Expression) -> Result<String> {
 /// # Errors
 ///
 /// If it cannot be started or fails.
-pub(crate) fn visible(what: &str, command: &Expression) -> Result<()> {
+pub fn visible(what: &str, command: &Expression) -> Result<()> {
     let status = command.unchecked().run().with_context(|| format!("cannot start {what}"))?.status;
     if !status.success() {
         bail!("{what} failed");
@@ -47,7 +47,7 @@ pub(crate) fn visible(what: &str, command: &Expression) -> Result<()> {
 }
 
 /// Where on the search path `program` is.
-pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
+pub fn find_program(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| is_executable(candidate))
 }

@@ -1,14 +1,4 @@
-//! All tooling: setup, build, demo, test, package, verify, ci.
-//!
-//! Every command first calls [`setup::ensure`], so that on a fresh machine any of them works at once.
-
-mod build;
-mod command;
-mod kit;
-mod progress;
-mod setup;
-mod wine;
-mod workspace;
+//! The commands of `cargo xtask`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,8 +6,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use build::{Action, Build};
-use workspace::Workspace;
+use xtask::build::{Action, Build};
+use xtask::workspace::Workspace;
+use xtask::{setup, wine};
 
 /// Builds, runs and checks wskrdma.
 #[derive(Parser)]

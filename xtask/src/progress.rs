@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// # Errors
 ///
 /// Whatever `work` returns; the line then says that the step failed.
-pub(crate) fn step<T>(what: impl Into<String>, work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn step<T>(what: impl Into<String>, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let what = what.into();
     let bar = ProgressBar::new_spinner();
     bar.set_style(ProgressStyle::with_template("{spinner} {msg} {elapsed}")?);
@@ -26,6 +26,6 @@ pub(crate) fn step<T>(what: impl Into<String>, work: impl FnOnce() -> Result<T>)
 }
 
 /// Says something that is not a step.
-pub(crate) fn note(text: impl std::fmt::Display) {
+pub fn note(text: impl std::fmt::Display) {
     eprintln!("       {text}");
 }

@@ -16,14 +16,14 @@ use crate::progress;
 use crate::workspace::Workspace;
 
 pub(crate) use machine::RustLibraries;
-pub(crate) use tools::Need;
+pub use tools::Need;
 
 /// Brings the machine to where `needs` are met; quick if they are.
 ///
 /// # Errors
 ///
 /// One message that names all that is missing and the command that installs it, if this program may not or cannot do so.
-pub(crate) fn ensure(workspace: &Workspace, needs: &[Need]) -> Result<()> {
+pub fn ensure(workspace: &Workspace, needs: &[Need]) -> Result<()> {
     // On Windows the WDK is installed by its own installer, and wdk-build says so if it is missing.
     if cfg!(windows) {
         return Ok(());
@@ -40,7 +40,7 @@ pub(crate) fn ensure(workspace: &Workspace, needs: &[Need]) -> Result<()> {
 /// # Errors
 ///
 /// Those of [`ensure`].
-pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+pub fn run(workspace: &Workspace) -> Result<()> {
     ensure(workspace, Need::ALL)?;
     progress::note("everything that build and wine need is here");
     Ok(())

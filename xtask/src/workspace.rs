@@ -7,14 +7,14 @@ use anyhow::{Context, Result};
 
 /// The repository and the folder that builds go to.
 #[derive(Debug, Clone)]
-pub(crate) struct Workspace {
+pub struct Workspace {
     root: PathBuf,
     target: PathBuf,
 }
 
 impl Workspace {
     /// The repository that holds this program's source.
-    pub(crate) fn find() -> Result<Self> {
+    pub fn find() -> Result<Self> {
         let manifest = env::var_os("CARGO_MANIFEST_DIR").map_or(env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
         let root = manifest.parent().context("the xtask crate has no parent folder")?.to_owned();
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
@@ -23,32 +23,32 @@ impl Workspace {
     }
 
     /// The repository's top folder.
-    pub(crate) fn root(&self) -> &Path {
+    pub fn root(&self) -> &Path {
         &self.root
     }
 
     /// What a user takes away: images, library, header, program.
-    pub(crate) fn dist(&self) -> PathBuf {
+    pub fn dist(&self) -> PathBuf {
         self.target.join("dist")
     }
 
     /// The stand-in for an installed WDK.
-    pub(crate) fn kit(&self) -> PathBuf {
+    pub fn kit(&self) -> PathBuf {
         self.target.join("kit")
     }
 
     /// Target folder of the cross builds: they differ from a host build in lock file and environment, and would rebuild it.
-    pub(crate) fn cross(&self) -> PathBuf {
+    pub fn cross(&self) -> PathBuf {
         self.target.join("cross")
     }
 
     /// Downloads and stamps of `setup`, templates of Wine prefixes.
-    pub(crate) fn state(&self, name: &str) -> PathBuf {
+    pub fn state(&self, name: &str) -> PathBuf {
         self.target.join("xtask").join(name)
     }
 
     /// The compiler version pinned in `rust-toolchain.toml`.
-    pub(crate) fn rust_version(&self) -> Result<String> {
+    pub fn rust_version(&self) -> Result<String> {
         let file = self.read_toml("rust-toolchain.toml")?;
         let channel = file.get("toolchain").and_then(|toolchain| toolchain.get("channel"));
         let channel = channel.and_then(toml::Value::as_str).context("rust-toolchain.toml names no channel")?;
@@ -56,7 +56,7 @@ impl Workspace {
     }
 
     /// The driver model set in the workspace manifest for `wdk-build`.
-    pub(crate) fn driver_model(&self) -> Result<DriverModel> {
+    pub fn driver_model(&self) -> Result<DriverModel> {
         let manifest = self.read_toml("Cargo.toml")?;
         let model = ["workspace", "metadata", "wdk", "driver-model"]
             .iter()
@@ -82,11 +82,11 @@ impl Workspace {
 
 /// Versions of KMDF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct DriverModel {
+pub struct DriverModel {
     /// Major version of headers and framework.
-    pub(crate) major: i64,
+    pub major: i64,
     /// Minor version whose headers are used.
-    pub(crate) target_minor: i64,
+    pub target_minor: i64,
     /// Oldest minor version at run time.
-    pub(crate) minimum_minor: i64,
+    pub minimum_minor: i64,
 }

@@ -15,6 +15,7 @@
 
 mod layout;
 
+pub mod etw;
 pub mod ndis;
 pub mod ndk;
 pub mod nmr;

@@ -13,6 +13,7 @@
 
 mod attach;
 mod configuration;
+mod device;
 mod event;
 mod exports;
 mod filter;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use attach::*;
 pub use configuration::*;
+pub use device::*;
 pub use event::*;
 pub use exports::*;
 pub use filter::*;

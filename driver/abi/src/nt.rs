@@ -31,3 +31,6 @@ pub use object::*;
 pub use pool::*;
 pub use stack::*;
 pub use work::*;
+
+#[cfg(test)]
+mod tests;

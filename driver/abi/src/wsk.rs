@@ -33,3 +33,6 @@ pub use ioctl::*;
 pub use options::*;
 pub use provider::*;
 pub use registration::*;
+
+#[cfg(test)]
+mod tests;

@@ -13,10 +13,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// The two lowest bits: what may still come in.
+/// The two lowest bits: what may come in. Zero, a block that was never registered, lets nothing in.
 const PHASE: u64 = 0b11;
-/// Never registered, or a block that the client has zeroed.
-const NONE: u64 = 0b00;
 /// Between `WskRegister` and `WskDeregister`.
 const OPEN: u64 = 0b01;
 /// The provider's `WskDeregister` runs: captures are still released, nothing else comes in.
@@ -108,12 +106,6 @@ impl<W: Word> State<'_, W> {
     #[must_use]
     pub fn closed(&self) -> bool {
         self.change(|word| Some(word | CLOSED)).is_some_and(|word| word >= CALL)
-    }
-
-    /// Whether the word says that nothing can get in.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        matches!(self.0.load(Ordering::Acquire) & PHASE, NONE | CLOSED)
     }
 
     /// Applies `step` until no other call interferes; the new word, or nothing where `step` declines.

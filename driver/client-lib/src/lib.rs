@@ -28,7 +28,7 @@ pub mod request;
 #[cfg(windows)]
 mod driver;
 #[cfg(windows)]
-mod exports;
+pub mod exports;
 #[cfg(windows)]
 mod kernel;
 #[cfg(windows)]

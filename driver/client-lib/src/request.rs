@@ -15,7 +15,10 @@ use abi::nt::{CTL_CODE, FILE_ANY_ACCESS, FILE_DEVICE_NETWORK, KPROCESSOR_MODE, K
 use abi::status::{
     STATUS_ACCESS_DENIED, STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_PARAMETER, STATUS_NOINTERFACE, nt_success,
 };
-use abi::wsk::{WSK_CLIENT_NPI, WSK_PROVIDER_CHARACTERISTICS, WSK_PROVIDER_NPI, WSK_REGISTRATION};
+use abi::wsk::{
+    PFN_WSK_CAPTURE_PROVIDER_NPI, PFN_WSK_DEREGISTER, PFN_WSK_QUERY_PROVIDER_CHARACTERISTICS,
+    PFN_WSK_REGISTER, PFN_WSK_RELEASE_PROVIDER_NPI,
+};
 
 /// The driver's device.
 pub const DEVICE_NAME: &str = "\\Device\\wskrdma";
@@ -40,43 +43,17 @@ pub const IOCTL_INTERNAL_WSKRDMA_PROVIDER: u32 =
 pub const WSKRDMA_PROVIDER_VERSION_1_0: u16 = 0x0100;
 
 /// Versions this build speaks, lowest and highest.
-pub const WSKRDMA_PROVIDER_VERSIONS: (u16, u16) = (WSKRDMA_PROVIDER_VERSION_1_0, WSKRDMA_PROVIDER_VERSION_1_0);
-
-/// `WskRegister` (`wsk.h`).
-///
-/// For the driver: the block is 24 zero bytes that belong to it until its `WskDeregister` returns, and it stays where
-/// it is. The client's own block is not shown to the driver.
-pub type PFN_WSK_REGISTER = unsafe extern "system" fn(
-    WskClientNpi: *mut WSK_CLIENT_NPI,
-    WskRegistration: *mut WSK_REGISTRATION,
-) -> NTSTATUS;
-
-/// `WskDeregister` (`wsk.h`). `PASSIVE_LEVEL`.
-///
-/// Wakes every `WskCaptureProviderNPI` that waits, then waits until all captures are released, all calls through the
-/// provider table have returned, their IRPs are completed and all sockets are closed.
-pub type PFN_WSK_DEREGISTER = unsafe extern "system" fn(WskRegistration: *mut WSK_REGISTRATION);
-
-/// `WskCaptureProviderNPI` (`wsk.h`). `PASSIVE_LEVEL`, or up to `DISPATCH_LEVEL` with a `WaitTimeout` of zero; the
-/// timeout is milliseconds.
-pub type PFN_WSK_CAPTURE_PROVIDER_NPI = unsafe extern "system" fn(
-    WskRegistration: *mut WSK_REGISTRATION,
-    WaitTimeout: u32,
-    WskProviderNpi: *mut WSK_PROVIDER_NPI,
-) -> NTSTATUS;
-
-/// `WskReleaseProviderNPI` (`wsk.h`). Up to `DISPATCH_LEVEL`.
-pub type PFN_WSK_RELEASE_PROVIDER_NPI = unsafe extern "system" fn(WskRegistration: *mut WSK_REGISTRATION);
-
-/// `WskQueryProviderCharacteristics` (`wsk.h`). Up to `DISPATCH_LEVEL`.
-pub type PFN_WSK_QUERY_PROVIDER_CHARACTERISTICS = unsafe extern "system" fn(
-    WskRegistration: *mut WSK_REGISTRATION,
-    WskProviderCharacteristics: *mut WSK_PROVIDER_CHARACTERISTICS,
-) -> NTSTATUS;
+pub const WSKRDMA_PROVIDER_VERSIONS: (u16, u16) =
+    (WSKRDMA_PROVIDER_VERSION_1_0, WSKRDMA_PROVIDER_VERSION_1_0);
 
 /// The registration functions of one provider.
 #[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, non_snake_case, reason = "each member is documented by its type and named after its function")]
+#[expect(
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    reason = "each member is documented by its type and named after its function"
+)]
 pub struct WSKRDMA_REGISTRATION_ENTRIES {
     pub WskRegister: PFN_WSK_REGISTER,
     pub WskDeregister: PFN_WSK_DEREGISTER,
@@ -87,7 +64,9 @@ pub struct WSKRDMA_REGISTRATION_ENTRIES {
 
 /// Question and answer of [`IOCTL_INTERNAL_WSKRDMA_PROVIDER`], in the one buffer of a `METHOD_BUFFERED` request.
 ///
-/// The functions are the driver's for as long as the file is open that the request was sent through.
+/// The functions may be called for as long as the file is open that the request was sent through. Their contracts are
+/// those of `wsk.h`, with a `WSK_REGISTRATION` that the client never sees: 24 zero bytes on the way into `WskRegister`,
+/// the driver's own until its `WskDeregister` returns, and never moved.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[expect(non_snake_case, reason = "the members of a structure that C drivers see")]
@@ -100,15 +79,15 @@ pub struct WSKRDMA_PROVIDER_REQUEST {
     pub HighestVersion: u16,
     /// Zero.
     pub Reserved: u16,
-    /// Out, as all that follow; null on the way in.
+    /// Out, as all that follow; null on the way in. A failure of it is the client's answer.
     pub WskRegister: Option<PFN_WSK_REGISTER>,
-    /// See [`PFN_WSK_DEREGISTER`].
+    /// Wakes all who wait in `WskCaptureProviderNPI` with DEVICE_NOT_READY before it waits for anything itself.
     pub WskDeregister: Option<PFN_WSK_DEREGISTER>,
-    /// See [`PFN_WSK_CAPTURE_PROVIDER_NPI`].
+    /// Not called any more once `WskDeregister` has been; it may still be waiting then.
     pub WskCaptureProviderNPI: Option<PFN_WSK_CAPTURE_PROVIDER_NPI>,
-    /// See [`PFN_WSK_RELEASE_PROVIDER_NPI`].
+    /// Also called while `WskDeregister` waits.
     pub WskReleaseProviderNPI: Option<PFN_WSK_RELEASE_PROVIDER_NPI>,
-    /// See [`PFN_WSK_QUERY_PROVIDER_CHARACTERISTICS`].
+    /// Not called any more once `WskDeregister` has been.
     pub WskQueryProviderCharacteristics: Option<PFN_WSK_QUERY_PROVIDER_CHARACTERISTICS>,
 }
 abi::layout!(WSKRDMA_PROVIDER_REQUEST: 48, 8;

@@ -18,10 +18,10 @@ use crate::sync::SpinLock;
 /// [`collect`](Self::collect) do both.
 ///
 /// # Nesting
-/// A completion routine may call the driver, whose call may complete another IRP, and so on until the kernel stack
-/// (24 KiB) is used up. The bound: where too many flushes are in progress on one stack already, a flush leaves its
-/// IRPs to one of those and returns at once. They are completed in order, with nothing allocated, before that outer
-/// flush returns. See the module `nesting` for the count and for why it does not belong to an owner.
+/// A completion routine may call the driver, whose call may complete another IRP, and so on. Where eight or more flushes
+/// are in progress on one stack already, a flush leaves its IRPs to a work item
+/// ([`CompletionWorker`](crate::CompletionWorker)) and returns; they are completed a little later, in order among
+/// themselves. What must not come before them is bound to their owner's last reference ([`OwnedIrp::keep`]).
 #[derive(Debug, Default)]
 #[must_use = "a batch that is dropped at once completes its IRPs at once"]
 pub struct CompletionBatch {

@@ -10,8 +10,10 @@ use kernel::bugcheck::bugcheck;
 use kernel::irp::{locations_left, mark_pending, set_next_irp_stack_location};
 
 use crate::account::account;
+use crate::keeper::Keeper;
 use crate::outcome::Outcome;
 use crate::owned::OwnedIrp;
+use crate::scratch;
 
 /// `NO_MORE_IRP_STACK_LOCATIONS` (`bugcodes.h`): what the system's own `IofCallDriver` stops with.
 const NO_MORE_IRP_STACK_LOCATIONS: u32 = 0x35;
@@ -104,6 +106,8 @@ unsafe fn take(irp: *mut IRP) -> Result<OwnedIrp, Refused> {
     }
     // SAFETY: a live IRP of this driver's, with a location left.
     unsafe { set_next_irp_stack_location(irp.as_ptr()) };
+    // SAFETY: the scratch words are the driver's from here on.
+    unsafe { scratch::set_keeper(irp, Keeper::NONE) };
     account().count_entered();
     // SAFETY: taken just now; the client set no cancel routine and passes the IRP once.
     Ok(unsafe { OwnedIrp::from_raw(irp) })

@@ -6,9 +6,12 @@ use core::ptr::NonNull;
 use abi::nt::{IO_NETWORK_INCREMENT, IO_NO_INCREMENT, IRP};
 use abi::status::{STATUS_PENDING, STATUS_SUCCESS};
 
+use kernel::pool::Shared;
+
 use crate::account::account;
 use crate::batch::CompletionBatch;
-use crate::invariant::{self, IRP_COMPLETED_AS_PENDING, IRP_DROPPED};
+use crate::invariant::{self, IRP_COMPLETED_AS_PENDING, IRP_DROPPED, IRP_OF_ANOTHER_OWNER};
+use crate::keeper::Keeper;
 use crate::outcome::Outcome;
 use crate::scratch;
 use crate::sync;
@@ -33,12 +36,28 @@ impl OwnedIrp {
     /// Completes the IRP with `outcome`. IRQL ≤ DISPATCH_LEVEL, **no lock held**.
     ///
     /// The client's completion routine runs inside this call and may free or reuse the IRP and call back into the
-    /// driver; if such calls nest too deeply the completion happens a little later instead, in an outer call (see
-    /// [`CompletionBatch`]).
+    /// driver; where such calls nest too deeply the completion happens a little later instead ([`CompletionBatch`]).
     pub fn complete(self, outcome: Outcome) {
         let mut batch = CompletionBatch::new();
         batch.push(self, outcome);
         batch.flush();
+    }
+
+    /// Makes the IRP hold one reference to `owner` until its completion routine has returned.
+    ///
+    /// For every IRP of a socket's function but the close: then the socket's last reference, whose drop completes the
+    /// close IRP, comes after all other completions of the socket, also after those that were deferred. Parking does
+    /// it too. An IRP that has an owner already must have the same; another one is bug check `DRIVER_VIOLATION`.
+    pub fn keep<O>(self, owner: &Shared<O>) -> Self {
+        // SAFETY: the token is the right to the scratch words.
+        let keeper = unsafe { scratch::keeper(self.irp) };
+        if !keeper.is_some() {
+            // SAFETY: as above, and no cancel routine is set.
+            unsafe { scratch::set_keeper(self.irp, Keeper::of(owner)) };
+        } else if !keeper.is(owner) {
+            invariant::violated(IRP_OF_ANOTHER_OWNER, self.into_raw().addr().get());
+        }
+        self
     }
 
     /// Whether the client has called `IoCancelIrp` on it. Once true it stays true.
@@ -70,12 +89,13 @@ impl OwnedIrp {
 
     /// Stores `outcome` in `IoStatus` and gives the token up.
     pub(crate) fn conclude(self, outcome: Outcome) -> NonNull<IRP> {
+        let irp = self.into_raw();
         if outcome.status() == STATUS_PENDING {
-            invariant::violated(IRP_COMPLETED_AS_PENDING, self.irp.addr().get());
+            invariant::violated(IRP_COMPLETED_AS_PENDING, irp.addr().get());
         }
-        // SAFETY: this token is the right to write `IoStatus`.
-        unsafe { scratch::set_io_status(self.irp, outcome) };
-        self.into_raw()
+        // SAFETY: the token was the right to write `IoStatus`.
+        unsafe { scratch::set_io_status(irp, outcome) };
+        irp
     }
 
     /// Completes here and now, whatever the nesting: for a cancel routine and for a call that will not return
@@ -93,7 +113,8 @@ impl Drop for OwnedIrp {
     }
 }
 
-/// Hands a concluded IRP back: the one place of the driver that calls `IoCompleteRequest`.
+/// Hands a concluded IRP back, and then lets go of its owner: the one place of the driver that calls
+/// `IoCompleteRequest`.
 ///
 /// # Safety
 /// `irp` came from [`OwnedIrp::conclude`] and is finished once. No lock is held. Afterwards the IRP is gone.
@@ -102,7 +123,11 @@ pub(crate) unsafe fn finish(irp: NonNull<IRP>) {
     let outcome = unsafe { scratch::io_status(irp) };
     let (status, information) = (outcome.status(), outcome.information());
     let boost = if status == STATUS_SUCCESS { IO_NETWORK_INCREMENT } else { IO_NO_INCREMENT };
+    // SAFETY: as above.
+    let keeper = unsafe { scratch::keeper(irp) };
     account().count_completed();
     // SAFETY: owned, concluded, no cancel routine, no lock held: what IoCompleteRequest asks for.
     unsafe { sync::complete(irp.as_ptr(), status, information, boost) };
+    // SAFETY: read from the IRP, which is gone, so nobody else releases it; no lock is held.
+    unsafe { keeper.release() };
 }

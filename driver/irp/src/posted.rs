@@ -16,6 +16,7 @@ use kernel::pool::Shared;
 
 use crate::account::account;
 use crate::invariant::{self, HARDWARE_SIDE_DROPPED};
+use crate::keeper::Keeper;
 use crate::outcome::Outcome;
 use crate::owned::OwnedIrp;
 use crate::scratch;
@@ -95,8 +96,13 @@ impl<T: PostedRequest> Posted<T> {
         let irp = irp.into_raw();
         this.irp.store(irp.as_ptr(), Ordering::Release);
         // SAFETY: ours by the token, with no cancel routine that could read it.
-        unsafe { scratch::set_reference(irp, Shared::into_raw(this.clone())) };
-        // SAFETY: ours; the routine finds the reference that was stored above.
+        let owner = unsafe { scratch::keeper(irp) };
+        // A posted IRP has no record, so its place keeps the reference to the owner meanwhile.
+        // SAFETY: as above.
+        unsafe { scratch::store_record(irp, &owner) };
+        // SAFETY: as above.
+        unsafe { scratch::set_keeper(irp, Keeper::of(this)) };
+        // SAFETY: ours; the routine finds what was stored above.
         unsafe { sync::set_cancel_routine(irp.as_ptr(), Some(cancel::<T>)) };
         // A cancel before this point saw no routine, so the flag is the only trace of it.
         // SAFETY: not completed: the cancel routine alone cannot, while the hardware side is not done.
@@ -111,10 +117,14 @@ impl<T: PostedRequest> Posted<T> {
     /// # Safety
     /// The caller is the one that completes the IRP, and the other side will not touch it any more.
     unsafe fn settle(&self) -> Option<OwnedIrp> {
-        let irp = NonNull::new(self.irp.swap(ptr::null_mut(), Ordering::AcqRel));
+        let irp = NonNull::new(self.irp.swap(ptr::null_mut(), Ordering::AcqRel))?;
         self.word.store(FREE, Ordering::Release);
+        // SAFETY: not completed, and `arm` stored a record of this type.
+        let owner: Keeper = unsafe { scratch::load_record(irp) };
+        // SAFETY: not completed, and the cancel routine is done with the words.
+        unsafe { scratch::set_keeper(irp, owner) };
         // SAFETY: as for this function; the cancel routine has run or was taken out.
-        irp.map(|irp| unsafe { OwnedIrp::from_raw(irp) })
+        Some(unsafe { OwnedIrp::from_raw(irp) })
     }
 }
 
@@ -150,10 +160,11 @@ impl<T: PostedRequest> HardwareSide<T> {
         let routine = unsafe { sync::set_cancel_routine(irp, None) };
         if routine.is_some() {
             let irp = NonNull::new(irp)?;
-            // SAFETY: not completed, and `arm` stored a reference of this type.
-            let cancel_side: *const Posted<T> = unsafe { scratch::reference(irp) };
-            // SAFETY: the cancel routine, which would have taken the reference back, will never run.
-            drop(unsafe { Shared::from_raw(cancel_side) });
+            // SAFETY: not completed.
+            let cancel_side = unsafe { scratch::keeper(irp) };
+            // Never the last reference: this side has one.
+            // SAFETY: stored by `arm`; the cancel routine, which would have released it, will never run.
+            unsafe { cancel_side.release() };
         } else {
             posted.status.store(outcome.status(), Ordering::Relaxed);
             posted.information.store(outcome.information(), Ordering::Relaxed);
@@ -204,10 +215,10 @@ impl<T: PostedRequest> Drop for HardwareSide<T> {
 /// Called by `IoCancelIrp`, once, with the system's cancel spin lock held, for an IRP that [`Posted::arm`] armed.
 unsafe extern "system" fn cancel<T: PostedRequest>(_device: *mut DEVICE_OBJECT, irp: *mut IRP) {
     let Some(irp) = NonNull::new(irp) else { return };
-    // SAFETY: not completed before this routine is done, and `arm` stored a reference of this type.
-    let posted: *const Posted<T> = unsafe { scratch::reference(irp) };
-    // SAFETY: whoever finds the routine gone leaves the reference to it.
-    let posted = unsafe { Shared::from_raw(posted) };
+    // SAFETY: not completed before this routine is done.
+    let keeper = unsafe { scratch::keeper(irp) };
+    // SAFETY: stored by `arm`; whoever finds the routine gone leaves the reference to it.
+    let posted: Shared<Posted<T>> = unsafe { keeper.into_shared() };
     // The last touch of the IRP by this routine, unless it turns out to be the one that completes.
     // SAFETY: this is the IRP's cancel routine, and the lock is not released yet.
     let irql = unsafe { sync::cancel_irql(irp.as_ptr()) };

@@ -11,6 +11,7 @@ use kernel::pool::Shared;
 use crate::account::account;
 use crate::batch::CompletionBatch;
 use crate::invariant::{self, QUEUE_OF_ANOTHER_OWNER};
+use crate::keeper::Keeper;
 use crate::outcome::Outcome;
 use crate::owned::OwnedIrp;
 use crate::raw_list::RawList;
@@ -69,9 +70,9 @@ pub unsafe trait QueueKind: Sized + 'static {
 /// of events is decided by who takes the cancel routine out of the IRP: every operation here skips an IRP whose cancel
 /// routine is on its way, and leaves its completion to that routine.
 ///
-/// Each parked IRP holds one reference to the owner, which the cancel routine drops last. So an owner that is being
-/// closed is gone only when every cancel routine that saw it has completed its IRP; the close request, completed by
-/// the owner's last drop, comes after them.
+/// Each parked IRP holds one reference to the owner until its completion routine has returned, whoever completes it
+/// ([`OwnedIrp::keep`]). So an owner that is being closed is gone only when every IRP taken from it and every cancel
+/// routine that saw it is done; a close request that the owner's *drop* completes comes after them all.
 ///
 /// Parking and taking never allocate. IRQL DISPATCH_LEVEL (the lock is held). Dropping a queue with IRPs in it is bug
 /// check `DRIVER_VIOLATION`.
@@ -192,15 +193,13 @@ impl<K: QueueKind> IrpQueue<K> {
         record: &K::Record,
         link: unsafe fn(&mut RawList, NonNull<IRP>),
     ) -> Result<(), OwnedIrp> {
+        let irp = irp.keep(owner).into_raw();
         self.assert_inside(owner);
-        let irp = irp.into_raw();
         // SAFETY: ours by the token, with no cancel routine that could read it.
         unsafe { scratch::store_record(irp, record) };
-        // SAFETY: as above.
-        unsafe { scratch::set_reference(irp, Shared::into_raw(owner.clone())) };
         // SAFETY: `link` is one of the list's pushes; the IRP is ours by the token, and an owned IRP is in no list.
         unsafe { link(&mut self.irps, irp) };
-        // SAFETY: ours; the routine finds the reference, record and links that were stored above.
+        // SAFETY: ours; the routine finds the owner, record and links that were stored above.
         unsafe { sync::set_cancel_routine(irp.as_ptr(), Some(cancel::<K>)) };
         // A cancel before this point saw no routine, so the flag is the only trace of it.
         // SAFETY: still linked, and we hold the lock without which the cancel routine cannot complete it.
@@ -237,12 +236,6 @@ impl<K: QueueKind> IrpQueue<K> {
         unsafe { sync::set_cancel_routine(irp.as_ptr(), None) }?;
         // SAFETY: as for this function.
         unsafe { self.irps.remove(irp) };
-        // SAFETY: not completed, and `arm` stored a reference of this type.
-        let owner: *const K::Owner = unsafe { scratch::reference(irp) };
-        // SAFETY: the cancel routine, which would have taken the reference back, will never run.
-        let owner = unsafe { Shared::from_raw(owner) };
-        // Never the last reference: the caller has the owner's lock, so it has the owner.
-        drop(owner);
         // SAFETY: out of the queue, not completed, and the cancel routine is cleared for good.
         Some(unsafe { OwnedIrp::from_raw(irp) })
     }
@@ -268,10 +261,12 @@ unsafe extern "system" fn cancel<K: QueueKind>(_device: *mut DEVICE_OBJECT, irp:
     let irql = unsafe { sync::cancel_irql(irp.as_ptr()) };
     // SAFETY: as above, once.
     unsafe { sync::release_cancel_spin_lock(irql) };
-    // SAFETY: this routine alone may complete the IRP now, and `arm` stored a reference of this type.
-    let owner: *const K::Owner = unsafe { scratch::reference(irp) };
-    // SAFETY: whoever finds the routine gone leaves the reference to it.
-    let owner = unsafe { Shared::from_raw(owner) };
+    // SAFETY: this routine alone may complete the IRP now, and thereby let go of its owner.
+    let keeper = unsafe { scratch::keeper(irp) };
+    // SAFETY: as above: out of the IRP, so that the owner outlives this routine's use of it.
+    unsafe { scratch::set_keeper(irp, Keeper::NONE) };
+    // SAFETY: stored by `arm`, which saw to it that the IRP is kept by an owner of this kind.
+    let owner: Shared<K::Owner> = unsafe { keeper.into_shared() };
     let bytes = {
         let mut state = K::lock(&owner).lock();
         // SAFETY: this routine alone may complete the IRP, and it has been in the queue.

@@ -2,8 +2,8 @@
 //!
 //! | place | holds |
 //! |---|---|
-//! | `Tail.Overlay.DriverContext[0]` | the reference to the queue's owner or to the posted request, for the cancel routine |
-//! | `Tail.Overlay.DriverContext[1..4]` | bytes 32..56 of the request record |
+//! | `Tail.Overlay.DriverContext[0..2]` | the reference to the owner, or while posted to the request object |
+//! | `Tail.Overlay.DriverContext[2..4]` | bytes 32..48 of the request record |
 //! | `Tail.Overlay.ListEntry` | links of the list the IRP is in |
 //! | `Parameters` of our stack location | bytes 0..32 of the request record |
 //! | `IoStatus` | the outcome, once decided |
@@ -19,12 +19,13 @@ use abi::nt::{
     IO_STACK_LOCATION, IO_STACK_LOCATION_PARAMETERS, IO_STATUS_BLOCK, IRP, IRP_TAIL_OVERLAY, LIST_ENTRY,
 };
 
+use crate::keeper::{Keeper, Release};
 use crate::outcome::Outcome;
 
 /// Bytes of `Parameters`.
 const PARAMETERS_BYTES: usize = size_of::<IO_STACK_LOCATION_PARAMETERS>();
-/// Bytes of `DriverContext[1..4]`.
-const CONTEXT_BYTES: usize = 3 * size_of::<*mut c_void>();
+/// Bytes of `DriverContext[2..4]`.
+const CONTEXT_BYTES: usize = 2 * size_of::<*mut c_void>();
 
 /// Size limit, in bytes, of the request record that is kept inside a parked or held IRP: enough for a copied
 /// `WSK_BUF`, flags, and progress.
@@ -63,26 +64,35 @@ pub(crate) unsafe fn irp_of(entry: *mut LIST_ENTRY) -> Option<NonNull<IRP>> {
     Some(unsafe { entry.byte_sub(LIST_ENTRY_OFFSET) }.cast())
 }
 
-/// Stores the reference that a cancel routine will need.
+/// Stores what the IRP carries until it has been completed.
 ///
 /// # Safety
 /// The driver holds `irp`, and no cancel routine is set.
-pub(crate) unsafe fn set_reference<T>(irp: NonNull<IRP>, reference: *const T) {
+pub(crate) unsafe fn set_keeper(irp: NonNull<IRP>, keeper: Keeper) {
     // SAFETY: as for this function.
-    let word = unsafe { driver_context(irp, 0) };
+    let owner = unsafe { driver_context(irp, 0) };
     // SAFETY: free for the driver that holds the IRP.
-    unsafe { word.write(reference.cast_mut().cast()) };
+    unsafe { owner.write(keeper.owner.cast_mut()) };
+    // SAFETY: as for this function.
+    let release = unsafe { driver_context(irp, 1) };
+    // SAFETY: as above.
+    unsafe { release.cast::<Option<Release>>().write(keeper.release) };
 }
 
-/// What [`set_reference`] stored.
+/// What [`set_keeper`] stored.
 ///
 /// # Safety
-/// The driver holds `irp` and stored a reference of this type.
-pub(crate) unsafe fn reference<T>(irp: NonNull<IRP>) -> *const T {
+/// The driver holds `irp`, and nobody else writes its keeper meanwhile.
+pub(crate) unsafe fn keeper(irp: NonNull<IRP>) -> Keeper {
     // SAFETY: as for this function.
-    let word = unsafe { driver_context(irp, 0) };
-    // SAFETY: written by `set_reference`.
-    unsafe { word.read() }.cast()
+    let owner = unsafe { driver_context(irp, 0) };
+    // SAFETY: written when the IRP was entered or later.
+    let owner = unsafe { owner.read() }.cast_const();
+    // SAFETY: as for this function.
+    let release = unsafe { driver_context(irp, 1) };
+    // SAFETY: as above, with this type.
+    let release = unsafe { release.cast::<Option<Release>>().read() };
+    Keeper { owner, release }
 }
 
 /// The two places of a record, and how its bytes divide between them.
@@ -103,7 +113,7 @@ impl RecordPlaces {
         // SAFETY: the location that was taken at entry.
         let parameters = unsafe { &raw mut (*location).Parameters }.cast();
         // SAFETY: as for this function.
-        let contexts = unsafe { driver_context(irp, 1) }.cast();
+        let contexts = unsafe { driver_context(irp, 2) }.cast();
         let head_bytes = size_of::<R>().min(PARAMETERS_BYTES);
         Self { parameters, contexts, head_bytes, tail_bytes: size_of::<R>() - head_bytes }
     }

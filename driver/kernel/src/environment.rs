@@ -17,14 +17,17 @@ static DEVICE: AtomicPtr<DEVICE_OBJECT> = AtomicPtr::new(ptr::null_mut());
 /// Whether a queued DPC is ever run.
 static DPCS_RUN: Once<bool> = Once::new();
 
-/// Tells this crate the device object of the driver, and finds out whether DPCs run. PASSIVE_LEVEL.
+/// Tells this crate the device object of the driver, and finds out what the system offers.
+/// PASSIVE_LEVEL.
 ///
-/// Must have returned before the first DPC, work item or timer is built. Work items hold a reference on the device while
+/// The driver calls it before anything else of this crate: until then an allocation has to be at PASSIVE_LEVEL (it looks
+/// for the allocator), and no DPC, work item or timer may be built. Work items hold a reference on the device while
 /// they run, which keeps the driver loaded for their last instructions.
 ///
 /// # Safety
 /// `device` is a device object of this driver that stays valid until [`shutdown`] has returned.
 pub unsafe fn init(device: *mut DEVICE_OBJECT) {
+    raw::resolve();
     DEVICE.store(device, Ordering::Release);
     DPCS_RUN.call_once(probe_dpcs);
 }

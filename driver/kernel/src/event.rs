@@ -93,12 +93,8 @@ impl RawEvent {
     /// # Safety
     /// The event is at its final address and nobody waits for it.
     pub(crate) unsafe fn initialize(&self, kind: EventType, signaled: bool) {
-        let kind = match kind {
-            EventType::Notification => 0,
-            EventType::Synchronization => 1,
-        };
         // SAFETY: memory of a `KEVENT`'s size and alignment, unused so far.
-        unsafe { raw::KeInitializeEvent(self.get(), kind, u8::from(signaled)) };
+        unsafe { raw::initialize_event(self.get(), kind == EventType::Synchronization, signaled) };
     }
 
     /// # Safety

@@ -10,7 +10,7 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use abi::nt::{CriticalWorkQueue, DEVICE_OBJECT, DelayedWorkQueue, IO_WORKITEM, KDPC};
+use abi::nt::{DEVICE_OBJECT, IO_WORKITEM, KDPC};
 
 use crate::event::{EventType, RawEvent};
 use crate::pool::{AllocError, PoolBox, PoolTag};
@@ -71,7 +71,11 @@ impl Gate {
     }
 
     /// A gate whose routine runs at PASSIVE_LEVEL.
-    pub(crate) fn for_work_item(tag: PoolTag, routine: Routine, context: *mut c_void) -> Result<Self, AllocError> {
+    pub(crate) fn for_work_item(
+        tag: PoolTag,
+        routine: Routine,
+        context: *mut c_void,
+    ) -> Result<Self, AllocError> {
         Self::on_work_item(tag, routine, context, false)
     }
 
@@ -89,7 +93,12 @@ impl Gate {
         Self::new(tag, routine, context, Vehicle::WorkItem { item, stands_for_dpc })
     }
 
-    fn new(tag: PoolTag, routine: Routine, context: *mut c_void, vehicle: Vehicle) -> Result<Self, AllocError> {
+    fn new(
+        tag: PoolTag,
+        routine: Routine,
+        context: *mut c_void,
+        vehicle: Vehicle,
+    ) -> Result<Self, AllocError> {
         let (word, runner, ended) = (GateWord::new(), AtomicUsize::new(0), RawEvent::zeroed());
         let block = PoolBox::try_new(tag, Block { word, runner, ended, routine, context, vehicle })?;
         // SAFETY: the event is at its final address and nobody knows it yet.
@@ -152,10 +161,9 @@ unsafe fn insert(block: NonNull<Block>) {
             unsafe { raw::insert_dpc(dpc.get().cast()) };
         }
         Vehicle::WorkItem { item, stands_for_dpc } => {
-            let queue = if *stands_for_dpc { CriticalWorkQueue } else { DelayedWorkQueue };
             let context = block.as_ptr().cast();
             // SAFETY: allocated in `Gate::on_work_item`; by the word it is not queued.
-            unsafe { raw::IoQueueWorkItem(item.as_ptr(), work_item_entry, queue, context) };
+            unsafe { raw::queue_work_item(item.as_ptr(), work_item_entry, *stands_for_dpc, context) };
         }
     }
 }
@@ -163,7 +171,9 @@ unsafe fn insert(block: NonNull<Block>) {
 /// The kernel's call of a DPC (`KDEFERRED_ROUTINE`).
 unsafe extern "system" fn dpc_entry(_: *mut KDPC, context: *mut c_void, _: *mut c_void, _: *mut c_void) {
     // SAFETY: the context given with the DPC is its block, which the word keeps alive for this run.
-    unsafe { run(NonNull::new_unchecked(context.cast())) };
+    let block = unsafe { NonNull::new_unchecked(context.cast()) };
+    // SAFETY: called by the kernel for one insertion.
+    unsafe { run(block) };
 }
 
 /// The kernel's call of a work item (`IO_WORKITEM_ROUTINE`).
@@ -205,3 +215,6 @@ unsafe fn run(block: NonNull<Block>) {
         End::Free => drop(unsafe { PoolBox::from_raw(block.as_ptr()) }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,8 +33,19 @@ pub const fn size_of_irp(stack_size: u8) -> usize {
 /// [`set_next_irp_stack_location`]).
 #[must_use]
 pub unsafe fn current_stack_location(irp: *mut IRP) -> *mut IO_STACK_LOCATION {
-    // SAFETY: the IRP is valid and the caller holds it; every variant of the union is plain words.
-    unsafe { (*irp).Tail.Overlay.CurrentStackLocation }
+    // SAFETY: as promised by the caller.
+    let place = unsafe { current_stack_location_place(irp) };
+    // SAFETY: a field of the IRP, which the caller holds.
+    unsafe { *place }
+}
+
+/// Where the IRP keeps its current location.
+///
+/// # Safety
+/// `irp` is valid.
+unsafe fn current_stack_location_place(irp: *mut IRP) -> *mut *mut IO_STACK_LOCATION {
+    // SAFETY: the IRP is valid; only an address is computed.
+    unsafe { &raw mut (*irp).Tail.Overlay.CurrentStackLocation }
 }
 
 /// The location the next party will take (`IoGetNextIrpStackLocation`). Any IRQL.
@@ -59,7 +70,9 @@ pub unsafe fn set_next_irp_stack_location(irp: *mut IRP) {
     // SAFETY: the IRP is valid and the caller holds it.
     unsafe { (*irp).CurrentLocation -= 1 };
     // SAFETY: as above.
-    unsafe { (*irp).Tail.Overlay.CurrentStackLocation = next };
+    let place = unsafe { current_stack_location_place(irp) };
+    // SAFETY: a field of the IRP, which the caller holds.
+    unsafe { *place = next };
 }
 
 /// Gives the current location back, as if it had not been taken (`IoSkipCurrentIrpStackLocation`): before the IRP goes
@@ -74,8 +87,10 @@ pub unsafe fn skip_current_irp_stack_location(irp: *mut IRP) {
     unsafe { (*irp).CurrentLocation += 1 };
     // SAFETY: one past a taken location is at most the end of the array.
     let above = unsafe { current.add(1) };
-    // SAFETY: the IRP is valid and the caller holds it.
-    unsafe { (*irp).Tail.Overlay.CurrentStackLocation = above };
+    // SAFETY: the IRP is valid.
+    let place = unsafe { current_stack_location_place(irp) };
+    // SAFETY: a field of the IRP, which the caller holds.
+    unsafe { *place = above };
 }
 
 /// How many locations are left to take. Any IRQL.

@@ -18,12 +18,15 @@
 //! What it must never do: allocate without being able to fail, wait above APC_LEVEL, call a caller's routine with a
 //! lock of its own held.
 //!
-//! [`init`] must have returned before a [`dpc::Dpc`], [`work::WorkItem`] or [`timer::Timer`] is built; everything
-//! else works without it.
+//! The driver calls [`init`] before anything else here, and [`shutdown`] after everything else.
 #![no_std]
 
 #[cfg(test)]
 extern crate std;
+
+/// Defines the kernel's routines in the tests of this crate.
+#[cfg(test)]
+use ksim as _;
 
 pub mod bugcheck;
 pub mod dpc;

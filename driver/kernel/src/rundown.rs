@@ -35,7 +35,7 @@ impl Rundown {
     #[must_use]
     pub fn acquire(&self) -> Option<RundownGuard<'_>> {
         match self.word.acquire() {
-            Ok(entered) => entered.then_some(RundownGuard { rundown: self }),
+            Ok(entered) => entered.then(|| RundownGuard { rundown: self }),
             Err(RundownError) => bugcheck(DRIVER_VIOLATION, RUNDOWN_OVERFLOW, self.address(), 0, 0),
         }
     }

@@ -14,8 +14,6 @@ use crate::gate::Routine;
 use crate::pool::{PoolBox, PoolTag};
 use crate::{invariant, irql, raw};
 
-/// `THREAD_ALL_ACCESS` (`wdm.h`).
-const THREAD_ALL_ACCESS: u32 = 0x001F_FFFF;
 /// `SYNCHRONIZE` (`wdm.h`): the right to wait.
 const SYNCHRONIZE: u32 = 0x0010_0000;
 
@@ -58,13 +56,10 @@ impl Thread {
             SecurityDescriptor: ptr::null_mut(),
             SecurityQualityOfService: ptr::null_mut(),
         };
-        let (attributes, process, client_id) = (&raw mut attributes, ptr::null_mut(), ptr::null_mut());
         let mut handle = ptr::null_mut();
-        let (out, context) = (&raw mut handle, start.cast());
-        // SAFETY: `entry` takes the box it is given, once, if the thread is made; a null process is the system's.
-        let status = unsafe {
-            raw::PsCreateSystemThread(out, THREAD_ALL_ACCESS, attributes, process, client_id, entry, context)
-        };
+        let (out, attributes, context) = (&raw mut handle, &raw mut attributes, start.cast());
+        // SAFETY: `entry` takes the box it is given, once, if the thread is made.
+        let status = unsafe { raw::create_system_thread(out, attributes, entry, context) };
         if !nt_success(status) {
             // SAFETY: there is no thread, so the box is still this call's.
             drop(unsafe { PoolBox::from_raw(start) });
@@ -101,7 +96,7 @@ impl Drop for Thread {
         let ended = unsafe { wait_for_object(self.object.as_ptr(), None) };
         debug_assert!(ended, "a wait without a timeout ends only by the thread");
         // SAFETY: the reference is this handle's, given up once.
-        unsafe { raw::ObfDereferenceObject(self.object.as_ptr()) };
+        unsafe { raw::dereference(self.object.as_ptr()) };
     }
 }
 

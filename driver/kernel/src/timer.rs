@@ -49,8 +49,8 @@ impl Timer {
         let timer = UnsafeCell::new(MaybeUninit::zeroed());
         let expired = UnsafeCell::new(MaybeUninit::zeroed());
         let inner = PoolBox::try_new(tag, Inner { timer, expired, run })?;
-        // SAFETY: memory for a `KTIMER` at its final address; the kind does not matter, because nobody waits for it.
-        unsafe { raw::KeInitializeTimerEx(inner.timer.get().cast(), 0) };
+        // SAFETY: memory for a `KTIMER` at its final address.
+        unsafe { raw::initialize_timer(inner.timer.get().cast()) };
         // SAFETY: memory for a `KDPC` at its final address.
         unsafe { raw::KeInitializeDpc(inner.expired.get().cast(), on_expiry, inner.as_ptr().cast()) };
         Ok(Self { inner })
@@ -61,7 +61,7 @@ impl Timer {
     pub fn set(&self, delay: u64) {
         let due = time::relative_due(delay);
         // SAFETY: initialised in `new`, at a stable address until the drop has cancelled the timer.
-        unsafe { raw::KeSetTimerEx(self.inner.timer.get().cast(), due, 0, self.inner.expired.get().cast()) };
+        unsafe { raw::set_timer(self.inner.timer.get().cast(), due, self.inner.expired.get().cast()) };
     }
 
     /// Forgets the time set (`KeCancelTimer`). IRQL ≤ DISPATCH_LEVEL, under Wine PASSIVE_LEVEL.

@@ -134,7 +134,8 @@ unsafe extern "system" fn completed<H: Handler>(context: *mut c_void, status: NT
 unsafe extern "system" fn disconnected<H: Handler>(context: *mut c_void) {
     // SAFETY: the endpoint outlives its connector, whose close waits for this callback.
     let this = unsafe { &*context.cast::<Endpoint<H>>() };
-    this.handler.disconnected();
+    // SAFETY: the event comes at most once.
+    unsafe { this.cq.disconnected(this.attachment()) };
 }
 
 /// Reads the peer's private data by its exact size: some providers give nothing for a larger buffer.

@@ -44,37 +44,71 @@ pub(crate) struct Attachment {
     pub(crate) deliver: unsafe fn(NonNull<Attachment>, &[Completion]),
     /// The queue pair is closed and none of its entries is left: ends the endpoint.
     pub(crate) retire: unsafe fn(NonNull<Attachment>),
+    /// The peer is gone, and every entry that was in the queue by then is delivered.
+    pub(crate) disconnected: unsafe fn(NonNull<Attachment>),
     /// Requests that were posted and owe an entry.
     pub(crate) outstanding: AtomicU32,
     /// The next endpoint in the list of those that go.
-    next: AtomicPtr<Attachment>,
+    next_retiring: AtomicPtr<Attachment>,
+    /// The next endpoint in the list of those whose peer is gone.
+    next_disconnected: AtomicPtr<Attachment>,
 }
 
 impl Attachment {
     pub(crate) fn new(
         deliver: unsafe fn(NonNull<Self>, &[Completion]),
         retire: unsafe fn(NonNull<Self>),
+        disconnected: unsafe fn(NonNull<Self>),
     ) -> Self {
-        Self { deliver, retire, outstanding: AtomicU32::new(0), next: AtomicPtr::new(ptr::null_mut()) }
+        Self {
+            deliver,
+            retire,
+            disconnected,
+            outstanding: AtomicU32::new(0),
+            next_retiring: AtomicPtr::new(ptr::null_mut()),
+            next_disconnected: AtomicPtr::new(ptr::null_mut()),
+        }
     }
 }
 
-/// The endpoints that wait for their last entries: a stack linked through [`Attachment::next`].
-struct Retiring(*mut Attachment);
+/// Endpoints that wait for the queue to be empty: a stack linked through the word that `next` names.
+struct Waiting {
+    first: *mut Attachment,
+    next: fn(&Attachment) -> &AtomicPtr<Attachment>,
+}
 
 // SAFETY: the pointers are endpoints that their queue pair's reference keeps alive until `retire`.
-unsafe impl Send for Retiring {}
+unsafe impl Send for Waiting {}
 
-impl Retiring {
+impl Waiting {
+    const fn new(next: fn(&Attachment) -> &AtomicPtr<Attachment>) -> Self {
+        Self { first: ptr::null_mut(), next }
+    }
+
+    fn push(&mut self, attachment: NonNull<Attachment>) {
+        // SAFETY: who is put on a list stays valid until its `retire`.
+        (self.next)(unsafe { attachment.as_ref() }).store(self.first, Ordering::Relaxed);
+        self.first = attachment.as_ptr();
+    }
+
+    fn take(&mut self) -> Self {
+        Self { first: core::mem::replace(&mut self.first, ptr::null_mut()), next: self.next }
+    }
+
     /// Calls `f` for each endpoint, which is off the list by then and may go.
     fn each(self, mut f: impl FnMut(NonNull<Attachment>)) {
-        let mut next = self.0;
-        while let Some(attachment) = NonNull::new(next) {
+        let mut first = self.first;
+        while let Some(attachment) = NonNull::new(first) {
             // SAFETY: endpoints on a list stay valid until their `retire` is called, which only `f` does.
-            next = unsafe { attachment.as_ref() }.next.load(Ordering::Relaxed);
+            first = (self.next)(unsafe { attachment.as_ref() }).load(Ordering::Relaxed);
             f(attachment);
         }
     }
+}
+
+struct Lists {
+    retiring: Waiting,
+    disconnected: Waiting,
 }
 
 pub(crate) struct Cq {
@@ -85,7 +119,7 @@ pub(crate) struct Cq {
     again: Dpc,
     room: AtomicU32,
     failed: AtomicBool,
-    retiring: SpinLock<Retiring>,
+    lists: SpinLock<Lists>,
     /// Passes under way: the close waits for them.
     passes: Rundown,
 }
@@ -132,7 +166,10 @@ impl Cq {
                 again,
                 room: AtomicU32::new(depth),
                 failed: AtomicBool::new(false),
-                retiring: SpinLock::new(Retiring(ptr::null_mut())),
+                lists: SpinLock::new(Lists {
+                    retiring: Waiting::new(|a| &a.next_retiring),
+                    disconnected: Waiting::new(|a| &a.next_disconnected),
+                }),
                 passes,
             })
         })
@@ -165,15 +202,19 @@ impl Cq {
     /// # Safety
     /// `attachment` stays valid until its `retire` is called, and is handed in once.
     pub(crate) unsafe fn retire(&self, attachment: NonNull<Attachment>) {
-        self.push(attachment);
+        self.lists.lock().retiring.push(attachment);
         self.again.queue();
     }
 
-    fn push(&self, attachment: NonNull<Attachment>) {
-        let mut list = self.retiring.lock();
-        // SAFETY: the promise of `retire`.
-        unsafe { attachment.as_ref() }.next.store(list.0, Ordering::Relaxed);
-        list.0 = attachment.as_ptr();
+    /// Notes that the peer of an endpoint is gone. Its `disconnected` is called, outside locks, once every entry that
+    /// is in the queue now has been delivered: the provider promises no order between event and entries, and the last
+    /// message may be one of them. IRQL <= DISPATCH_LEVEL.
+    ///
+    /// # Safety
+    /// Called at most once for an endpoint, from its connector's disconnect event.
+    pub(crate) unsafe fn disconnected(&self, attachment: NonNull<Attachment>) {
+        self.lists.lock().disconnected.push(attachment);
+        self.again.queue();
     }
 
     /// Closes the queue and waits for the end of its callbacks. Every endpoint on it is gone. IRQL: PASSIVE_LEVEL.
@@ -195,16 +236,27 @@ impl Cq {
             return;
         }
         loop {
-            // Taken before the queue is drained: see `retire_finished`.
-            let leaving = self.take_retiring();
+            // Taken before the queue is drained: what is on the lists may act once it was seen empty after that. Who
+            // retires has been through its disconnect event, so it is on both lists or has been told already.
+            let (retiring, disconnected) = {
+                let mut lists = self.lists.lock();
+                (lists.retiring.take(), lists.disconnected.take())
+            };
             if !self.drain() {
-                self.put_back(leaving);
+                retiring.each(|a| self.lists.lock().retiring.push(a));
+                disconnected.each(|a| self.lists.lock().disconnected.push(a));
                 // Still the runner's right: give it up and let the DPC take it.
                 while !self.gate.leave() {}
                 self.again.queue();
                 return;
             }
-            self.retire_finished(leaving);
+            disconnected.each(|attachment| {
+                // SAFETY: on the list, so valid: `retire` comes below or in a later pass.
+                let tell = unsafe { attachment.as_ref() }.disconnected;
+                // SAFETY: the function belongs to this attachment.
+                unsafe { tell(attachment) };
+            });
+            self.retire_finished(retiring);
             if !self.failed.load(Ordering::Acquire) {
                 let object = self.object.as_ptr();
                 let arm = slot!(object, NdkArmCq);
@@ -266,17 +318,9 @@ impl Cq {
         }
     }
 
-    fn take_retiring(&self) -> Retiring {
-        core::mem::replace(&mut *self.retiring.lock(), Retiring(ptr::null_mut()))
-    }
-
-    fn put_back(&self, list: Retiring) {
-        list.each(|attachment| self.push(attachment));
-    }
-
     /// Retires the endpoints whose last entry is taken. The queue was seen empty after they had been handed in, so
     /// none of their silent requests has left an entry either. A failed queue delivers nothing any more: all may go.
-    fn retire_finished(&self, list: Retiring) {
+    fn retire_finished(&self, list: Waiting) {
         let failed = self.failed.load(Ordering::Acquire);
         list.each(|attachment| {
             // SAFETY: endpoints on the list stay valid until their `retire` is called.
@@ -286,7 +330,7 @@ impl Cq {
                 // SAFETY: called once: the endpoint is on no list any more.
                 unsafe { retire(attachment) };
             } else {
-                self.push(attachment);
+                self.lists.lock().retiring.push(attachment);
             }
         });
     }

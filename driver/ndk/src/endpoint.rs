@@ -33,7 +33,7 @@ pub trait Handler: Send + Sync + 'static {
     /// Completions of posted requests, oldest first.
     fn completions(&self, entries: &[Completion]);
 
-    /// The peer has disconnected or the connection is lost; at most once, in no order with completions.
+    /// The peer has disconnected or the connection is lost; at most once, after the completions that were there.
     fn disconnected(&self);
 
     /// [`Poster::close`] is over: nothing is called any more and no request touches memory. Exactly once.
@@ -99,6 +99,11 @@ unsafe fn deliver<H: Handler>(attachment: NonNull<Attachment>, entries: &[Comple
     // appear for failures, were never counted.
     let counted = entries.iter().filter(|e| e.context != crate::post::SILENT).count() as u32;
     endpoint.attachment.outstanding.fetch_sub(counted, Ordering::AcqRel);
+}
+
+unsafe fn lost<H: Handler>(attachment: NonNull<Attachment>) {
+    // SAFETY: this function was put into the attachment of an `Endpoint<H>`.
+    unsafe { endpoint::<H>(attachment) }.handler.disconnected();
 }
 
 unsafe fn retire<H: Handler>(attachment: NonNull<Attachment>) {
@@ -178,7 +183,7 @@ impl<H: Handler> Endpoint<H> {
             let Some((incoming, handler, memories)) = held.take() else { return Err(Failed(STATUS_INVALID_PARAMETER)) };
             let (connector, user) = incoming.into_parts();
             Ok(Self {
-                attachment: Attachment::new(deliver::<H>, retire::<H>),
+                attachment: Attachment::new(deliver::<H>, retire::<H>, lost::<H>),
                 handler,
                 connector,
                 qp,

@@ -18,23 +18,20 @@ impl Gate {
 
     /// Asks to run. `true`: the caller is the runner now. `false`: another one is, and will look again.
     pub(crate) fn enter(&self) -> bool {
-        loop {
-            if self.0.compare_exchange(IDLE, RUNNING, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-                return true;
-            }
-            match self.0.compare_exchange(RUNNING, AGAIN, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) | Err(AGAIN) => return false,
-                Err(_) => {}
-            }
+        if self.0.swap(AGAIN, Ordering::AcqRel) != IDLE {
+            return false;
         }
+        // Takes in what those have written who came between: this run looks after it.
+        self.0.swap(RUNNING, Ordering::AcqRel);
+        true
     }
 
     /// Ends the run. `false`: somebody asked meanwhile; the caller is still the runner and looks again.
     pub(crate) fn leave(&self) -> bool {
-        if self.0.compare_exchange(RUNNING, IDLE, Ordering::Release, Ordering::Acquire).is_ok() {
+        if self.0.compare_exchange(RUNNING, IDLE, Ordering::Release, Ordering::Relaxed).is_ok() {
             return true;
         }
-        self.0.store(RUNNING, Ordering::Release);
+        self.0.swap(RUNNING, Ordering::AcqRel);
         false
     }
 }

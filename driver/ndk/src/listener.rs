@@ -38,7 +38,9 @@ impl Incoming {
         Self { connector, user: ManuallyDrop::new(user) }
     }
 
-    pub(crate) fn adapter(&self) -> &Shared<Adapter> {
+    /// The adapter that received it.
+    #[must_use]
+    pub fn adapter(&self) -> &Shared<Adapter> {
         &self.user
     }
 

@@ -36,7 +36,7 @@ impl Cell {
         if returned != STATUS_PENDING {
             return returned;
         }
-        self.event.wait(None);
+        self.event.wait_forever();
         self.status.load(Ordering::Acquire)
     }
 

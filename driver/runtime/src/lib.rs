@@ -1,2 +1,105 @@
 //! The shipped crates composed into one running provider, on any host.
+//!
+//! `wskrdma.sys` and the native harness start and stop the same thing: this. It holds no policy of its own and must
+//! never know on which kernel it runs.
 #![no_std]
+
+mod status;
+
+use abi::NTSTATUS;
+use abi::ndk::{NDK_ADAPTER, NDK_VERSION};
+use abi::status::{STATUS_INTERNAL_ERROR, STATUS_INVALID_DEVICE_STATE};
+use core::ffi::c_void;
+use core::net::IpAddr;
+use core::ptr::NonNull;
+use kernel::pool::{PoolTag, Shared};
+use ndk::{Adapter, CloseAdapter};
+use softndk::SoftNdk;
+use wsk::{Provider, Settings};
+
+/// Pool tag of the composition.
+const TAG: PoolTag = PoolTag::new(b"WrRt");
+/// The NDKPI version asked for: what every adapter since Windows Server 2012 R2 has.
+const NDK_REQUEST: NDK_VERSION = NDK_VERSION { Major: 2, Minor: 0 };
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Config<'a> {
+    /// Sizes of connections.
+    pub settings: Settings,
+    /// Whether the software adapter is there, and which addresses it owns.
+    pub software_adapter: Option<&'a [IpAddr]>,
+}
+
+/// A running provider.
+pub struct Runtime {
+    provider: Shared<Provider>,
+    // After the provider: it is stopped when nothing uses its adapters any more.
+    software: Option<Shared<SoftNdk>>,
+}
+
+impl Runtime {
+    /// Starts adapters and provider and lets clients register. Every rung is undone when a later one fails.
+    /// IRQL: PASSIVE_LEVEL, after [`kernel::init`].
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES, INVALID_DEVICE_STATE (a provider runs already), or an adapter's status.
+    pub fn start(config: &Config<'_>) -> Result<Self, NTSTATUS> {
+        let provider = Provider::new(config.settings).map_err(|e| e.status())?;
+        let mut runtime = Self { provider, software: None };
+        let started = runtime.start_adapters(config).and_then(|()| {
+            if Provider::publish(&runtime.provider) { Ok(()) } else { Err(STATUS_INVALID_DEVICE_STATE) }
+        });
+        match started {
+            Ok(()) => Ok(runtime),
+            Err(status) => {
+                runtime.stop_adapters();
+                Err(status)
+            }
+        }
+    }
+
+    fn start_adapters(&mut self, config: &Config<'_>) -> Result<(), NTSTATUS> {
+        let Some(addresses) = config.software_adapter else { return Ok(()) };
+        let software = SoftNdk::start(softndk::Config { addresses, ..softndk::Config::default() })?;
+        let software = self.software.insert(Shared::try_new(TAG, software).map_err(|e| e.status())?);
+        let object = NonNull::new(software.open_adapter(NDK_REQUEST)?)
+            .ok_or(STATUS_INTERNAL_ERROR)?;
+        let close = CloseAdapter { close: close_software, context: Shared::as_ptr(software).cast_mut().cast() };
+        // SAFETY: the adapter was opened just now, and `close_software` closes it at the one that opened it, which
+        // outlives the provider.
+        let adapter = unsafe { Adapter::adopt(object, close) }?;
+        self.provider.add_adapter(adapter.clone(), "software adapter (loopback)", addresses).inspect_err(|_| {
+            adapter.close();
+        })
+    }
+
+    /// Stops: no further client registers; waits for the clients there are, then closes adapters.
+    /// IRQL: PASSIVE_LEVEL.
+    pub fn stop(mut self) {
+        Provider::withdraw();
+        self.stop_adapters();
+    }
+
+    fn stop_adapters(&mut self) {
+        self.provider.stop();
+        drop(self.software.take());
+    }
+
+    /// Answers a request of the control device. `buffer` is the METHOD_BUFFERED system buffer with `input` octets of
+    /// request and room for `output` octets of reply. IRQL <= DISPATCH_LEVEL.
+    pub fn device_control(&self, code: u32, buffer: &mut [u8], input: usize, output: usize) -> (NTSTATUS, usize) {
+        control::driver::handle(code, buffer, input, output, &status::Tree(&self.provider))
+    }
+}
+
+/// Gives the software adapter back.
+///
+/// # Safety
+/// `context` is the [`SoftNdk`] that opened `adapter`, and lives.
+unsafe fn close_software(context: *mut c_void, adapter: NonNull<NDK_ADAPTER>) {
+    // SAFETY: the caller's promise.
+    let software = unsafe { &*context.cast::<SoftNdk>() };
+    // SAFETY: the adapter is open, was opened here, and every object on it is closed.
+    unsafe { software.close_adapter(adapter.as_ptr()) };
+}

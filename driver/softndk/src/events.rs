@@ -89,8 +89,9 @@ impl Job {
         self.holder = Some(holder);
     }
 
-    fn run(mut self: PoolBox<Self>) {
-        match core::mem::replace(&mut self.action, Action::None) {
+    /// Makes the callback.
+    fn run(mut this: PoolBox<Self>) {
+        match core::mem::replace(&mut this.action, Action::None) {
             Action::None => {}
             Action::Request { completion, context, status } => {
                 // SAFETY: the consumer's promise with the request: once, at IRQL ≤ DISPATCH_LEVEL.
@@ -160,7 +161,7 @@ impl EventQueue {
     pub(crate) fn run(&self) {
         for _ in 0..CALLBACKS_PER_RUN {
             let Some(job) = self.0.lock().pop() else { return };
-            job.run();
+            Job::run(job);
         }
         if let Some(dpc) = &self.0.lock().dpc {
             dpc.queue();

@@ -17,9 +17,9 @@ use kernel::pool::{AllocError, PoolBox, Shared};
 
 use crate::adapter::Adapter;
 use crate::config::AnswerMode;
+use crate::connector::Connector;
 use crate::cq::Cq;
 use crate::events::{Action, Job};
-use crate::connector::Connector;
 use crate::listener::Listener;
 use crate::mr::Mr;
 use crate::opaque::Opaque;
@@ -190,7 +190,7 @@ pub(crate) unsafe fn from_handle<T>(handle: *const NDK_OBJECT_HEADER) -> Shared<
 /// # Safety
 /// `handle` is an open object of type `T` that [`publish`] gave out; the consumer gives it up. `completion` may be called
 /// with `context` once, at any IRQL up to DISPATCH_LEVEL.
-pub(crate) unsafe fn close<T: Object>(
+pub(crate) unsafe extern "system" fn close<T: Object>(
     handle: *mut NDK_OBJECT_HEADER,
     completion: NDK_FN_CLOSE_COMPLETION,
     context: *mut c_void,
@@ -221,6 +221,14 @@ pub(crate) unsafe fn close<T: Object>(
             finish(object);
             STATUS_PENDING
         }
+    }
+}
+
+/// Ends an object that was never given to a consumer.
+pub(crate) fn discard<T: Object>(object: Shared<T>) {
+    if object.life().release() {
+        object.closed();
+        object.release_antecedents();
     }
 }
 

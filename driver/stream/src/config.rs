@@ -1,9 +1,10 @@
-//! What an engine is built with: sizes, the role in the handshake, and the local memory that the peer writes into.
+//! What an engine is built with: sizes, the role in the handshake, and the local memory that the peer writes
+//! into.
 
 use crate::wire::{TARGET_ENTRY_LEN, TargetEntry, TargetList};
 
-/// Fewest credits that either side may advertise: the smallest receive queue Linux makes, and what the split of the peer's receive queue
-/// between data, credit and control messages needs.
+/// Fewest credits that either side may advertise: the smallest receive queue Linux makes, and what the split
+/// of the peer's receive queue between data, credit and control messages needs.
 pub const MIN_CREDITS: u16 = 16;
 /// Most credits an engine can advertise: it remembers the length of every message not yet read.
 pub const MAX_CREDITS: u16 = 256;
@@ -16,7 +17,7 @@ pub const MAX_RING_LEN: u32 = 1 << 30;
 /// Fewest initiator queue slots: one data message beside the slots kept for credit and control messages.
 pub const MIN_SEND_QUEUE_DEPTH: u16 = 8;
 /// Most initiator queue slots an engine uses: it remembers every Send not yet completed.
-pub const MAX_SEND_QUEUE_DEPTH: u16 = 256;
+pub const MAX_SEND_QUEUE_DEPTH: u16 = 128;
 
 /// Sizes of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,21 +26,21 @@ pub struct Config {
     pub ring_len: u32,
     /// Entries of the local target list, 2 to [`MAX_LIST_ENTRIES`]. Linux uses 2.
     pub list_entries: u8,
-    /// Receives that the owner keeps posted. `receive_depth - reserve` are advertised as credits: [`MIN_CREDITS`] to
-    /// [`MAX_CREDITS`].
+    /// Receives that the owner keeps posted. `receive_depth - reserve` are advertised as credits:
+    /// [`MIN_CREDITS`] to [`MAX_CREDITS`].
     pub receive_depth: u16,
     /// Initiator queue slots that the engine may fill, [`MIN_SEND_QUEUE_DEPTH`] to [`MAX_SEND_QUEUE_DEPTH`].
     pub send_queue_depth: u16,
     /// Receives kept back for messages that are not counted by credits, at least [`MIN_RESERVE`].
     pub reserve: u16,
-    /// While a data message is outstanding, fewer queued octets than this wait for its completion, to go out together. 0 sends all
-    /// at once always.
+    /// While a data message is outstanding, fewer queued octets than this wait for its completion, to go out
+    /// together. 0 sends all at once always.
     pub merge_below: u32,
 }
 
 impl Config {
-    /// Sizes that suit a Linux peer with its own defaults: 128 KiB of ring, and few enough credits that the bound on Sends towards the
-    /// peer's receive queue of 384 is exact.
+    /// Sizes that suit a Linux peer with its own defaults: 128 KiB of ring, and few enough credits that the
+    /// bound on Sends towards the peer's receive queue of 384 is exact.
     pub const DEFAULT: Self = Self {
         ring_len: 131_072,
         list_entries: 2,
@@ -105,8 +106,9 @@ pub enum ConfigError {
 
 /// The side taken in the handshake.
 ///
-/// iWARP lets the passive side send nothing before it received something (RFC 5044 section 7.1.2), so an engine in that role hands out no work
-/// before its first message. An active engine has its first credit message ready at once.
+/// iWARP lets the passive side send nothing before it received something (RFC 5044 section 7.1.2), so an
+/// engine in that role hands out no work before its first message. An active engine has its first credit
+/// message ready at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// This side connects.

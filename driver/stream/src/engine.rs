@@ -20,11 +20,11 @@ pub enum State {
     Unconnected,
     /// Carrying octets in at least one direction.
     Open,
-    /// Both directions are finished in order, or one side sent DISCONNECT. Octets that arrived stay readable. The owner closes the
-    /// transport when [`Engine::ready_to_close`] says so.
+    /// Both directions are finished in order, or one side sent DISCONNECT. Octets that arrived stay readable.
+    /// The owner closes the transport when [`Engine::ready_to_close`] says so.
     Finished,
-    /// The transport went away before that. Octets that arrived stay readable, and after them comes an error, not the end of the stream,
-    /// unless [`Engine::end_of_stream`] says otherwise.
+    /// The transport went away before that. Octets that arrived stay readable, and after them comes an error,
+    /// not the end of the stream, unless [`Engine::end_of_stream`] says otherwise.
     Lost,
     /// The peer broke the protocol. The owner aborts the transport.
     Failed(ProtocolError),
@@ -37,8 +37,9 @@ pub enum Event {
     Readable(u32),
     /// Credits and perhaps room came in: there may be work to transmit.
     Credit {
-        /// The snapshot of the target entry was taken into use. The owner zeroes the 16 octets of this entry in its target list before
-        /// it posts anything further for this connection; until then the peer cannot know that it may write them again.
+        /// The snapshot of the target entry was taken into use. The owner zeroes the 16 octets of this entry
+        /// in its target list before it posts anything further for this connection; until then the peer
+        /// cannot know that it may write them again.
         clear_entry: Option<usize>,
     },
     /// The peer finished its direction: after the readable octets the stream ends. Sending goes on.
@@ -60,11 +61,12 @@ pub struct Publish {
     pub remote_key: u32,
 }
 
-/// Work to post, in this order and with nothing of the same connection in between: the Write if there is one, then a Send of the
-/// word's 4 octets, little-endian ([`u32::to_le_bytes`]).
+/// Work to post, in this order and with nothing of the same connection in between: the Write if there is one,
+/// then a Send of the word's 4 octets, little-endian ([`u32::to_le_bytes`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transmit {
-    /// Octets of the stream. Write `len` octets from `stream_offset` of the send stream, then send `word`. 2 work requests.
+    /// Octets of the stream. Write `len` octets from `stream_offset` of the send stream, then send `word`. 2
+    /// work requests.
     Data {
         /// Octets queued before these since the connection was opened.
         stream_offset: u64,
@@ -110,7 +112,7 @@ impl Transmit {
     }
 }
 
-/// The protocol state of one connection. About 2.5 KiB, of fixed size.
+/// The protocol state of one connection. Less than 3 KiB, of fixed size.
 #[derive(Clone, Debug)]
 pub struct Engine {
     role: Role,
@@ -128,7 +130,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Builds the engine of one connection. `memory` is what the owner registered for it: the ring, and a target list of zeroes.
+    /// Builds the engine of one connection. `memory` is what the owner registered for it: the ring, and a
+    /// target list of zeroes.
     ///
     /// # Errors
     ///
@@ -164,11 +167,13 @@ impl Engine {
         }
     }
 
-    /// Takes in the peer's private data and opens the stream. The passive side may call this before it accepts.
+    /// Takes in the peer's private data and opens the stream. The passive side may call this before it
+    /// accepts.
     ///
     /// # Errors
     ///
-    /// The peer's data cannot be worked with ([`ConnData::validate`]), or this is the second call. The state is then [`State::Failed`].
+    /// The peer's data cannot be worked with ([`ConnData::validate`]), or this is the second call. The state
+    /// is then [`State::Failed`].
     pub fn establish(&mut self, peer: &ConnData) -> Result<(), ProtocolError> {
         match self.open(peer) {
             Ok(()) => {
@@ -179,11 +184,13 @@ impl Engine {
         }
     }
 
-    /// Adds `len` octets to the end of the send stream. The owner keeps them until [`Engine::sent_offset`] has passed them.
+    /// Adds `len` octets to the end of the send stream. The owner keeps them until [`Engine::sent_offset`]
+    /// has passed them.
     ///
     /// # Errors
     ///
-    /// The sending direction is shut down or the connection is not open; or the stream would be longer than its offsets can say.
+    /// The sending direction is shut down or the connection is not open; or the stream would be longer than
+    /// its offsets can say.
     pub fn queue_send(&mut self, len: u64) -> Result<(), UsageError> {
         if self.state != State::Open {
             return Err(UsageError::NotSendable);
@@ -191,23 +198,34 @@ impl Engine {
         self.send.queue(len)
     }
 
-    /// Finishes the sending direction after everything queued: SHUTDOWN, or DISCONNECT if the peer finished its direction before. Reading
-    /// goes on. Without effect when called again or when the connection is not open.
+    /// Finishes the sending direction after everything queued: SHUTDOWN, or DISCONNECT if the peer finished
+    /// its direction before. Reading goes on. Without effect when called again or when the connection is not
+    /// open.
     pub fn shutdown_send(&mut self) {
-        self.send.request_shutdown();
+        if self.state == State::Open {
+            self.send.request_shutdown();
+        }
     }
 
-    /// Finishes both directions after everything queued, by DISCONNECT. Octets that arrive before it goes out are still to be consumed, for
-    /// a peer that waits for room may be what keeps this side from sending. Without effect when called again.
-    pub fn disconnect(&mut self) {
-        self.send.request_disconnect();
-    }
-
-    /// The next work to post, or `None` when there is nothing to do until another call changes something. What is handed out counts
-    /// as posted: the owner that cannot post it calls [`Engine::handle_connection_lost`].
+    /// Finishes both directions after everything queued, by DISCONNECT. Octets that arrive before it goes out
+    /// are still to be consumed, for a peer that waits for room may be what keeps this side from sending.
+    /// Without effect when called again or when the connection is not open.
     ///
-    /// `max_data` bounds the octets of a data message, for an owner that can gather only so many from [`Engine::posted_offset`] on
-    /// into one Write; pass [`u32::MAX`] for no bound. 0 asks for credit and control messages only.
+    /// The octets queued go only as the peer makes room: the owner bounds the time it waits for
+    /// [`State::Finished`], and aborts the transport after it.
+    pub fn disconnect(&mut self) {
+        if self.state == State::Open {
+            self.send.request_disconnect();
+        }
+    }
+
+    /// The next work to post, or `None` when there is nothing to do until another call changes something.
+    /// What is handed out counts as posted: the owner that cannot post it calls
+    /// [`Engine::handle_connection_lost`].
+    ///
+    /// `max_data` bounds the octets of a data message, for an owner that can gather only so many from
+    /// [`Engine::posted_offset`] on into one Write; pass [`u32::MAX`] for no bound. 0 asks for credit and
+    /// control messages only.
     pub fn poll_transmit(&mut self, max_data: u32) -> Option<Transmit> {
         if self.state != State::Open || !self.may_send {
             return None;
@@ -222,7 +240,8 @@ impl Engine {
         Some(transmit)
     }
 
-    /// The oldest Send not yet reported has completed, and with it its Write. Returns [`Engine::sent_offset`].
+    /// The oldest Send not yet reported has completed, and with it its Write. Returns
+    /// [`Engine::sent_offset`].
     ///
     /// # Errors
     ///
@@ -233,8 +252,9 @@ impl Engine {
         Ok(self.send.sent())
     }
 
-    /// A message arrived, and its receive is posted again. `entry` is a copy, taken once, of the local target entry at
-    /// [`Engine::wanted_entry`]; it matters only for a credit message ([`Word::Credit`]), for others anything may be passed.
+    /// A message arrived, and its receive is posted again. `entry` is a copy, taken once, of the local target
+    /// entry at [`Engine::wanted_entry`]; it matters only for a credit message ([`Word::Credit`]), for others
+    /// anything may be passed.
     ///
     /// # Errors
     ///
@@ -274,14 +294,16 @@ impl Engine {
         self.receive.readable()
     }
 
-    /// The longest contiguous piece of the ring that holds readable octets, from `skip` octets after the first readable one: its ring
-    /// offset and length. `None` when `skip` is not less than [`Engine::readable`].
+    /// The longest contiguous piece of the ring that holds readable octets, from `skip` octets after the
+    /// first readable one: its ring offset and length. `None` when `skip` is not less than
+    /// [`Engine::readable`].
     #[must_use]
     pub fn readable_span(&self, skip: u64) -> Option<(u32, u32)> {
         self.receive.readable_span(skip)
     }
 
-    /// The reader is done with the first `len` readable octets; their room may be published again. There may be work to transmit.
+    /// The reader is done with the first `len` readable octets; their room may be published again. There may
+    /// be work to transmit.
     ///
     /// # Errors
     ///
@@ -296,7 +318,8 @@ impl Engine {
         self.receive.ended()
     }
 
-    /// The peer finished its direction and every octet is consumed. Never so merely because the connection went away.
+    /// The peer finished its direction and every octet is consumed. Never so merely because the connection
+    /// went away.
     #[must_use]
     pub const fn end_of_stream(&self) -> bool {
         self.receive.ended() && self.receive.readable() == 0
@@ -338,14 +361,15 @@ impl Engine {
         self.role
     }
 
-    /// Whether anything may be sent yet: always for the active side, after the first message for the passive one.
+    /// Whether anything may be sent yet: always for the active side, after the first message for the passive
+    /// one.
     #[must_use]
     pub const fn may_send(&self) -> bool {
         self.may_send
     }
 
-    /// The transport may be closed without losing anything that this side still owes the peer: both directions are finished and the last
-    /// message is out, or nobody looks at it any more.
+    /// The transport may be closed without losing anything that this side still owes the peer: both
+    /// directions are finished and the last message is out, or nobody looks at it any more.
     #[must_use]
     pub fn ready_to_close(&self) -> bool {
         match self.state {
@@ -375,8 +399,8 @@ impl Engine {
         Err(error)
     }
 
-    /// Room is returned before anything else goes out: it is what the peer may be waiting for, and the first message of the active side
-    /// has to be there at once.
+    /// Room is returned before anything else goes out: it is what the peer may be waiting for, and the first
+    /// message of the active side has to be there at once.
     fn poll_credit(&mut self) -> Option<Transmit> {
         let slots = self.receive.credit_due()?.slots();
         if !self.queue.push_control(slots) {

@@ -2,7 +2,8 @@
 
 use crate::wire::{ConnDataError, WordError};
 
-/// The peer broke the protocol. The engine is then in [`crate::State::Failed`], and the owner aborts the connection.
+/// The peer broke the protocol. The engine is then in [`crate::State::Failed`], and the owner aborts the
+/// connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
     /// The private data was refused.

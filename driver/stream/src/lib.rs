@@ -1,30 +1,35 @@
-//! The rsockets version 1 stream engine: a byte stream over one reliable-connected queue pair, in Write-then-Send form.
+//! The rsockets version 1 stream engine: a byte stream over one reliable-connected queue pair, in
+//! Write-then-Send form.
 //!
-//! The engine is sans-IO. It knows stream offsets, credits and 32-bit messages, and nothing of IRPs, NDK objects, locks or
-//! clocks. Its owner holds the memory that the peer writes into, posts what [`Engine::poll_transmit`] hands out, and reports
-//! completions and arrivals back. One engine serves one connection; the owner calls it under one lock, at any IRQL, for no
-//! call waits, allocates or panics, and each does bounded work.
+//! The engine is sans-IO. It knows stream offsets, credits and 32-bit messages, and nothing of IRPs, NDK
+//! objects, locks or clocks. Its owner holds the memory that the peer writes into, posts what
+//! [`Engine::poll_transmit`] hands out, and reports completions and arrivals back. One engine serves one
+//! connection; the owner calls it under one lock, at any IRQL, for no call waits, allocates or panics, and
+//! each does bounded work.
 //!
 //! # What the owner does
 //!
-//! 1. Registers a *ring* ([`Config::ring_len`] octets) and a zeroed *target list* ([`Config::list_len`] octets), both remotely
-//!    writable and each with its own key, and posts [`Config::receive_depth`] receives of [`MESSAGE_LEN`] octets in memory
-//!    that is *not* remotely writable. All before the handshake.
-//! 2. Builds the engine ([`Engine::new`]), sends [`Engine::local_conn_data`] as private data, and passes the peer's private data
-//!    to [`Engine::establish`] when the connection is up.
-//! 3. After every other call that may have made work, takes work from [`Engine::poll_transmit`] until it is `None`, and posts it in
-//!    that order. A [`Transmit`] is one RDMA Write (or none) followed by one Send of the message. The Write may be deferred and
-//!    silent; the Send is signalled.
+//! 1. Registers a *ring* ([`Config::ring_len`] octets) and a zeroed *target list* ([`Config::list_len`]
+//!    octets), both remotely writable and each with its own key, and posts [`Config::receive_depth`] receives
+//!    of [`MESSAGE_LEN`] octets in memory that is *not* remotely writable. All before the handshake.
+//! 2. Builds the engine ([`Engine::new`]), sends [`Engine::local_conn_data`] as private data, and passes the
+//!    peer's private data to [`Engine::establish`] when the connection is up.
+//! 3. After every other call that may have made work, takes work from [`Engine::poll_transmit`] until it is
+//!    `None`, and posts it in that order. A [`Transmit`] is one RDMA Write (or none) followed by one Send of
+//!    the message. The Write may be deferred and silent; the Send is signalled.
 //! 4. For each Send that completed, in posting order: [`Engine::handle_transmit_complete`].
-//! 5. For each receive that completed, in order: posts that receive again *first*, then calls [`Engine::handle_message`] with the
-//!    message and a copy of the target entry at [`Engine::wanted_entry`]. The engine advertises a receive as free again on the strength
-//!    of that order.
-//! 6. Hands octets at [`Engine::readable_span`] to the reader and returns their room with [`Engine::consume`].
+//! 5. For each receive that completed, in order: posts that receive again *first*, then calls
+//!    [`Engine::handle_message`] with the message and a copy of the target entry at [`Engine::wanted_entry`].
+//!    The engine advertises a receive as free again on the strength of that order.
+//! 6. Hands octets at [`Engine::readable_span`] to the reader and returns their room with
+//!    [`Engine::consume`]. The peer can still change octets that it reported: they are copied once, or used
+//!    as what they are, untrusted memory.
 //!
-//! A failed post, a failed completion or a disconnect event of the transport is [`Engine::handle_connection_lost`].
+//! A failed post, a failed completion or a disconnect event of the transport is
+//! [`Engine::handle_connection_lost`].
 //!
-//! The protocol is that of Linux `librdmacm` (`rsocket(7)`), whose unmodified programs over iWARP are peers. The peer is taken to be hostile:
-//! whatever breaks a rule ends the engine in [`State::Failed`].
+//! The protocol is that of Linux `librdmacm` (`rsocket(7)`), whose unmodified programs over iWARP are peers.
+//! The peer is taken to be hostile: whatever breaks a rule ends the engine in [`State::Failed`].
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
@@ -49,5 +54,6 @@ pub use counters::Counters;
 pub use engine::{Engine, Event, Publish, State, Transmit};
 pub use error::{ProtocolError, UsageError};
 pub use wire::{
-    ConnData, ConnDataError, MESSAGE_LEN, TARGET_ENTRY_LEN, TargetEntry, TargetList, Word, WordError,
+    CONN_DATA_LEN, ConnData, ConnDataError, MESSAGE_LEN, TARGET_ENTRY_LEN, TargetEntry, TargetList, Word,
+    WordError,
 };

@@ -1,8 +1,11 @@
 //! The engine against a model fabric: another engine, a model of the Linux endpoint, and a hostile peer.
 
+mod close;
 mod exhaustive;
 mod fabric;
+mod hostile;
 mod linux;
 mod ours;
 mod pair;
+mod rules;
 mod with_linux;

@@ -1,4 +1,5 @@
-//! The three formats that cross the wire: the private data of the handshake, the 32-bit message, and the target entry.
+//! The three formats that cross the wire: the private data of the handshake, the 32-bit message, and the
+//! target entry.
 //!
 //! Bytes in, values out, and back. Nothing here has state.
 

@@ -20,6 +20,7 @@ pub mod client;
 pub mod debug;
 pub mod dpc;
 pub mod event;
+pub mod io;
 pub mod irp;
 pub mod mdl;
 pub mod pool;

@@ -9,9 +9,14 @@ use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex};
 
-use abi::nt::{DISPATCH_LEVEL, MEMORY_ALLOCATION_ALIGNMENT, PAGE_SIZE, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED};
+use abi::nt::{
+    DISPATCH_LEVEL, MEMORY_ALLOCATION_ALIGNMENT, PAGE_SIZE, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED,
+};
 
-use crate::stop::{BAD_POOL_CALLER, BAD_POOL_HEADER, DRIVER_CORRUPTED_EXPOOL, DRIVER_VERIFIER_DETECTED_VIOLATION};
+use crate::stop::{
+    BAD_POOL_CALLER, BAD_POOL_HEADER, DRIVER_CORRUPTED_EXPOOL, DRIVER_VERIFIER_DETECTED_VIOLATION,
+    TIMER_OR_DPC_INVALID,
+};
 use crate::{dpc, host, processor, stop, timer};
 
 /// What memory looks like that was not asked to be zeroed.
@@ -212,19 +217,27 @@ pub(crate) fn free(memory: *mut c_void, tag: u32) {
     let mut pool = host::lock(&POOL);
     let Some(block) = pool.live.remove(&address) else {
         let twice = pool.quarantine.iter().any(|freed| freed.address == address);
-        stop!(BAD_POOL_CALLER, "{address:#x} is freed {}", if twice { "twice" } else { "but is no allocation" });
+        stop!(
+            BAD_POOL_CALLER,
+            "{address:#x} is freed {}",
+            if twice { "twice" } else { "but is no allocation" }
+        );
     };
     if tag != 0 && tag != block.tag {
         stop!(BAD_POOL_CALLER, "a block tagged {:#x} is freed with tag {tag:#x}", block.tag);
     }
     let range = address..address + block.bytes;
     if dpc::is_queued_within(&range) || timer::is_set_within(&range) {
-        stop!(crate::stop::TIMER_OR_DPC_INVALID, "a queued DPC or set timer in {range:#x?} is freed");
+        stop!(TIMER_OR_DPC_INVALID, "a queued DPC or set timer in {range:#x?} is freed");
     }
     // SAFETY: the guard lies behind the bytes in the same block.
     let guard = unsafe { memory.byte_add(block.bytes) };
     if !all_are(guard.cast(), GUARD_BYTES, GUARD) {
-        stop!(BAD_POOL_HEADER, "the bytes behind the {}-byte block at {address:#x} were written", block.bytes);
+        stop!(
+            BAD_POOL_HEADER,
+            "the bytes behind the {}-byte block at {address:#x} were written",
+            block.bytes
+        );
     }
     // SAFETY: the block is no longer anybody's.
     unsafe { ptr::write_bytes(memory.cast::<u8>(), FREED, block.bytes) };
@@ -270,19 +283,26 @@ fn all_are(memory: *const u8, bytes: usize, value: u8) -> bool {
 #[unsafe(no_mangle)]
 pub(crate) extern "C-unwind" fn ExAllocatePool2(flags: u64, bytes: usize, tag: u32) -> *mut c_void {
     if flags & POOL_FLAG_NON_PAGED == 0 {
-        stop!(DRIVER_VERIFIER_DETECTED_VIOLATION, "ExAllocatePool2 with flags {flags:#x}: only non-paged pool exists");
+        stop!(
+            DRIVER_VERIFIER_DETECTED_VIOLATION,
+            "ExAllocatePool2 with flags {flags:#x}: only non-paged pool exists"
+        );
     }
     allocate(bytes, tag, if flags & POOL_FLAG_UNINITIALIZED == 0 { 0 } else { FRESH })
 }
 
 /// `ExAllocatePoolWithTag`.
 #[unsafe(no_mangle)]
-extern "C-unwind" fn ExAllocatePoolWithTag(_pool_type: i32, bytes: usize, tag: u32) -> *mut c_void {
+pub(crate) extern "C-unwind" fn ExAllocatePoolWithTag(
+    _pool_type: i32,
+    bytes: usize,
+    tag: u32,
+) -> *mut c_void {
     allocate(bytes, tag, FRESH)
 }
 
 /// `ExFreePoolWithTag`.
 #[unsafe(no_mangle)]
-extern "C-unwind" fn ExFreePoolWithTag(memory: *mut c_void, tag: u32) {
+pub(crate) extern "C-unwind" fn ExFreePoolWithTag(memory: *mut c_void, tag: u32) {
     free(memory, tag);
 }

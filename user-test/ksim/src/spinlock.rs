@@ -28,8 +28,12 @@ pub(crate) fn acquire(lock: &AtomicUsize) -> KIRQL {
     while lock.compare_exchange_weak(0, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
         tries = tries.wrapping_add(1);
         // The holder is a host thread that may not be running, unlike a processor at DISPATCH_LEVEL.
-        if tries % 64 == 0 { thread::yield_now() } else { hint::spin_loop() }
-        if tries % 4096 == 0 && since.get_or_insert_with(Instant::now).elapsed() > WATCHDOG {
+        if tries.is_multiple_of(64) {
+            thread::yield_now()
+        } else {
+            hint::spin_loop()
+        }
+        if tries.is_multiple_of(4096) && since.get_or_insert_with(Instant::now).elapsed() > WATCHDOG {
             let holder = lock.load(Ordering::Relaxed);
             stop!(DPC_WATCHDOG_VIOLATION, "the lock at {address:#x} is not released by {holder:#x}");
         }

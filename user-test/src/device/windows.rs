@@ -64,12 +64,12 @@ fn open(name: &str, service: &str) -> Result<Box<dyn Device>, DeviceError> {
 }
 
 /// Opens the driver's device.
-pub fn open_driver() -> Result<Box<dyn Device>, DeviceError> {
+pub(crate) fn open_driver() -> Result<Box<dyn Device>, DeviceError> {
     open(control::driver::WIN32_NAME, control::driver::SERVICE_NAME)
 }
 
 /// Opens the test client's device.
-pub fn open_client() -> Result<Box<dyn Device>, DeviceError> {
+pub(crate) fn open_client() -> Result<Box<dyn Device>, DeviceError> {
     open(control::client::WIN32_NAME, control::client::SERVICE_NAME)
 }
 
@@ -116,7 +116,7 @@ fn unavailable(what: &str, service: &str, error: &dyn std::fmt::Display, remedy:
 }
 
 /// Starts both drivers, the provider first. A driver that already runs is left alone.
-pub fn start() -> Result<Vec<String>, DeviceError> {
+pub(crate) fn start() -> Result<Vec<String>, DeviceError> {
     let manager = ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT)
         .map_err(|e| DeviceError::Unavailable(format!("service manager: {e}. Run as an administrator")))?;
     let mut told = vec![];
@@ -145,7 +145,7 @@ pub fn start() -> Result<Vec<String>, DeviceError> {
 }
 
 /// Stops both drivers, the client first. A driver that does not run is left alone.
-pub fn stop() -> Result<Vec<String>, DeviceError> {
+pub(crate) fn stop() -> Result<Vec<String>, DeviceError> {
     let manager = ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT)
         .map_err(|e| DeviceError::Unavailable(format!("service manager: {e}. Run as an administrator")))?;
     let mut told = vec![];

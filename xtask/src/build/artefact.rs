@@ -2,14 +2,14 @@
 
 /// How an artefact comes about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// A kernel image: a cdylib whose own build script makes the linker write a driver.
     Image,
 }
 
 impl Kind {
     /// Target that cargo compiles for; `None` for a file that is only copied.
-    pub(crate) fn target(self) -> Option<&'static str> {
+    pub fn target(self) -> Option<&'static str> {
         match self {
             Self::Image => Some("x86_64-pc-windows-msvc"),
         }
@@ -18,21 +18,21 @@ impl Kind {
 
 /// One file in `target/dist`.
 #[derive(Debug)]
-pub(crate) struct Artefact {
+pub struct Artefact {
     /// Where it goes, relative to `target/dist`. What lies in `test` does not ship.
-    pub(crate) file: &'static str,
+    pub file: &'static str,
     /// How it comes about.
-    pub(crate) kind: Kind,
+    pub kind: Kind,
     /// Package that it is built from.
-    pub(crate) package: &'static str,
+    pub package: &'static str,
     /// Features of the package that are switched on.
-    pub(crate) features: &'static [&'static str],
+    pub features: &'static [&'static str],
     /// What cargo calls the result.
-    pub(crate) source: &'static str,
+    pub source: &'static str,
 }
 
 /// Everything that `cargo xtask build` makes.
-pub(crate) const ARTEFACTS: &[Artefact] = &[
+pub const ARTEFACTS: &[Artefact] = &[
     Artefact {
         file: "wskrdma.sys",
         kind: Kind::Image,
@@ -50,7 +50,7 @@ pub(crate) const ARTEFACTS: &[Artefact] = &[
 ];
 
 /// The targets that `rows` are built for, each once.
-pub(crate) fn targets(rows: &[&Artefact]) -> Vec<&'static str> {
+pub fn targets(rows: &[&Artefact]) -> Vec<&'static str> {
     let mut targets: Vec<_> = rows.iter().filter_map(|row| row.kind.target()).collect();
     targets.sort_unstable();
     targets.dedup();

@@ -6,7 +6,7 @@ use crate::command::find_program;
 
 /// What a command is going to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Need {
+pub enum Need {
     /// Build the Windows images and programs.
     Build,
     /// Run them under Wine.
@@ -15,7 +15,7 @@ pub(crate) enum Need {
 
 impl Need {
     /// Every need.
-    pub(crate) const ALL: &[Need] = &[Need::Build, Need::Wine];
+    pub const ALL: &[Need] = &[Need::Build, Need::Wine];
 }
 
 /// How to see that a tool is there.

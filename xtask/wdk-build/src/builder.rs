@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::fmt::Debug;
 
 use bindgen::callbacks::{ItemInfo, ItemKind, ParseCallbacks};
-use bindgen::{Builder, CargoCallbacks, EnumVariation, Formatter, RustEdition};
+use bindgen::{Builder, EnumVariation, Formatter, RustEdition};
 
 use crate::{Config, ConfigError};
 
@@ -55,7 +55,7 @@ impl BuilderExt for Builder {
             .blocklist_item("__tile1024i.*")
             .must_use_type("NTSTATUS")
             .default_enum_style(EnumVariation::ModuleConsts)
-            .parse_callbacks(Box::new(CargoCallbacks::new()))
+            .parse_callbacks(Box::new(bindgen::CargoCallbacks::new()))
             .parse_callbacks(Box::new(FunctionTable { name: config.compute_wdffunctions_symbol_name() }))
             .formatter(Formatter::Prettyplease)
             .rust_edition(RustEdition::Edition2024))

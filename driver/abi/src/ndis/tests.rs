@@ -8,6 +8,7 @@ fn every_member_of_every_structure_is_proved() {
     let sources = [
         include_str!("attach.rs"),
         include_str!("configuration.rs"),
+        include_str!("device.rs"),
         include_str!("event.rs"),
         include_str!("filter.rs"),
         include_str!("header.rs"),
@@ -79,6 +80,10 @@ fn revision_sizes_end_with_their_last_member() {
             through!(NDIS_RESTART_GENERAL_ATTRIBUTES.MaxLookaheadSizeAccessed: u32),
         ),
         (NDIS_SIZEOF_CONFIGURATION_OBJECT_REVISION_1, through!(NDIS_CONFIGURATION_OBJECT.Flags: u32)),
+        (
+            NDIS_SIZEOF_DEVICE_OBJECT_ATTRIBUTES_REVISION_1,
+            through!(NDIS_DEVICE_OBJECT_ATTRIBUTES.DeviceClassGuid: Pointer),
+        ),
         (NDIS_SIZEOF_NET_PNP_EVENT_NOTIFICATION_REVISION_1, through!(NET_PNP_EVENT_NOTIFICATION.Flags: u32)),
         (
             NDIS_SIZEOF_NET_PNP_EVENT_NOTIFICATION_REVISION_2,

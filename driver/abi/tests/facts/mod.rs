@@ -1,6 +1,7 @@
 //! Reads the facts that this crate states about foreign types out of its own source: the very text that `layout!`
 //! turns into compile-time assertions. So what is compared with C headers cannot differ from what the crate promises.
 
+mod compare;
 mod complete;
 
 use std::fs;

@@ -2,9 +2,9 @@
 
 use core::ffi::c_void;
 use core::ptr;
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 use std::boxed::Box;
-use std::string::String;
+use std::format;
 use std::sync::{Arc, Mutex};
 use std::vec::Vec;
 
@@ -198,30 +198,9 @@ unsafe fn driver_words(irp: *mut IRP) -> [*mut [usize; 4]; 2] {
     [contexts.cast(), parameters.cast()]
 }
 
-/// A counter for completion routines.
-#[derive(Default)]
-pub(crate) struct Counter(AtomicUsize);
-
-impl Counter {
-    pub(crate) fn add(&self) -> usize {
-        self.0.fetch_add(1, Ordering::SeqCst) + 1
-    }
-
-    pub(crate) fn subtract(&self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn get(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-/// The message of the bug check that `work` ends in.
-pub(crate) fn bug_check(work: impl FnOnce()) -> String {
-    let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).expect_err("no bug check");
-    if let Some(text) = payload.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        payload.downcast_ref::<&str>().copied().unwrap_or_default().into()
-    }
+/// `work` ends in bug check `DRIVER_VIOLATION` with `which` as its first parameter.
+pub(crate) fn assert_violation(which: usize, work: impl FnOnce() + Send) {
+    let stop = ksim::stops(work).expect("the machine went on");
+    assert!(stop.is(ksim::stop::DRIVER_VIOLATION), "{}", stop.text);
+    assert!(stop.text.contains(&format!("({which:#x},")), "{}", stop.text);
 }

@@ -120,6 +120,11 @@ impl<T> Shared<T> {
         Self::clone(&borrowed)
     }
 
+    #[cfg(test)]
+    pub(crate) fn count_for_test(&self) -> &RefCount<AtomicUsize> {
+        self.count()
+    }
+
     fn count(&self) -> &RefCount<AtomicUsize> {
         // SAFETY: this owner's reference keeps the allocation alive; the count is only ever shared.
         unsafe { &(*self.counted.as_ptr()).count }

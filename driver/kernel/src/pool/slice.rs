@@ -30,7 +30,11 @@ impl<T> PoolSlice<T> {
     ///
     /// # Errors
     /// [`AllocError`]: no memory, or the size in bytes does not fit; `fill` is not called.
-    pub fn try_new_with(tag: PoolTag, len: usize, mut fill: impl FnMut(usize) -> T) -> Result<Self, AllocError> {
+    pub fn try_new_with(
+        tag: PoolTag,
+        len: usize,
+        mut fill: impl FnMut(usize) -> T,
+    ) -> Result<Self, AllocError> {
         Self::try_build(tag, len, |index| Ok(fill(index)))
     }
 

@@ -2,18 +2,18 @@
 //!
 //! The simulated kernel panics where the real one would stop the machine, hence `C-unwind`.
 
-#![expect(non_snake_case, reason = "the kernel's names")]
-
 use core::ffi::c_void;
+use core::ptr;
 
 use abi::NTSTATUS;
 use abi::nt::{
-    DEVICE_OBJECT, HANDLE, IRP, KDPC, KEVENT, KTIMER, MDL, OBJECT_ATTRIBUTES, PIO_WORKITEM, PIO_WORKITEM_ROUTINE,
-    PKDEFERRED_ROUTINE, PKSTART_ROUTINE, POBJECT_TYPE, UNICODE_STRING,
+    CriticalWorkQueue, DEVICE_OBJECT, DelayedWorkQueue, Executive, HANDLE, IRP, KDPC, KEVENT, KTIMER,
+    KernelMode, MDL, MmCached, NotificationEvent, NotificationTimer, OBJECT_ATTRIBUTES, PIO_WORKITEM,
+    PIO_WORKITEM_ROUTINE, PKDEFERRED_ROUTINE, PKSTART_ROUTINE, POBJECT_TYPE, SynchronizationEvent,
+    UNICODE_STRING,
 };
 
 unsafe extern "C-unwind" {
-    pub(crate) fn ExAllocatePoolWithTag(pool_type: i32, bytes: usize, tag: u32) -> *mut c_void;
     pub(crate) fn ExFreePoolWithTag(memory: *mut c_void, tag: u32);
     pub(crate) fn MmGetSystemRoutineAddress(name: *mut UNICODE_STRING) -> *mut c_void;
 
@@ -26,30 +26,31 @@ unsafe extern "C-unwind" {
     pub(crate) fn KeAcquireSpinLockRaiseToDpc(lock: *mut usize) -> u8;
     pub(crate) fn KeReleaseSpinLock(lock: *mut usize, new: u8);
 
-    pub(crate) fn KeInitializeEvent(event: *mut KEVENT, kind: i32, state: u8);
+    fn KeInitializeEvent(event: *mut KEVENT, kind: i32, state: u8);
     pub(crate) fn KeSetEvent(event: *mut KEVENT, increment: i32, wait: u8) -> i32;
     pub(crate) fn KeClearEvent(event: *mut KEVENT);
-    fn KeWaitForSingleObject(object: *mut c_void, reason: i32, mode: i8, alertable: u8, due: *const i64) -> NTSTATUS;
+    fn KeWaitForSingleObject(
+        object: *mut c_void,
+        reason: i32,
+        mode: i8,
+        alertable: u8,
+        due: *const i64,
+    ) -> NTSTATUS;
     fn KeQueryInterruptTime() -> u64;
 
     pub(crate) fn KeInitializeDpc(dpc: *mut KDPC, routine: PKDEFERRED_ROUTINE, context: *mut c_void);
     fn KeInsertQueueDpc(dpc: *mut KDPC, argument1: *mut c_void, argument2: *mut c_void) -> u8;
     pub(crate) fn KeFlushQueuedDpcs();
-    pub(crate) fn KeInitializeTimerEx(timer: *mut KTIMER, kind: i32);
-    pub(crate) fn KeSetTimerEx(timer: *mut KTIMER, due: i64, period_ms: i32, dpc: *mut KDPC) -> u8;
+    fn KeInitializeTimerEx(timer: *mut KTIMER, kind: i32);
+    fn KeSetTimerEx(timer: *mut KTIMER, due: i64, period_ms: i32, dpc: *mut KDPC) -> u8;
     pub(crate) fn KeCancelTimer(timer: *mut KTIMER) -> u8;
 
     pub(crate) fn IoAllocateWorkItem(device: *mut DEVICE_OBJECT) -> PIO_WORKITEM;
     pub(crate) fn IoFreeWorkItem(item: PIO_WORKITEM);
-    pub(crate) fn IoQueueWorkItem(
-        item: PIO_WORKITEM,
-        routine: PIO_WORKITEM_ROUTINE,
-        queue: i32,
-        context: *mut c_void,
-    );
+    fn IoQueueWorkItem(item: PIO_WORKITEM, routine: PIO_WORKITEM_ROUTINE, queue: i32, context: *mut c_void);
 
     pub(crate) fn PsGetCurrentThreadId() -> HANDLE;
-    pub(crate) fn PsCreateSystemThread(
+    fn PsCreateSystemThread(
         handle: *mut HANDLE,
         access: u32,
         attributes: *mut OBJECT_ATTRIBUTES,
@@ -66,7 +67,7 @@ unsafe extern "C-unwind" {
         object: *mut *mut c_void,
         information: *mut c_void,
     ) -> NTSTATUS;
-    pub(crate) fn ObfDereferenceObject(object: *mut c_void) -> isize;
+    fn ObfDereferenceObject(object: *mut c_void) -> isize;
     pub(crate) fn ZwClose(handle: HANDLE) -> NTSTATUS;
 
     pub(crate) fn IoAllocateIrp(stack_size: i8, charge_quota: u8) -> *mut IRP;
@@ -85,7 +86,7 @@ unsafe extern "C-unwind" {
     ) -> *mut MDL;
     pub(crate) fn IoFreeMdl(mdl: *mut MDL);
     pub(crate) fn MmBuildMdlForNonPagedPool(mdl: *mut MDL);
-    pub(crate) fn MmMapLockedPagesSpecifyCache(
+    fn MmMapLockedPagesSpecifyCache(
         mdl: *mut MDL,
         mode: i8,
         cache: i32,
@@ -105,18 +106,92 @@ pub(crate) unsafe fn debug_print(component: u32, level: u32, text: *const u8) {
 /// # Safety
 /// `object` is a dispatcher object that stays valid during the wait; `due` is null or readable.
 pub(crate) unsafe fn wait(object: *mut c_void, due: *const i64) -> NTSTATUS {
-    // SAFETY: as promised by the caller; wait reason Executive, KernelMode, not alertable.
-    unsafe { KeWaitForSingleObject(object, 0, 0, 0, due) }
+    // SAFETY: as promised by the caller; not alertable.
+    unsafe { KeWaitForSingleObject(object, Executive, KernelMode, 0, due) }
 }
 
 /// # Safety
 /// `dpc` is initialised and not queued.
 pub(crate) unsafe fn insert_dpc(dpc: *mut KDPC) {
     // SAFETY: as promised by the caller; there are no arguments.
-    unsafe { KeInsertQueueDpc(dpc, core::ptr::null_mut(), core::ptr::null_mut()) };
+    unsafe { KeInsertQueueDpc(dpc, ptr::null_mut(), ptr::null_mut()) };
 }
 
 pub(crate) fn interrupt_time() -> u64 {
     // SAFETY: any IRQL.
     unsafe { KeQueryInterruptTime() }
+}
+
+/// `KeInitializeEvent`.
+///
+/// # Safety
+/// `event` is memory for an event that nobody waits for.
+pub(crate) unsafe fn initialize_event(event: *mut KEVENT, synchronization: bool, state: bool) {
+    let kind = if synchronization { SynchronizationEvent } else { NotificationEvent };
+    // SAFETY: as promised by the caller.
+    unsafe { KeInitializeEvent(event, kind, u8::from(state)) };
+}
+
+/// `KeInitializeTimerEx` of a notification timer.
+///
+/// # Safety
+/// `timer` is memory for a timer that is not set.
+pub(crate) unsafe fn initialize_timer(timer: *mut KTIMER) {
+    // SAFETY: as promised by the caller.
+    unsafe { KeInitializeTimerEx(timer, NotificationTimer) };
+}
+
+/// `KeSetTimerEx` for one time.
+///
+/// # Safety
+/// Both are initialised and stay valid until the timer is cancelled or the DPC has begun.
+pub(crate) unsafe fn set_timer(timer: *mut KTIMER, due: i64, dpc: *mut KDPC) {
+    // SAFETY: as promised by the caller.
+    unsafe { KeSetTimerEx(timer, due, 0, dpc) };
+}
+
+/// `IoQueueWorkItem`.
+///
+/// # Safety
+/// `item` is not queued and stays until its call begins; `routine` may be called with `context`.
+pub(crate) unsafe fn queue_work_item(
+    item: PIO_WORKITEM,
+    routine: PIO_WORKITEM_ROUTINE,
+    critical: bool,
+    context: *mut c_void,
+) {
+    let queue = if critical { CriticalWorkQueue } else { DelayedWorkQueue };
+    // SAFETY: as promised by the caller.
+    unsafe { IoQueueWorkItem(item, routine, queue, context) };
+}
+
+/// `PsCreateSystemThread` in the system process, with full access for the handle.
+///
+/// # Safety
+/// `handle` is writable and `attributes` valid; `routine` may be called with `context` on another thread.
+pub(crate) unsafe fn create_system_thread(
+    handle: *mut HANDLE,
+    attributes: *mut OBJECT_ATTRIBUTES,
+    routine: PKSTART_ROUTINE,
+    context: *mut c_void,
+) -> NTSTATUS {
+    let (access, null) = (super::THREAD_ALL_ACCESS, ptr::null_mut());
+    // SAFETY: as promised by the caller; a null process is the system's, and nobody asks for the client id.
+    unsafe { PsCreateSystemThread(handle, access, attributes, null, ptr::null_mut(), routine, context) }
+}
+
+/// # Safety
+/// The caller has a reference on `object` and gives it up.
+pub(crate) unsafe fn dereference(object: *mut c_void) {
+    // SAFETY: as promised by the caller.
+    unsafe { ObfDereferenceObject(object) };
+}
+
+/// Maps the pages of an MDL for the kernel; null if there is no room for a mapping.
+///
+/// # Safety
+/// `mdl` describes locked pages that are not mapped, and nobody else maps it meanwhile.
+pub(crate) unsafe fn map_locked_pages(mdl: *mut MDL, priority: u32) -> *mut c_void {
+    // SAFETY: as promised by the caller; any address will do, and failure gives null instead of a bug check.
+    unsafe { MmMapLockedPagesSpecifyCache(mdl, KernelMode, MmCached, ptr::null_mut(), 0, priority) }
 }

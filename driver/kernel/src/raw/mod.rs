@@ -9,24 +9,21 @@ mod optional;
 #[cfg(windows)]
 mod windows;
 
-use core::ffi::c_void;
-
 #[cfg(not(windows))]
 pub(crate) use host::*;
 #[cfg(windows)]
 pub(crate) use windows::*;
 
-use abi::nt::{KernelMode, MDL, MmCached};
-
 pub(crate) use optional::allocate_zeroed;
 
-/// Maps the pages of an MDL for the kernel; null if there is no room for a mapping. IRQL ≤ DISPATCH_LEVEL.
-///
-/// # Safety
-/// `mdl` describes locked pages that are not mapped, and nobody else maps it meanwhile.
-pub(crate) unsafe fn map_locked_pages(mdl: *mut MDL, priority: u32) -> *mut c_void {
-    // SAFETY: as promised by the caller; any address will do, and failure gives null instead of a bug check.
-    unsafe { MmMapLockedPagesSpecifyCache(mdl, KernelMode, MmCached, core::ptr::null_mut(), 0, priority) }
+/// `THREAD_ALL_ACCESS` (`wdm.h`).
+const THREAD_ALL_ACCESS: u32 = 0x001F_FFFF;
+
+/// Looks for the optional routines, so that later calls may come at a higher IRQL. PASSIVE_LEVEL.
+pub(crate) fn resolve() {
+    optional::resolve();
+    #[cfg(windows)]
+    windows::resolve();
 }
 
 /// A number for the present thread: the same inside one thread, different between threads that live at the same time.

@@ -8,37 +8,64 @@ use core::{mem, ptr};
 use abi::nt::{NonPagedPoolNx, POOL_FLAG_NON_PAGED, UNICODE_STRING};
 use spin::Once;
 
-use super::{ExAllocatePoolWithTag, MmGetSystemRoutineAddress};
+use super::MmGetSystemRoutineAddress;
 
 /// `ExAllocatePool2` (`wdm.h`): Windows 10, version 2004 and later.
 type ExAllocatePool2 = unsafe extern "system-unwind" fn(flags: u64, bytes: usize, tag: u32) -> *mut c_void;
+/// `ExAllocatePoolWithTag` (`wdm.h`): every system; deprecated where there is the other.
+type ExAllocatePoolWithTag =
+    unsafe extern "system-unwind" fn(pool_type: i32, bytes: usize, tag: u32) -> *mut c_void;
+
+/// The system's allocator.
+#[derive(Clone, Copy)]
+enum Allocator {
+    Zeroing(ExAllocatePool2),
+    Plain(ExAllocatePoolWithTag),
+    /// A system without either has no memory to give.
+    Missing,
+}
 
 /// The address of a routine the kernel exports, or null. PASSIVE_LEVEL.
 pub(super) fn routine<const CHARACTERS: usize>(name: &[u8; CHARACTERS]) -> *mut c_void {
     let mut text = name.map(u16::from);
-    let bytes = u16::try_from(mem::size_of_val(&text)).unwrap_or(0);
+    let bytes = u16::try_from(size_of_val(&text)).unwrap_or(0);
     let mut name = UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: text.as_mut_ptr() };
     // SAFETY: the string and its buffer live during the call, which only reads them.
     unsafe { MmGetSystemRoutineAddress(&raw mut name) }
 }
 
+fn allocator() -> Allocator {
+    static ALLOCATOR: Once<Allocator> = Once::new();
+    *ALLOCATOR.call_once(|| {
+        let zeroing = routine(b"ExAllocatePool2");
+        // SAFETY: null is `None`; otherwise the kernel exports a routine of this type under this name.
+        let zeroing = unsafe { mem::transmute::<*mut c_void, Option<ExAllocatePool2>>(zeroing) };
+        let plain = routine(b"ExAllocatePoolWithTag");
+        // SAFETY: as above.
+        let plain = unsafe { mem::transmute::<*mut c_void, Option<ExAllocatePoolWithTag>>(plain) };
+        zeroing.map(Allocator::Zeroing).or(plain.map(Allocator::Plain)).unwrap_or(Allocator::Missing)
+    })
+}
+
+/// Looks for the allocator. PASSIVE_LEVEL.
+pub(super) fn resolve() {
+    allocator();
+}
+
 /// Zeroed non-paged pool, or null. `bytes` is not zero. IRQL ≤ DISPATCH_LEVEL.
 pub(crate) fn allocate_zeroed(bytes: usize, tag: u32) -> *mut c_void {
-    static ALLOCATE: Once<Option<ExAllocatePool2>> = Once::new();
-    let allocate = ALLOCATE.call_once(|| {
-        let address = routine(b"ExAllocatePool2");
-        // SAFETY: null is `None`; otherwise the kernel exports a routine of this type under this name.
-        unsafe { mem::transmute::<*mut c_void, Option<ExAllocatePool2>>(address) }
-    });
-    if let Some(allocate) = allocate {
-        // SAFETY: non-paged, zeroed, failure is null.
-        return unsafe { allocate(POOL_FLAG_NON_PAGED, bytes, tag) };
+    match allocator() {
+        // SAFETY: non-paged; failure is null.
+        Allocator::Zeroing(allocate) => unsafe { allocate(POOL_FLAG_NON_PAGED, bytes, tag) },
+        Allocator::Plain(allocate) => {
+            // SAFETY: non-paged and not executable; failure is null.
+            let memory = unsafe { allocate(NonPagedPoolNx, bytes, tag) };
+            if !memory.is_null() {
+                // SAFETY: `bytes` fresh bytes.
+                unsafe { ptr::write_bytes(memory.cast::<u8>(), 0, bytes) };
+            }
+            memory
+        }
+        Allocator::Missing => ptr::null_mut(),
     }
-    // SAFETY: non-paged and not executable, failure is null.
-    let memory = unsafe { ExAllocatePoolWithTag(NonPagedPoolNx, bytes, tag) };
-    if !memory.is_null() {
-        // SAFETY: `bytes` fresh bytes.
-        unsafe { ptr::write_bytes(memory.cast::<u8>(), 0, bytes) };
-    }
-    memory
 }

@@ -22,7 +22,13 @@ pub(crate) trait Word {
     fn fetch_add(&self, value: usize, order: Ordering) -> usize;
     fn fetch_sub(&self, value: usize, order: Ordering) -> usize;
     fn fetch_or(&self, value: usize, order: Ordering) -> usize;
-    fn compare_exchange(&self, current: usize, new: usize, ok: Ordering, err: Ordering) -> Result<usize, usize>;
+    fn compare_exchange(
+        &self,
+        current: usize,
+        new: usize,
+        ok: Ordering,
+        err: Ordering,
+    ) -> Result<usize, usize>;
 }
 
 impl Word for AtomicUsize {
@@ -46,7 +52,13 @@ impl Word for AtomicUsize {
         self.fetch_or(value, order)
     }
 
-    fn compare_exchange(&self, current: usize, new: usize, ok: Ordering, err: Ordering) -> Result<usize, usize> {
+    fn compare_exchange(
+        &self,
+        current: usize,
+        new: usize,
+        ok: Ordering,
+        err: Ordering,
+    ) -> Result<usize, usize> {
         self.compare_exchange(current, new, ok, err)
     }
 }

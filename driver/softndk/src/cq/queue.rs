@@ -88,6 +88,8 @@ pub(crate) struct Queue {
     /// A failure of the queue that no callback has told yet.
     failure: Option<NTSTATUS>,
     dead: bool,
+    /// The object's close has been issued: no notification starts any more.
+    closed: bool,
     routine: Routine,
 }
 
@@ -106,6 +108,7 @@ impl Queue {
             due: None,
             failure: None,
             dead: false,
+            closed: false,
             routine: Routine::Idle,
         }
     }
@@ -144,6 +147,12 @@ impl Queue {
         Ok(())
     }
 
+    /// Whether one more entry fits.
+    #[cfg(test)]
+    pub(super) fn has_room(&self) -> bool {
+        self.len < self.ring.len()
+    }
+
     /// Takes the oldest entry.
     pub(crate) fn pop(&mut self) -> Option<Completion> {
         if self.len == 0 {
@@ -158,6 +167,9 @@ impl Queue {
     /// `NdkArmCq`. An unknown type is ignored.
     pub(crate) fn arm(&mut self, kind: NDK_CQ_NOTIFY) {
         let Some(wanted) = Arm::from_type(kind) else { return };
+        if self.closed {
+            return;
+        }
         if self.arm.is_none_or(|armed| wanted > armed) {
             self.arm = Some(wanted);
             self.armed = self.placed;
@@ -177,6 +189,13 @@ impl Queue {
             self.satisfy(STATUS_SUCCESS);
         }
         self.evaluate();
+    }
+
+    /// The object's close has been issued: arms and due notifications are forgotten.
+    pub(crate) const fn close(&mut self) {
+        self.closed = true;
+        self.arm = None;
+        self.due = None;
     }
 
     /// Replaces the ring by a larger or smaller one and gives back the old one.

@@ -53,8 +53,7 @@ impl Mapping {
         let offset = spacing.offset(name.distance as usize).ok_or(Violation)?;
         let end = pages.first_byte_offset + pages.length;
         let left = end.checked_sub(offset).ok_or(Violation)?;
-        let inside =
-            offset >= pages.first_byte_offset && length as usize <= spacing.contiguous(offset, left);
+        let inside = offset >= pages.first_byte_offset && length as usize <= spacing.contiguous(offset, left);
         if inside { Ok(offset) } else { Err(Violation) }
     }
 }

@@ -29,6 +29,7 @@ use pages::Page;
 use places::Places;
 use region::Region;
 
+pub(crate) use mapping::MappingHandle;
 pub(crate) use name::{PRIVILEGED_TOKEN, Spacing};
 pub(crate) use pages::{Extent, Pages, pages_spanned};
 pub(crate) use region::{FastRegistration, RegistrationFault};
@@ -81,7 +82,17 @@ pub(crate) struct Found {
 impl Found {
     /// Bytes of this driver's own, readable for the length of `bytes` until the copy is over.
     pub(crate) fn own(bytes: &[u8]) -> Self {
-        Self { place: Place::Own, epoch: 0, offset: bytes.as_ptr().expose_provenance(), available: bytes.len() }
+        Self {
+            place: Place::Own,
+            epoch: 0,
+            offset: bytes.as_ptr().expose_provenance(),
+            available: bytes.len(),
+        }
+    }
+
+    /// The same without its first `bytes`.
+    pub(crate) const fn skip(self, bytes: usize) -> Self {
+        Self { offset: self.offset + bytes, available: self.available.saturating_sub(bytes), ..self }
     }
 }
 
@@ -202,7 +213,8 @@ impl Memory {
         }
         if from.place == to.place && from.place != Place::Own {
             self.with_view(from, |source| {
-                let target = if from.epoch == to.epoch { source.at(to.offset) } else { return Err(Violation) };
+                let target =
+                    if from.epoch == to.epoch { source.at(to.offset) } else { return Err(Violation) };
                 move_bytes(source, target, length)
             })
         } else if from.place < to.place {

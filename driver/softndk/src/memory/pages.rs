@@ -1,9 +1,9 @@
 //! A run of bytes as a list of pages the processor can reach.
 
 use abi::NTSTATUS;
-use abi::nt::{MDL, MDL_MAPPED_TO_SYSTEM_VA, MDL_SOURCE_IS_NONPAGED_POOL};
+use abi::nt::MDL;
 use abi::status::{STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER};
-use kernel::mdl::{OwnedMdl, system_address};
+use kernel::mdl::system_address;
 use kernel::pool::PoolSlice;
 
 use crate::config::{PAGE_SIZE, REGISTRATION_BYTES_MAX};
@@ -38,8 +38,6 @@ pub(crate) struct Pages {
     pub(crate) length: usize,
     /// Virtual address of the first byte in the address space the MDL was made in: an index, never followed.
     pub(crate) base: u64,
-    /// Where the consumer's MDLs had no system address: MDLs of our own over the same pages, with their mappings.
-    _mapped: Option<PoolSlice<Option<OwnedMdl>>>,
 }
 
 /// Pages that `length` bytes touch when the first lies at `first_byte_offset` of a page.
@@ -93,48 +91,33 @@ impl Extent {
 }
 
 impl Pages {
-    /// Maps the bytes of `extent`, which was taken from this very chain. The consumer's MDLs stay as they are.
+    /// Maps the bytes of `extent`, which was taken from this very chain.
+    ///
+    /// An MDL that has no system address yet gets one. It belongs to the MDL: the kernel takes it away when the consumer
+    /// unlocks the pages, which it may do only after the region or mapping is gone.
     ///
     /// # Errors
     /// `STATUS_INSUFFICIENT_RESOURCES`: no pool, or no system address.
     ///
     /// # Safety
-    /// `mdl` is the valid chain `extent` was made from; its pages are locked, and stay so until the result is dropped.
+    /// `mdl` is the valid chain `extent` was made from; nobody else maps it during the call; its pages are locked, and stay so
+    /// until the result is dropped.
     pub(crate) unsafe fn map(mdl: *mut MDL, extent: &Extent) -> Result<Self, NTSTATUS> {
         let mut list = PoolSlice::try_new_with(tag::MEMORY, extent.pages(), |_| Page::NONE)?;
-        let mut mapped: Option<PoolSlice<Option<OwnedMdl>>> = None;
         let first_page = extent.base - extent.first_byte_offset;
         let mut next = mdl;
-        for index in 0..extent.parts {
+        for _ in 0..extent.parts {
             let part = next;
             // SAFETY: null or valid (caller).
             let Some(header) = (unsafe { part.as_ref() }) else { return Err(STATUS_INVALID_PARAMETER) };
             let (start, bytes, offset) =
                 (virtual_address(header), header.ByteCount as usize, header.ByteOffset as usize);
-            let has_address = header.MdlFlags & (MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL) != 0;
             next = header.Next;
             if bytes == 0 {
                 continue;
             }
-            let source = if has_address {
-                part
-            } else {
-                // SAFETY: valid (caller).
-                let mut own = unsafe { OwnedMdl::for_part_of(part) }?;
-                // SAFETY: valid, with pages that stay locked (caller).
-                unsafe { own.build_partial(part, 0, bytes) }?;
-                let address = own.as_ptr();
-                let owned = match &mut mapped {
-                    Some(owned) => owned,
-                    none => none.insert(PoolSlice::try_new_with(tag::MEMORY, extent.parts, |_| None)?),
-                };
-                if let Some(place) = owned.get_mut(index) {
-                    *place = Some(own);
-                }
-                address
-            };
-            // SAFETY: either mapped already, or an MDL of our own over locked pages that nobody else knows.
-            let first_byte = unsafe { system_address(source) }.ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
+            // SAFETY: valid, with locked pages, and not being mapped elsewhere (caller).
+            let first_byte = unsafe { system_address(part) }.ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
             let page = first_byte.wrapping_sub(offset);
             // The last page of one MDL may be the first of the next: it is the same page, seen twice.
             let here = (start - offset - first_page) / PAGE_SIZE;
@@ -147,7 +130,6 @@ impl Pages {
             first_byte_offset: extent.first_byte_offset,
             length: extent.length,
             base: extent.base as u64,
-            _mapped: mapped,
         })
     }
 }

@@ -194,7 +194,12 @@ impl Memory {
     ///
     /// # Errors
     /// [`RegistrationFault::State`]: it has some, or is for fast registration.
-    pub(crate) fn register(&self, place: u32, memory: Pages, rights: Rights) -> Result<(), RegistrationFault> {
+    pub(crate) fn register(
+        &self,
+        place: u32,
+        memory: Pages,
+        rights: Rights,
+    ) -> Result<(), RegistrationFault> {
         let mut region = self.region(place).ok_or(RegistrationFault::State)?.lock();
         if !matches!(region.kind, Kind::Bare) {
             return Err(RegistrationFault::State);
@@ -270,7 +275,9 @@ impl Memory {
         if region.pd != domain.pd || region.valid {
             return Err(RegistrationFault::State);
         }
-        let Kind::Fast { pages, used, remote } = &mut region.kind else { return Err(RegistrationFault::State) };
+        let Kind::Fast { pages, used, remote } = &mut region.kind else {
+            return Err(RegistrationFault::State);
+        };
         let remote_rights = Rights::REMOTE_READ.union(Rights::REMOTE_WRITE);
         if wanted.rights.intersects(remote_rights) && !*remote {
             return Err(RegistrationFault::Rights);
@@ -315,19 +322,29 @@ impl Memory {
     /// # Errors
     /// [`Violation`]: the token names no valid fast-register region of `domain`, or, for a peer, one that peers may not
     /// reach.
-    pub(crate) fn invalidate_token(&self, domain: Domain, token: u32, by_peer: bool) -> Result<(), Violation> {
+    pub(crate) fn invalidate_token(
+        &self,
+        domain: Domain,
+        token: u32,
+        by_peer: bool,
+    ) -> Result<(), Violation> {
         let name = Token::decode(token).filter(|name| name.remote == by_peer).ok_or(Violation)?;
         self.invalidate_where(name.place, |region| {
-            region.named(domain.pd, &name) && (!by_peer || matches!(region.kind, Kind::Fast { remote: true, .. }))
+            region.named(domain.pd, &name)
+                && (!by_peer || matches!(region.kind, Kind::Fast { remote: true, .. }))
         })
     }
 
     /// Whether [`invalidate_token`](Self::invalidate_token) would succeed for a peer now.
     pub(crate) fn can_invalidate(&self, domain: Domain, token: u32) -> bool {
         let name = Token::decode(token).filter(|name| name.remote);
-        let Some((name, slot)) = name.and_then(|name| Some((name, self.region(name.place)?))) else { return false };
+        let Some((name, slot)) = name.and_then(|name| Some((name, self.region(name.place)?))) else {
+            return false;
+        };
         let region = slot.lock();
-        region.valid && region.named(domain.pd, &name) && matches!(region.kind, Kind::Fast { remote: true, .. })
+        region.valid
+            && region.named(domain.pd, &name)
+            && matches!(region.kind, Kind::Fast { remote: true, .. })
     }
 
     fn invalidate_where(&self, place: u32, allowed: impl FnOnce(&Region) -> bool) -> Result<(), Violation> {

@@ -3,7 +3,8 @@
 use crate::config::MAX_SEND_QUEUE_DEPTH;
 use heapless::Deque;
 
-/// Slots that data never fills, so that room can always be returned to the peer: two credit messages with their Writes.
+/// Slots that data never fills, so that room can always be returned to the peer: two credit messages with
+/// their Writes.
 const CONTROL_SLOTS: u16 = 4;
 /// Slots of a data message: the Write and the Send.
 const DATA_SLOTS: u16 = 2;
@@ -25,7 +26,8 @@ pub(super) struct Completed {
 
 /// Sends handed out and not completed, oldest first.
 ///
-/// The slot of a silent Write is counted until the Send behind it completes, for only then may a provider have freed it.
+/// The slot of a silent Write is counted until the Send behind it completes, for only then may a provider
+/// have freed it.
 #[derive(Clone, Debug)]
 pub(super) struct SendQueue {
     depth: u16,

@@ -25,8 +25,9 @@ impl CreditDue {
     }
 }
 
-/// All offsets count octets of the received stream, so the octet at `offset` lies at `offset % ring.len` of the ring. The ring is published in
-/// halves, of which the peer fills each completely before it touches the next.
+/// All offsets count octets of the received stream, so the octet at `offset` lies at `offset % ring.len` of
+/// the ring. The ring is published in halves, of which the peer fills each completely before it touches the
+/// next.
 #[derive(Clone, Debug)]
 pub(super) struct ReceiveSide {
     ring: TargetEntry,

@@ -122,7 +122,8 @@ impl SendSide {
         self.asked = Ending::Disconnect;
     }
 
-    /// A limit that the peer sent: 16 bits of a number that only grows, and never beyond what was sent plus the peer's credits.
+    /// A limit that the peer sent: 16 bits of a number that only grows, and never beyond what was sent plus
+    /// the peer's credits.
     pub(super) fn credit(&mut self, limit: u16) -> Result<(), ProtocolError> {
         let [low, high, ..] = self.limit.to_le_bytes();
         let step = limit.wrapping_sub(u16::from_le_bytes([low, high]));
@@ -151,8 +152,8 @@ impl SendSide {
         Ok(Some(taken))
     }
 
-    /// The next piece of the queued octets and the room it goes to, or `None` if they wait. Nothing is taken before
-    /// [`SendSide::commit`]. `queue_room` says whether the initiator queue has slots.
+    /// The next piece of the queued octets and the room it goes to, or `None` if they wait. Nothing is taken
+    /// before [`SendSide::commit`]. `queue_room` says whether the initiator queue has slots.
     pub(super) fn next_data(
         &mut self,
         max_data: u32,
@@ -180,7 +181,8 @@ impl SendSide {
         None
     }
 
-    /// Takes the room that [`SendSide::next_data`] named, for `len` octets. Returns their offset in the stream.
+    /// Takes the room that [`SendSide::next_data`] named, for `len` octets. Returns their offset in the
+    /// stream.
     pub(super) fn commit(&mut self, len: u32) -> u64 {
         if let Some(region) = self.regions.front_mut() {
             // The entry was checked not to wrap, and `len` is at most what it has left.
@@ -198,7 +200,8 @@ impl SendSide {
         stream_offset
     }
 
-    /// The message that ends this direction, if all octets before it are out. `peer_ended` is whether the peer's direction is finished.
+    /// The message that ends this direction, if all octets before it are out. `peer_ended` is whether the
+    /// peer's direction is finished.
     pub(super) fn control_due(&self, peer_ended: bool) -> Option<Word> {
         if self.asked <= self.done || self.posted != self.queued {
             return None;
@@ -222,8 +225,8 @@ impl SendSide {
 
     /// Cuts the next message from `pending` octets, or says what they wait for.
     fn cut(&self, pending: u64, max_data: u32, queue_room: bool) -> Result<TargetEntry, Wait> {
-        // `limit - peer_credits` data messages are proved seen. The share is smaller than the credits, so this also keeps the
-        // peer's limit.
+        // `limit - peer_credits` data messages are proved seen. The share is smaller than the credits, so
+        // this also keeps the peer's limit.
         let proved = self.limit.wrapping_sub(u64::from(self.peer_credits));
         if self.messages.wrapping_sub(proved) >= u64::from(self.share) {
             return Err(Wait::Credit);

@@ -1,5 +1,5 @@
-//! A model of the fabric: work travels in order, Writes are placed, each Send takes one posted receive, and everything happens as late as
-//! the test wants it to.
+//! A model of the fabric: work travels in order, Writes are placed, each Send takes one posted receive, and
+//! everything happens as late as the test wants it to.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -25,7 +25,8 @@ impl Memory {
         Self { addr, key, octets: std::vec![0; len] }
     }
 
-    /// Places a Write if it is for this memory. Returns the offset. A Write that leaves the memory is a failure of the test.
+    /// Places a Write if it is for this memory. Returns the offset. A Write that leaves the memory is a
+    /// failure of the test.
     pub(super) fn place(&mut self, addr: u64, key: u32, octets: &[u8]) -> Option<usize> {
         if key != self.key {
             return None;
@@ -108,7 +109,8 @@ impl<A: Endpoint, B: Endpoint> World<A, B> {
         }
     }
 
-    /// Both programs finish; everything that was sent must then have been read, and both must have seen an orderly end.
+    /// Both programs finish; everything that was sent must then have been read, and both must have seen an
+    /// orderly end.
     pub(super) fn finish_and_check(&mut self) {
         self.settle();
         self.step(true, Step::ShutDown);
@@ -122,9 +124,6 @@ impl<A: Endpoint, B: Endpoint> World<A, B> {
 }
 
 fn run(end: &mut impl Endpoint, peer_flight: &mut VecDeque<Op>, step: Step) -> bool {
-    let times = |count: u8, mut act: std::boxed::Box<dyn FnMut() -> bool + '_>| {
-        (0..count).fold(false, |busy, _| act() || busy)
-    };
     match step {
         Step::Send(len) => {
             end.send(len);
@@ -132,21 +131,17 @@ fn run(end: &mut impl Endpoint, peer_flight: &mut VecDeque<Op>, step: Step) -> b
         }
         Step::Read(len) => end.read(len) != 0,
         Step::Transmit => end.transmit(),
-        Step::Deliver(count) => times(
-            count,
-            std::boxed::Box::new(|| match peer_flight.pop_front() {
-                Some(op) => {
-                    end.deliver(op);
-                    true
-                }
-                None => false,
-            }),
-        ),
-        Step::Complete(count) => times(count, std::boxed::Box::new(|| end.complete())),
-        Step::Handle(count) => times(count, std::boxed::Box::new(|| end.handle())),
+        Step::Deliver(count) => repeat(count, || peer_flight.pop_front().map(|op| end.deliver(op)).is_some()),
+        Step::Complete(count) => repeat(count, || end.complete()),
+        Step::Handle(count) => repeat(count, || end.handle()),
         Step::ShutDown => {
             end.shut_down();
             true
         }
     }
+}
+
+/// Acts up to `count` times, while there is something to do. Whether there was at all.
+fn repeat(count: u8, act: impl FnMut() -> bool) -> bool {
+    std::iter::repeat_with(act).take(usize::from(count)).take_while(|&done| done).count() != 0
 }

@@ -1,7 +1,9 @@
-//! A model of the Linux endpoint (`librdmacm` over iWARP), from its description: what it does, when it looks, and what it does not check.
+//! A model of the Linux endpoint (`librdmacm` over iWARP), from its description: what it does, when it looks,
+//! and what it does not check.
 //!
-//! It posts as many receives as it advertises credits and no more, posts them again only when its program makes it look at its completion
-//! queue, and looks at its target list at any moment, without waiting for the message that announces an entry.
+//! It posts as many receives as it advertises credits and no more, posts them again only when its program
+//! makes it look at its completion queue, and looks at its target list at any moment, without waiting for the
+//! message that announces an entry.
 
 use super::fabric::{Endpoint, Memory, Op, stream_octet};
 use crate::{ConnData, TARGET_ENTRY_LEN, TargetEntry, TargetList, Word};

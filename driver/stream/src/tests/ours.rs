@@ -36,7 +36,8 @@ pub(super) struct Ours {
 }
 
 impl Ours {
-    /// An engine that is strict beyond its configuration: only as many receives as it advertises credits are posted, with no reserve.
+    /// An engine that is strict beyond its configuration: only as many receives as it advertises credits are
+    /// posted, with no reserve.
     pub(super) fn new(config: Config, role: Role) -> Self {
         let side = if role == Role::Active { 1 } else { 2 };
         let memory = LocalMemory {

@@ -1,4 +1,5 @@
-//! Two engines: whatever the fabric delays, interleaves and batches, every octet arrives once and in order, and nothing stalls.
+//! Two engines: whatever the fabric delays, interleaves and batches, every octet arrives once and in order,
+//! and nothing stalls.
 
 use super::fabric::{Endpoint, Step};
 use super::ours::Ours;
@@ -31,7 +32,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
 }
 
 pub(super) fn schedule() -> impl Strategy<Value = Vec<(bool, Step)>> {
-    prop::collection::vec((any::<bool>(), step()), 0..400)
+    prop::collection::vec((any::<bool>(), step()), 0..250)
 }
 
 proptest! {

@@ -21,8 +21,8 @@ fn role() -> impl Strategy<Value = Role> {
     prop_oneof![Just(Role::Active), Just(Role::Passive)]
 }
 
-/// A Linux endpoint whose receive queue is large enough for the bound on Sends to be exact, and which is as inattentive as its send
-/// buffer and queue let it be.
+/// A Linux endpoint whose receive queue is large enough for the bound on Sends to be exact, and which is as
+/// inattentive as its send buffer and queue let it be.
 fn roomy_linux() -> impl Strategy<Value = LinuxConfig> {
     (56u16..100, 16u32..1000, 1u32..=32, 4u32..10_000, 1u32..16).prop_map(
         |(receive_queue, send_queue, half, send_buffer, first_piece)| LinuxConfig {
@@ -61,10 +61,12 @@ proptest! {
         check(world, steps);
     }
 
-    /// A receive queue as small as Linux makes it. The bound then rests on a send buffer of no more than a region.
+    /// A receive queue as small as Linux makes it. The bound then rests on a send buffer of no more than a
+    /// region.
     #[test]
     fn the_smallest_linux_receive_queue_is_not_overrun(
-        ours in small_config(), role in role(), receive_queue in 16u16..56, ring in 1u32..=32, steps in schedule(),
+        ours in small_config(), role in role(), receive_queue in 16u16..56, ring in 1u32..=32,
+        steps in schedule(),
     ) {
         let linux = LinuxConfig {
             receive_queue,
@@ -137,8 +139,8 @@ fn linux_overruns_linux_as_it_was_seen_to_and_the_engine_does_not() {
     assert!(!run(&mut { engine_writes }).overrun);
 }
 
-/// The case the share of credit messages is made for: a sender with room without end, which writes whole regions in single messages
-/// and looks at its completion queue only when its credits are used up.
+/// The case the share of credit messages is made for: a sender with room without end, which writes whole
+/// regions in single messages and looks at its completion queue only when its credits are used up.
 #[test]
 fn credit_messages_to_a_sender_that_never_looks_stay_within_their_share() {
     const DATA_SHARE: u64 = 384 - 2 - (176 + 1);

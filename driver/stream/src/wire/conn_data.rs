@@ -1,4 +1,5 @@
-//! The private data of connect request and accepting reply (`rs_conn_data`), 40 octets, big-endian whatever the host is.
+//! The private data of connect request and accepting reply (`rs_conn_data`), 40 octets, big-endian whatever
+//! the host is.
 
 use super::{TargetEntry, TargetList};
 use crate::config::MIN_CREDITS;
@@ -20,9 +21,11 @@ const MAX_ADVERTISED_CREDITS: u16 = 0xFFFE;
 /// What one endpoint tells the other in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnData {
-    /// The sender is a big-endian host (flag NET). Its messages would be in an order that no rule of the send carrier swaps.
+    /// The sender is a big-endian host (flag NET). Its messages would be in an order that no rule of the send
+    /// carrier swaps.
     pub big_endian: bool,
-    /// Entries of the sender's iomap table in the scaled 8-bit form, if the sender says that the field is valid (flag IOMAP).
+    /// Entries of the sender's iomap table in the scaled 8-bit form, if the sender says that the field is
+    /// valid (flag IOMAP).
     pub iomap_size: Option<u8>,
     /// Messages that the peer may send before the first credit update.
     pub credits: u16,
@@ -111,8 +114,8 @@ impl ConnData {
         ]
     }
 
-    /// Reads private data and checks it with [`ConnData::validate`]. Octets after the first 40, the reserved octets and unknown
-    /// flags are ignored: they are left for extensions.
+    /// Reads private data and checks it with [`ConnData::validate`]. Octets after the first 40, the reserved
+    /// octets and unknown flags are ignored: they are left for extensions.
     ///
     /// # Errors
     ///

@@ -5,8 +5,8 @@ pub const TARGET_ENTRY_LEN: usize = 16;
 
 /// A region that the reader of this entry may write: address, key and octets left.
 ///
-/// In a target list it is in the byte order of the list's owner, which for every host of this driver is little-endian. In the
-/// private data it is big-endian.
+/// In a target list it is in the byte order of the list's owner, which for every host of this driver is
+/// little-endian. In the private data it is big-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetEntry {
     /// Remote virtual address of the next octet to write.
@@ -27,7 +27,8 @@ impl TargetEntry {
         [a0, a1, a2, a3, a4, a5, a6, a7, k0, k1, k2, k3, l0, l1, l2, l3]
     }
 
-    /// Reads an entry of a little-endian owner's target list. Every pattern is an entry; see [`TargetEntry::wraps`].
+    /// Reads an entry of a little-endian owner's target list. Every pattern is an entry; see
+    /// [`TargetEntry::wraps`].
     #[must_use]
     pub const fn decode(octets: [u8; TARGET_ENTRY_LEN]) -> Self {
         let [a0, a1, a2, a3, a4, a5, a6, a7, k0, k1, k2, k3, l0, l1, l2, l3] = octets;

@@ -18,15 +18,17 @@ const CONTROL_DISCONNECT: u32 = 0;
 const CONTROL_KEEPALIVE: u32 = 1;
 const CONTROL_SHUTDOWN: u32 = 2;
 
-/// A message. On the wire it is 4 octets in the sender's order, which here is always little-endian ([`Word::octets`]).
+/// A message. On the wire it is 4 octets in the sender's order, which here is always little-endian
+/// ([`Word::octets`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
     /// So many octets, 1 to [`MAX_DATA_LEN`], were just written behind those reported before (op 0).
     Data(u32),
-    /// The absolute number, modulo 2^16, of counted messages that the receiver of this word may have sent (op 4, "SGL"). A target entry may
-    /// have been written before it.
+    /// The absolute number, modulo 2^16, of counted messages that the receiver of this word may have sent (op
+    /// 4, "SGL"). A target entry may have been written before it.
     Credit(u16),
-    /// The iomap entry at this index was written (op 6, "IOMAP_SGL"). Counted like DATA. Never sent by this endpoint.
+    /// The iomap entry at this index was written (op 6, "IOMAP_SGL"). Counted like DATA. Never sent by this
+    /// endpoint.
     IomapUpdate(u16),
     /// Both directions are finished (op 7, code 0).
     Disconnect,

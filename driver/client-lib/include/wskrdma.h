@@ -1,0 +1,44 @@
+/*
+ * wskrdma.h - the client side of wskrdma.lib
+ *
+ * A WSK client needs no change in its code: it includes wsk.h as before and links wskrdma.lib in front of netio.lib.
+ * The library then defines
+ *
+ *     WskRegister  WskDeregister  WskCaptureProviderNPI  WskReleaseProviderNPI  WskQueryProviderCharacteristics
+ *
+ * with the signatures, IRQLs and results of wsk.h. Each WskRegister chooses the provider of its registration: the
+ * driver wskrdma.sys where it is running, else the system's. All later calls go to that provider directly.
+ *
+ * This header is optional. It makes the link fail where the library is missing from the link line or stands behind
+ * netio.lib, which would otherwise go unnoticed: the client would just talk to the system's provider.
+ *
+ * WskRegister waits for an answer of the driver: PASSIVE_LEVEL, as documented, and not from within a driver's dispatch
+ * routine that the wskrdma device itself has to wait for. A client that starts with the system and wants the driver to
+ * be there names it in its service's dependencies.
+ */
+#ifndef WSKRDMA_H
+#define WSKRDMA_H
+
+#include <wsk.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Defined by wskrdma.lib only: the number of the library's interface. */
+extern const ULONG WskrdmaLibrary;
+
+#if defined(_MSC_VER)
+#if defined(_M_IX86)
+#error "wskrdma.lib is a 64-bit library"
+#endif
+#pragma comment(linker, "/include:WskrdmaLibrary")
+#elif defined(__GNUC__)
+static const ULONG *const WskrdmaLibraryReference __attribute__((used)) = &WskrdmaLibrary;
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

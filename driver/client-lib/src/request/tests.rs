@@ -1,0 +1,115 @@
+use abi::NTSTATUS;
+use abi::nt::{KernelMode, METHOD_FROM_CTL_CODE, UserMode};
+use abi::status::{
+    STATUS_ACCESS_DENIED, STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER,
+    STATUS_NOINTERFACE, STATUS_SUCCESS,
+};
+use abi::wsk::{WSK_CLIENT_NPI, WSK_PROVIDER_CHARACTERISTICS, WSK_PROVIDER_NPI, WSK_REGISTRATION};
+
+use super::*;
+
+unsafe extern "system" fn register(_: *mut WSK_CLIENT_NPI, _: *mut WSK_REGISTRATION) -> NTSTATUS {
+    STATUS_SUCCESS
+}
+
+unsafe extern "system" fn deregister(_: *mut WSK_REGISTRATION) {}
+
+unsafe extern "system" fn capture(_: *mut WSK_REGISTRATION, _: u32, _: *mut WSK_PROVIDER_NPI) -> NTSTATUS {
+    STATUS_SUCCESS
+}
+
+unsafe extern "system" fn release(_: *mut WSK_REGISTRATION) {}
+
+unsafe extern "system" fn query(_: *mut WSK_REGISTRATION, _: *mut WSK_PROVIDER_CHARACTERISTICS) -> NTSTATUS {
+    STATUS_SUCCESS
+}
+
+const ENTRIES: WSKRDMA_REGISTRATION_ENTRIES = WSKRDMA_REGISTRATION_ENTRIES {
+    WskRegister: register,
+    WskDeregister: deregister,
+    WskCaptureProviderNPI: capture,
+    WskReleaseProviderNPI: release,
+    WskQueryProviderCharacteristics: query,
+};
+
+const LENGTH: usize = WSKRDMA_PROVIDER_REQUEST_LENGTH as usize;
+
+#[test]
+fn the_code_is_buffered_and_the_structure_has_its_stated_length() {
+    assert_eq!(IOCTL_INTERNAL_WSKRDMA_PROVIDER, 0x0012_2400);
+    assert_eq!(METHOD_FROM_CTL_CODE(IOCTL_INTERNAL_WSKRDMA_PROVIDER), METHOD_BUFFERED);
+    assert_eq!(size_of::<WSKRDMA_PROVIDER_REQUEST>(), LENGTH);
+}
+
+#[test]
+fn the_highest_common_version_is_chosen() {
+    assert_eq!(negotiate((0x0100, 0x0102), (0x0100, 0x0100)), Some(0x0100));
+    assert_eq!(negotiate((0x0100, 0x0102), (0x0101, 0x0205)), Some(0x0102));
+    assert_eq!(negotiate((0x0200, 0x0201), (0x0100, 0x0102)), None);
+    assert_eq!(negotiate((0x0100, 0x0100), (0x0101, 0x0101)), None);
+}
+
+#[test]
+fn this_driver_and_this_library_agree() {
+    let reply = answer(&question(), &ENTRIES).unwrap();
+    assert_eq!((reply.LowestVersion, reply.HighestVersion), (0x0100, 0x0100));
+    let entries = accept(STATUS_SUCCESS, usize::from(reply.Length), &reply).unwrap();
+    assert_eq!(entries.WskRegister as usize, register as *const () as usize);
+    assert_eq!(entries.WskDeregister as usize, deregister as *const () as usize);
+    assert_eq!(entries.WskCaptureProviderNPI as usize, capture as *const () as usize);
+    assert_eq!(entries.WskReleaseProviderNPI as usize, release as *const () as usize);
+    assert_eq!(entries.WskQueryProviderCharacteristics as usize, query as *const () as usize);
+}
+
+#[test]
+fn only_the_kernel_is_admitted_and_only_with_room() {
+    assert_eq!(admit(KernelMode, LENGTH, LENGTH), Ok(()));
+    assert_eq!(admit(UserMode, LENGTH, LENGTH), Err(STATUS_ACCESS_DENIED));
+    assert_eq!(admit(KernelMode, LENGTH - 1, LENGTH), Err(STATUS_BUFFER_TOO_SMALL));
+    assert_eq!(admit(KernelMode, LENGTH, LENGTH - 1), Err(STATUS_BUFFER_TOO_SMALL));
+}
+
+#[test]
+fn a_question_the_driver_cannot_answer_is_refused() {
+    let refused = |change: fn(&mut WSKRDMA_PROVIDER_REQUEST)| {
+        let mut request = question();
+        change(&mut request);
+        answer(&request, &ENTRIES).unwrap_err()
+    };
+    assert_eq!(refused(|r| r.Length = 47), STATUS_INVALID_PARAMETER);
+    assert_eq!(refused(|r| r.HighestVersion = r.LowestVersion - 1), STATUS_INVALID_PARAMETER);
+    assert_eq!(refused(|r| (r.LowestVersion, r.HighestVersion) = (0x0200, 0x0300)), STATUS_NOINTERFACE);
+}
+
+#[test]
+fn a_newer_library_gets_what_this_driver_has() {
+    let request = WSKRDMA_PROVIDER_REQUEST { Length: 96, HighestVersion: 0x0107, ..question() };
+    let reply = answer(&request, &ENTRIES).unwrap();
+    assert_eq!((reply.Length, reply.HighestVersion), (48, 0x0100));
+}
+
+#[test]
+fn an_answer_the_library_cannot_use_is_refused() {
+    let refused = |change: fn(&mut WSKRDMA_PROVIDER_REQUEST)| {
+        let mut reply = answer(&question(), &ENTRIES).unwrap();
+        change(&mut reply);
+        accept(STATUS_SUCCESS, LENGTH, &reply).is_none()
+    };
+    assert!(refused(|r| r.Length = 40));
+    assert!(refused(|r| (r.LowestVersion, r.HighestVersion) = (0x0200, 0x0200)));
+    assert!(refused(|r| r.HighestVersion = 0x0101));
+    assert!(refused(|r| r.WskRegister = None));
+    assert!(refused(|r| r.WskDeregister = None));
+    assert!(refused(|r| r.WskCaptureProviderNPI = None));
+    assert!(refused(|r| r.WskReleaseProviderNPI = None));
+    assert!(refused(|r| r.WskQueryProviderCharacteristics = None));
+    let reply = answer(&question(), &ENTRIES).unwrap();
+    assert!(accept(STATUS_INVALID_DEVICE_REQUEST, LENGTH, &reply).is_none());
+    assert!(accept(STATUS_SUCCESS, LENGTH - 1, &reply).is_none());
+}
+
+#[test]
+fn a_device_that_succeeds_at_everything_is_not_taken_for_the_driver() {
+    assert!(accept(STATUS_SUCCESS, 0, &question()).is_none());
+    assert!(accept(STATUS_SUCCESS, LENGTH, &question()).is_none());
+}

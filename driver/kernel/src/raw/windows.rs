@@ -1,0 +1,315 @@
+//! The kernel's routines on Windows: calls through `wdk-sys`, whose generated types are this project's by layout.
+//!
+//! C enumerations are named through `wdk-sys`, because their integer type depends on the headers it was made from.
+
+#![expect(non_snake_case, reason = "the kernel's names")]
+
+use core::arch::asm;
+use core::ffi::c_void;
+use core::mem::{align_of, size_of, transmute};
+use core::ptr;
+
+use abi::NTSTATUS;
+use abi::nt::{
+    DEVICE_OBJECT, HANDLE, IO_STACK_LOCATION, IRP, KDPC, KEVENT, KTIMER, KernelMode, MDL, OBJECT_ATTRIBUTES,
+    PIO_WORKITEM, PIO_WORKITEM_ROUTINE, PKDEFERRED_ROUTINE, PKSTART_ROUTINE, POBJECT_TYPE, UNICODE_STRING,
+};
+use spin::Once;
+use wdk_sys::ntddk;
+
+use super::optional::routine;
+
+/// Proves that a type of this project and the generated one are the same memory.
+macro_rules! same_layout {
+    ($($ours:ty = $theirs:ty),* $(,)?) => {
+        const _: () = {
+            $(assert!(size_of::<$ours>() == size_of::<$theirs>(), stringify!($ours));
+            assert!(align_of::<$ours>() >= align_of::<$theirs>(), stringify!($ours));)*
+        };
+    };
+}
+same_layout!(
+    IRP = wdk_sys::IRP,
+    IO_STACK_LOCATION = wdk_sys::IO_STACK_LOCATION,
+    MDL = wdk_sys::MDL,
+    KEVENT = wdk_sys::KEVENT,
+    KDPC = wdk_sys::KDPC,
+    KTIMER = wdk_sys::KTIMER,
+    OBJECT_ATTRIBUTES = wdk_sys::OBJECT_ATTRIBUTES,
+    UNICODE_STRING = wdk_sys::UNICODE_STRING,
+);
+
+/// `KUSER_SHARED_DATA.InterruptTime`, which x64 headers read inline for `KeQueryInterruptTime`.
+const SHARED_INTERRUPT_TIME: usize = 0xFFFF_F780_0000_0008;
+
+/// Defines calls that differ from `wdk-sys`'s only in the types behind the pointers marked `[cast]`.
+macro_rules! forward {
+    ($(fn $name:ident($($argument:ident: $type:ty $([$cast:ident])?),*) $(-> $result:ty $([$after:ident])?)?;)*) => {
+        $(
+            /// # Safety
+            /// As the routine's page says; the pointers are valid for it.
+            pub(crate) unsafe fn $name($($argument: $type),*) $(-> $result)? {
+                // SAFETY: as promised by the caller; the types behind the pointers are the same memory.
+                let result = unsafe { ntddk::$name($($argument $(.$cast())?),*) };
+                result $($(.$after())?)?
+            }
+        )*
+    };
+}
+
+forward! {
+    fn ExFreePoolWithTag(memory: *mut c_void, tag: u32);
+    fn MmGetSystemRoutineAddress(name: *mut UNICODE_STRING [cast]) -> *mut c_void;
+
+    fn KeAcquireSpinLockRaiseToDpc(lock: *mut usize [cast]) -> u8;
+    fn KeReleaseSpinLock(lock: *mut usize [cast], new: u8);
+
+    fn KeSetEvent(event: *mut KEVENT [cast], increment: i32, wait: u8) -> i32;
+    fn KeClearEvent(event: *mut KEVENT [cast]);
+    fn KeFlushQueuedDpcs();
+    fn KeCancelTimer(timer: *mut KTIMER [cast]) -> u8;
+
+    fn IoAllocateWorkItem(device: *mut DEVICE_OBJECT [cast]) -> PIO_WORKITEM [cast];
+    fn IoFreeWorkItem(item: PIO_WORKITEM [cast]);
+
+    fn PsGetCurrentThreadId() -> HANDLE;
+    fn ObReferenceObjectByHandle(
+        handle: HANDLE,
+        access: u32,
+        kind: POBJECT_TYPE [cast],
+        mode: i8,
+        object: *mut *mut c_void,
+        information: *mut c_void [cast]
+    ) -> NTSTATUS;
+    fn ZwClose(handle: HANDLE) -> NTSTATUS;
+
+    fn IoAllocateIrp(stack_size: i8, charge_quota: u8) -> *mut IRP [cast];
+    fn IoFreeIrp(irp: *mut IRP [cast]);
+    fn IoReuseIrp(irp: *mut IRP [cast], status: NTSTATUS);
+    fn IoCancelIrp(irp: *mut IRP [cast]) -> u8;
+    fn IoReleaseCancelSpinLock(irql: u8);
+    fn IofCompleteRequest(irp: *mut IRP [cast], boost: i8);
+
+    fn IoAllocateMdl(
+        address: *mut c_void,
+        length: u32,
+        secondary: u8,
+        charge_quota: u8,
+        irp: *mut IRP [cast]
+    ) -> *mut MDL [cast];
+    fn IoFreeMdl(mdl: *mut MDL [cast]);
+    fn MmBuildMdlForNonPagedPool(mdl: *mut MDL [cast]);
+}
+
+/// # Safety
+/// Never unsafe: any IRQL, any parameters.
+pub(crate) unsafe fn KeBugCheckEx(code: u32, p1: usize, p2: usize, p3: usize, p4: usize) -> ! {
+    let [p1, p2, p3, p4] = [p1, p2, p3, p4].map(|parameter| parameter as u64);
+    // SAFETY: any IRQL, any parameters; it does not return.
+    unsafe { ntddk::KeBugCheckEx(code, p1, p2, p3, p4) }
+}
+
+/// # Safety
+/// `text` ends in a zero byte.
+pub(crate) unsafe fn debug_print(component: u32, level: u32, text: *const u8) {
+    // SAFETY: one string argument for one `%s`.
+    unsafe { ntddk::DbgPrintEx(component, level, c"%s".as_ptr(), text) };
+}
+
+/// # Safety
+/// Never unsafe: reads this processor's level.
+pub(crate) unsafe fn KeGetCurrentIrql() -> u8 {
+    let level: u64;
+    // SAFETY: kernel code may read the task priority register, which is the IRQL.
+    unsafe { asm!("mov {}, cr8", out(reg) level, options(nomem, nostack, preserves_flags)) };
+    let [level, ..] = level.to_le_bytes();
+    level
+}
+
+/// Sets this processor's level without asking anybody, as the inline functions of older headers do.
+///
+/// # Safety
+/// As for `KfRaiseIrql` or `KeLowerIrql`, whichever the change is.
+unsafe fn set_level(new: u8) {
+    let level = u64::from(new);
+    // SAFETY: kernel code may write the task priority register; the caller answers for the level.
+    unsafe { asm!("mov cr8, {}", in(reg) level, options(nostack, preserves_flags)) };
+}
+
+type Raise = unsafe extern "system" fn(new: u8) -> u8;
+type Lower = unsafe extern "system" fn(new: u8);
+type QueryTime = unsafe extern "system" fn() -> u64;
+
+/// What newer systems export and older headers have inline.
+struct Levels {
+    raise: Option<Raise>,
+    lower: Option<Lower>,
+    interrupt_time: Option<QueryTime>,
+}
+
+fn levels() -> &'static Levels {
+    static LEVELS: Once<Levels> = Once::new();
+    LEVELS.call_once(|| Levels {
+        // SAFETY: null is `None`; otherwise the kernel exports a routine of this type under this name.
+        raise: unsafe { transmute::<*mut c_void, Option<Raise>>(routine(b"KfRaiseIrql")) },
+        // SAFETY: as above.
+        lower: unsafe { transmute::<*mut c_void, Option<Lower>>(routine(b"KeLowerIrql")) },
+        // SAFETY: as above.
+        interrupt_time: unsafe {
+            transmute::<*mut c_void, Option<QueryTime>>(routine(b"KeQueryInterruptTime"))
+        },
+    })
+}
+
+/// Looks for the routines above. PASSIVE_LEVEL.
+pub(super) fn resolve() {
+    levels();
+}
+
+/// # Safety
+/// `new` is not below the present level; the caller lowers it again on this processor.
+pub(crate) unsafe fn KfRaiseIrql(new: u8) -> u8 {
+    match levels().raise {
+        // SAFETY: as promised by the caller.
+        Some(raise) => unsafe { raise(new) },
+        None => {
+            // SAFETY: reads the level.
+            let before = unsafe { KeGetCurrentIrql() };
+            // SAFETY: as promised by the caller.
+            unsafe { set_level(new) };
+            before
+        }
+    }
+}
+
+/// # Safety
+/// `new` is the level from before a raise on this processor.
+pub(crate) unsafe fn KeLowerIrql(new: u8) {
+    match levels().lower {
+        // SAFETY: as promised by the caller.
+        Some(lower) => unsafe { lower(new) },
+        // SAFETY: as promised by the caller.
+        None => unsafe { set_level(new) },
+    }
+}
+
+/// Units of 100 ns since the system started.
+pub(crate) fn interrupt_time() -> u64 {
+    match levels().interrupt_time {
+        // SAFETY: any IRQL.
+        Some(query) => unsafe { query() },
+        // SAFETY: a page that is mapped at this address in every x64 Windows; 64-bit reads of it are atomic.
+        None => unsafe { ptr::with_exposed_provenance::<u64>(SHARED_INTERRUPT_TIME).read_volatile() },
+    }
+}
+
+/// `KeInitializeEvent`.
+///
+/// # Safety
+/// `event` is memory for an event that nobody waits for.
+pub(crate) unsafe fn initialize_event(event: *mut KEVENT, synchronization: bool, state: bool) {
+    use wdk_sys::_EVENT_TYPE::{NotificationEvent, SynchronizationEvent};
+    let kind = if synchronization { SynchronizationEvent } else { NotificationEvent };
+    // SAFETY: as promised by the caller.
+    unsafe { ntddk::KeInitializeEvent(event.cast(), kind, u8::from(state)) };
+}
+
+/// # Safety
+/// `object` is a dispatcher object that stays valid during the wait; `due` is null or readable.
+pub(crate) unsafe fn wait(object: *mut c_void, due: *const i64) -> NTSTATUS {
+    let due = due.cast_mut().cast();
+    // SAFETY: as promised by the caller; not alertable. The kernel only reads the time.
+    unsafe { ntddk::KeWaitForSingleObject(object, wdk_sys::_KWAIT_REASON::Executive, KernelMode, 0, due) }
+}
+
+/// `KeInitializeDpc`.
+///
+/// # Safety
+/// `dpc` is memory for a DPC that is not queued; `routine` may be called with `context`.
+pub(crate) unsafe fn KeInitializeDpc(dpc: *mut KDPC, routine: PKDEFERRED_ROUTINE, context: *mut c_void) {
+    // SAFETY: the same calling convention on this target, and the same memory behind the pointers.
+    let routine = unsafe { transmute::<PKDEFERRED_ROUTINE, wdk_sys::PKDEFERRED_ROUTINE>(routine) };
+    // SAFETY: as promised by the caller.
+    unsafe { ntddk::KeInitializeDpc(dpc.cast(), routine, context) };
+}
+
+/// # Safety
+/// `dpc` is initialised and not queued.
+pub(crate) unsafe fn insert_dpc(dpc: *mut KDPC) {
+    // SAFETY: as promised by the caller; there are no arguments.
+    unsafe { ntddk::KeInsertQueueDpc(dpc.cast(), ptr::null_mut(), ptr::null_mut()) };
+}
+
+/// `KeInitializeTimerEx` of a notification timer.
+///
+/// # Safety
+/// `timer` is memory for a timer that is not set.
+pub(crate) unsafe fn initialize_timer(timer: *mut KTIMER) {
+    let kind = wdk_sys::_TIMER_TYPE::NotificationTimer;
+    // SAFETY: as promised by the caller.
+    unsafe { ntddk::KeInitializeTimerEx(timer.cast(), kind) };
+}
+
+/// `KeSetTimerEx` for one time.
+///
+/// # Safety
+/// Both are initialised and stay valid until the timer is cancelled or the DPC has begun.
+pub(crate) unsafe fn set_timer(timer: *mut KTIMER, due: i64, dpc: *mut KDPC) {
+    let due = wdk_sys::LARGE_INTEGER { QuadPart: due };
+    // SAFETY: as promised by the caller.
+    unsafe { ntddk::KeSetTimerEx(timer.cast(), due, 0, dpc.cast()) };
+}
+
+/// `IoQueueWorkItem`.
+///
+/// # Safety
+/// `item` is not queued and stays until its call begins; `routine` may be called with `context`.
+pub(crate) unsafe fn queue_work_item(
+    item: PIO_WORKITEM,
+    routine: PIO_WORKITEM_ROUTINE,
+    critical: bool,
+    context: *mut c_void,
+) {
+    use wdk_sys::_WORK_QUEUE_TYPE::{CriticalWorkQueue, DelayedWorkQueue};
+    let queue = if critical { CriticalWorkQueue } else { DelayedWorkQueue };
+    // SAFETY: the same calling convention on this target, and the same memory behind the pointers.
+    let routine = unsafe { transmute::<PIO_WORKITEM_ROUTINE, wdk_sys::PIO_WORKITEM_ROUTINE>(routine) };
+    // SAFETY: as promised by the caller.
+    unsafe { ntddk::IoQueueWorkItem(item.cast(), routine, queue, context) };
+}
+
+/// `PsCreateSystemThread` in the system process, with full access for the handle.
+///
+/// # Safety
+/// `handle` is writable and `attributes` valid; `routine` may be called with `context` on another thread.
+pub(crate) unsafe fn create_system_thread(
+    handle: *mut HANDLE,
+    attributes: *mut OBJECT_ATTRIBUTES,
+    routine: PKSTART_ROUTINE,
+    context: *mut c_void,
+) -> NTSTATUS {
+    // SAFETY: the same calling convention on this target.
+    let routine = unsafe { transmute::<PKSTART_ROUTINE, wdk_sys::PKSTART_ROUTINE>(routine) };
+    let (access, attributes, null) = (super::THREAD_ALL_ACCESS, attributes.cast(), ptr::null_mut());
+    // SAFETY: as promised by the caller; a null process is the system's, and nobody asks for the client id.
+    unsafe {
+        ntddk::PsCreateSystemThread(handle, access, attributes, null, ptr::null_mut(), routine, context)
+    }
+}
+
+/// # Safety
+/// The caller has a reference on `object` and gives it up.
+pub(crate) unsafe fn dereference(object: *mut c_void) {
+    // SAFETY: as promised by the caller.
+    unsafe { ntddk::ObfDereferenceObject(object) };
+}
+
+/// Maps the pages of an MDL for the kernel; null if there is no room for a mapping.
+///
+/// # Safety
+/// `mdl` describes locked pages that are not mapped, and nobody else maps it meanwhile.
+pub(crate) unsafe fn map_locked_pages(mdl: *mut MDL, priority: u32) -> *mut c_void {
+    let (mdl, cache) = (mdl.cast(), wdk_sys::_MEMORY_CACHING_TYPE::MmCached);
+    // SAFETY: as promised by the caller; any address will do, and failure gives null instead of a bug check.
+    unsafe { ntddk::MmMapLockedPagesSpecifyCache(mdl, KernelMode, cache, ptr::null_mut(), 0, priority) }
+}

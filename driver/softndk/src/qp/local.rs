@@ -1,0 +1,123 @@
+//! Requests that concern one side only: fast registration and invalidation.
+
+use abi::NTSTATUS;
+use abi::ndk::{NDK_OP_FLAG, NdkOperationTypeFastRegister, NdkOperationTypeInvalidate};
+use abi::status::{
+    STATUS_ACCESS_VIOLATION, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
+};
+use kernel::pool::Shared;
+
+use super::Qp;
+use crate::config::{FAST_REGISTER_PAGES_MAX, PAGE_SIZE};
+use crate::life::Object as _;
+use crate::memory::{FastRegistration, Memory, RegistrationFault, Rights};
+use crate::mr::Mr;
+use crate::opaque::Opaque;
+
+const COMMON_FLAGS: NDK_OP_FLAG =
+    NDK_OP_FLAG::SILENT_SUCCESS.union(NDK_OP_FLAG::READ_FENCE).union(NDK_OP_FLAG::DEFER);
+
+/// `NDK_OP_FLAG_RDMA_READ_SINK` asks for nothing here and must be taken all the same.
+const FAST_REGISTER_FLAGS: NDK_OP_FLAG = COMMON_FLAGS
+    .union(NDK_OP_FLAG::ALLOW_REMOTE_READ)
+    .union(NDK_OP_FLAG::ALLOW_REMOTE_WRITE)
+    .union(NDK_OP_FLAG::RDMA_READ_SINK);
+
+impl Qp {
+    fn memory(&self) -> &Memory {
+        self.adapter().core().memory()
+    }
+
+    /// `NdkFastRegister`. The request takes effect during the call, so the remote token is the new one when it returns.
+    ///
+    /// Inline failures: `STATUS_INVALID_PARAMETER` (flags or numbers), `STATUS_ACCESS_VIOLATION` (remote rights for a region
+    /// initialised without), and those of every post. Completions: `STATUS_INVALID_DEVICE_REQUEST` (the region is valid),
+    /// `STATUS_ACCESS_VIOLATION` (a page is not the consumer's).
+    pub(super) fn post_fast_register(
+        &self,
+        context: Opaque,
+        mr: &Shared<Mr>,
+        wanted: &Wanted<'_>,
+        flags: u32,
+    ) -> NTSTATUS {
+        let checked = self.check_fast_register(mr, wanted, flags);
+        let (registration, flags) = match checked {
+            Ok(checked) => checked,
+            Err(status) => {
+                self.kick();
+                return status;
+            }
+        };
+        self.post_local(NdkOperationTypeFastRegister, context, flags, || {
+            match self.memory().fast_register(self.domain(), mr.place(), &registration) {
+                Ok(()) => STATUS_SUCCESS,
+                Err(RegistrationFault::State) => STATUS_INVALID_DEVICE_REQUEST,
+                Err(_) => STATUS_ACCESS_VIOLATION,
+            }
+        })
+    }
+
+    fn check_fast_register<'a>(
+        &self,
+        mr: &Mr,
+        wanted: &Wanted<'a>,
+        flags: u32,
+    ) -> Result<(FastRegistration<'a>, NDK_OP_FLAG), NTSTATUS> {
+        let flags = NDK_OP_FLAG::from_bits(flags).filter(|flags| FAST_REGISTER_FLAGS.contains(*flags));
+        let flags = flags.ok_or(STATUS_INVALID_PARAMETER)?;
+        let (offset, length) = (wanted.first_byte_offset as usize, wanted.length);
+        let room = wanted.pages.len() * PAGE_SIZE;
+        let numbers_fit = wanted.pages.len() <= FAST_REGISTER_PAGES_MAX as usize
+            && offset < PAGE_SIZE
+            && length > 0
+            && length <= room.saturating_sub(offset)
+            && wanted.base % PAGE_SIZE as u64 == offset as u64
+            && wanted.base.checked_add(length as u64).is_some();
+        if !numbers_fit {
+            return Err(STATUS_INVALID_PARAMETER);
+        }
+        let mut rights = Rights::empty();
+        rights.set(Rights::LOCAL_WRITE, flags.contains(NDK_OP_FLAG::ALLOW_LOCAL_WRITE));
+        rights.set(Rights::REMOTE_READ, flags.contains(NDK_OP_FLAG::ALLOW_REMOTE_READ));
+        rights.set(Rights::REMOTE_WRITE, flags.contains(NDK_OP_FLAG::ALLOW_REMOTE_WRITE));
+        let remote = rights.intersects(Rights::REMOTE_READ.union(Rights::REMOTE_WRITE));
+        match self.memory().fast_remote(self.domain(), mr.place()) {
+            Ok(allowed) if allowed || !remote => {}
+            Ok(_) => return Err(STATUS_ACCESS_VIOLATION),
+            Err(_) => return Err(STATUS_INVALID_PARAMETER),
+        }
+        let registration = FastRegistration {
+            pages: wanted.pages,
+            first_byte_offset: offset,
+            length,
+            base: wanted.base,
+            rights,
+        };
+        Ok((registration, flags))
+    }
+
+    /// `NdkInvalidate`. A region that is not valid completes with `STATUS_ACCESS_VIOLATION`.
+    pub(super) fn post_invalidate(&self, context: Opaque, mr: &Shared<Mr>, flags: u32) -> NTSTATUS {
+        let flags = NDK_OP_FLAG::from_bits(flags).filter(|flags| COMMON_FLAGS.contains(*flags));
+        let fast = self.memory().fast_remote(self.domain(), mr.place());
+        let (Some(flags), Ok(_)) = (flags, fast) else {
+            self.kick();
+            return STATUS_INVALID_PARAMETER;
+        };
+        self.post_local(NdkOperationTypeInvalidate, context, flags, || {
+            match self.memory().invalidate(self.domain(), mr.place()) {
+                Ok(()) => STATUS_SUCCESS,
+                Err(_) => STATUS_ACCESS_VIOLATION,
+            }
+        })
+    }
+}
+
+/// The arguments of `NdkFastRegister`, unchecked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) pages: &'a [abi::ndk::NDK_LOGICAL_ADDRESS],
+    pub(super) first_byte_offset: u32,
+    pub(super) length: usize,
+    pub(super) base: u64,
+}

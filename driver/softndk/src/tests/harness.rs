@@ -1,0 +1,598 @@
+//! A raw NDK consumer: calls through the dispatch tables, waits for completions, checks the rules of callbacks.
+
+use core::ffi::c_void;
+use core::net::{IpAddr, SocketAddr};
+use core::ptr;
+use std::cell::Cell;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once};
+use std::time::Duration;
+use std::vec::Vec;
+
+use abi::NTSTATUS;
+use abi::ndk::*;
+use abi::nt::MDL;
+use abi::status::{STATUS_PENDING, STATUS_SUCCESS};
+use abi::wsk::SOCKADDR;
+use kernel::pool::PoolTag;
+use kernel::region::Region;
+
+use crate::{AnswerMode, Config, SoftNdk};
+
+/// Far longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Calls a function of an object through its table.
+macro_rules! ndk {
+    ($object:expr, $function:ident $(, $argument:expr)* $(,)?) => {{
+        let object = $object;
+        // SAFETY: the test holds the object open.
+        let table = unsafe { (*object).Dispatch };
+        // SAFETY: tables live for ever.
+        let function = unsafe { (*table).$function };
+        // SAFETY: the test keeps the promises of the function type.
+        unsafe { function(object $(, $argument)*) }
+    }};
+}
+
+/// Calls a function whose first parameter is the object header.
+macro_rules! ndk_header {
+    ($object:expr, $function:ident $(, $argument:expr)* $(,)?) => {{
+        let object = $object;
+        // SAFETY: the test holds the object open.
+        let table = unsafe { (*object).Dispatch };
+        // SAFETY: tables live for ever.
+        let function = unsafe { (*table).$function };
+        // SAFETY: the test keeps the promises of the function type.
+        unsafe { function(object.cast() $(, $argument)*) }
+    }};
+}
+
+pub(super) use {ndk, ndk_header};
+
+std::thread_local! {
+    static POSTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a post; no callback may run inside it on this thread.
+pub(super) fn post(call: impl FnOnce() -> NTSTATUS) -> NTSTATUS {
+    POSTING.set(true);
+    let status = call();
+    POSTING.set(false);
+    status
+}
+
+/// What holds for every callback.
+fn check_callback() {
+    assert!(!POSTING.get(), "a callback inside a post");
+    assert_eq!(ksim::processor::locks_held(), 0, "a callback with a lock held");
+}
+
+/// A value that a callback sets and a test waits for.
+pub(super) struct Signal<T> {
+    value: Mutex<Vec<T>>,
+    changed: Condvar,
+}
+
+impl<T> Signal<T> {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { value: Mutex::new(Vec::new()), changed: Condvar::new() })
+    }
+
+    pub(super) fn send(&self, value: T) {
+        self.value.lock().unwrap().push(value);
+        self.changed.notify_all();
+    }
+
+    /// The oldest value, when there is one.
+    pub(super) fn take(&self) -> T {
+        let (mut values, timeout) = self
+            .changed
+            .wait_timeout_while(self.value.lock().unwrap(), PATIENCE, |values| values.is_empty())
+            .unwrap();
+        assert!(!timeout.timed_out(), "nothing came");
+        values.remove(0)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.value.lock().unwrap().len()
+    }
+}
+
+/// Where the outcome of one request goes.
+pub(super) struct Pending {
+    outcome: Arc<Signal<(NTSTATUS, usize)>>,
+}
+
+impl Pending {
+    fn new() -> (Self, *mut c_void) {
+        let outcome = Signal::new();
+        let context = Arc::into_raw(outcome.clone()).cast_mut().cast();
+        (Self { outcome }, context)
+    }
+
+    fn take_context(context: *mut c_void) -> Arc<Signal<(NTSTATUS, usize)>> {
+        // SAFETY: made by `new`, and taken once: by the callback, or because there is none.
+        unsafe { Arc::from_raw(context.cast_const().cast()) }
+    }
+
+    /// The status of the completion.
+    pub(super) fn wait(&self) -> NTSTATUS {
+        self.outcome.take().0
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.outcome.count() > 0
+    }
+}
+
+unsafe extern "system" fn on_request(context: *mut c_void, status: NTSTATUS) {
+    check_callback();
+    Pending::take_context(context).send((status, 0));
+}
+
+unsafe extern "system" fn on_create(
+    context: *mut c_void,
+    status: NTSTATUS,
+    object: *mut NDK_OBJECT_HEADER,
+) {
+    check_callback();
+    Pending::take_context(context).send((status, object.expose_provenance()));
+}
+
+unsafe extern "system" fn on_close(context: *mut c_void) {
+    check_callback();
+    Pending::take_context(context).send((STATUS_SUCCESS, 0));
+}
+
+/// A control request that may pend: `Ok` with a pending one, `Err` with an inline status.
+pub(super) fn begin(
+    call: impl FnOnce(NDK_FN_REQUEST_COMPLETION, *mut c_void) -> NTSTATUS,
+) -> Result<Pending, NTSTATUS> {
+    let (pending, context) = Pending::new();
+    let status = call(on_request, context);
+    if status == STATUS_PENDING {
+        return Ok(pending);
+    }
+    assert!(!pending.is_done(), "a callback without STATUS_PENDING");
+    drop(Pending::take_context(context));
+    Err(status)
+}
+
+/// A control request, waited for.
+pub(super) fn request(call: impl FnOnce(NDK_FN_REQUEST_COMPLETION, *mut c_void) -> NTSTATUS) -> NTSTATUS {
+    match begin(call) {
+        Ok(pending) => pending.wait(),
+        Err(status) => status,
+    }
+}
+
+/// A create, waited for.
+pub(super) fn create<T>(
+    call: impl FnOnce(NDK_FN_CREATE_COMPLETION, *mut c_void, *mut *mut T) -> NTSTATUS,
+) -> Result<*mut T, NTSTATUS> {
+    let (pending, context) = Pending::new();
+    let mut out = ptr::null_mut();
+    let status = call(on_create, context, &raw mut out);
+    let object = if status == STATUS_PENDING {
+        assert!(out.is_null(), "the out parameter was written although the create pends");
+        let (status, object) = pending.outcome.take();
+        if status != STATUS_SUCCESS {
+            assert_eq!(object, 0, "an object with a failure");
+            return Err(status);
+        }
+        ptr::with_exposed_provenance_mut(object)
+    } else {
+        assert!(!pending.is_done(), "a callback without STATUS_PENDING");
+        drop(Pending::take_context(context));
+        if status != STATUS_SUCCESS {
+            assert!(out.is_null(), "an object with a failure");
+            return Err(status);
+        }
+        out
+    };
+    assert!(!object.is_null());
+    Ok(object)
+}
+
+/// Issues a close: `None` if it was done inline.
+pub(super) fn begin_close<T>(object: *mut T, close: NDK_FN_CLOSE_OBJECT) -> Option<Pending> {
+    let (pending, context) = Pending::new();
+    // SAFETY: the test gives the object up.
+    let status = unsafe { close(object.cast(), on_close, context) };
+    if status == STATUS_PENDING {
+        return Some(pending);
+    }
+    assert_eq!(status, STATUS_SUCCESS, "a close never fails");
+    drop(Pending::take_context(context));
+    None
+}
+
+/// Closes an object and waits.
+pub(super) fn close<T>(object: *mut T, close: NDK_FN_CLOSE_OBJECT) {
+    if let Some(pending) = begin_close(object, close) {
+        assert_eq!(pending.wait(), STATUS_SUCCESS);
+    }
+}
+
+macro_rules! close_slot {
+    ($object:expr, $function:ident) => {{
+        let object = $object;
+        // SAFETY: the test holds the object open.
+        let table = unsafe { (*object).Dispatch };
+        // SAFETY: tables live for ever.
+        unsafe { (*table).$function }
+    }};
+}
+
+pub(super) use close_slot;
+
+/// A software adapter, one open of it, and the leak check.
+pub(super) struct World {
+    soft: Option<SoftNdk>,
+    pub(super) adapter: *mut NDK_ADAPTER,
+    _alone: Option<MutexGuard<'static, ()>>,
+}
+
+pub(super) const VERSION: NDK_VERSION = NDK_VERSION { Major: 2, Minor: 1 };
+/// Tags of this crate.
+const TAGS: [&[u8; 4]; 4] = [b"WrSo", b"WrSj", b"WrSm", b"WrSp"];
+
+/// Makes the simulated kernel ready.
+pub(super) fn boot() -> MutexGuard<'static, ()> {
+    static BOOT: Once = Once::new();
+    let alone = ksim::exclusive();
+    // SAFETY: the simulated device stays for ever.
+    BOOT.call_once(|| unsafe { kernel::init(ksim::device()) });
+    alone
+}
+
+pub(super) fn assert_nothing_left() {
+    ksim::quiesce();
+    for tag in TAGS {
+        let left = ksim::pool::outstanding(tag);
+        assert_eq!(left, 0, "{} blocks left with tag {}", left, core::str::from_utf8(tag).unwrap());
+    }
+    ksim::pool::check_quarantine();
+}
+
+impl World {
+    pub(super) fn new(config: Config<'_>) -> Self {
+        let alone = boot();
+        let soft = SoftNdk::start(config).unwrap();
+        let adapter = soft.open_adapter(VERSION).unwrap();
+        Self { soft: Some(soft), adapter, _alone: Some(alone) }
+    }
+
+    pub(super) fn plain() -> Self {
+        Self::new(Config::default())
+    }
+
+    pub(super) fn with_answers(answers: AnswerMode) -> Self {
+        Self::new(Config { answers, ..Config::default() })
+    }
+
+    pub(super) fn soft(&self) -> &SoftNdk {
+        self.soft.as_ref().unwrap()
+    }
+
+    pub(super) fn finish(mut self) {
+        let soft = self.soft.take().unwrap();
+        // SAFETY: opened by `new`, closed once.
+        unsafe { soft.close_adapter(self.adapter) };
+        soft.stop();
+        assert_nothing_left();
+    }
+
+    /// Another open of the same adapter.
+    pub(super) fn second(&self) -> Self {
+        let adapter = self.soft().open_adapter(NDK_VERSION { Major: 1, Minor: 0 }).unwrap();
+        Self { soft: None, adapter, _alone: None }
+    }
+
+    pub(super) fn close_second(self, first: &Self) {
+        // SAFETY: opened by `second`, closed once.
+        unsafe { first.soft().close_adapter(self.adapter) };
+    }
+
+    pub(super) fn pd(&self) -> *mut NDK_PD {
+        create(|cc, context, out| ndk!(self.adapter, NdkCreatePd, cc, context, out)).unwrap()
+    }
+
+    pub(super) fn connector(&self) -> *mut NDK_CONNECTOR {
+        create(|cc, context, out| ndk!(self.adapter, NdkCreateConnector, cc, context, out)).unwrap()
+    }
+}
+
+/// A completion queue that counts its notifications.
+pub(super) struct TestCq {
+    pub(super) cq: *mut NDK_CQ,
+    pub(super) notified: Arc<Signal<NTSTATUS>>,
+    context: *mut CqContext,
+}
+
+struct CqContext {
+    notified: Arc<Signal<NTSTATUS>>,
+    inside: std::sync::atomic::AtomicBool,
+    hook: Mutex<Option<std::boxed::Box<dyn FnMut() + Send>>>,
+}
+
+unsafe extern "system" fn on_cq(context: *mut c_void, status: NTSTATUS) {
+    check_callback();
+    assert_eq!(ksim::processor::irql(), abi::nt::DISPATCH_LEVEL);
+    // SAFETY: the context lives until the queue is closed.
+    let context = unsafe { &*context.cast::<CqContext>() };
+    let before = context.inside.swap(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(!before, "two callbacks of one queue at once");
+    if let Some(hook) = context.hook.lock().unwrap().as_mut() {
+        hook();
+    }
+    context.inside.store(false, std::sync::atomic::Ordering::SeqCst);
+    context.notified.send(status);
+}
+
+impl TestCq {
+    pub(super) fn new(world: &World, depth: u32) -> Self {
+        Self::try_new(world, depth).unwrap()
+    }
+
+    pub(super) fn try_new(world: &World, depth: u32) -> Result<Self, NTSTATUS> {
+        let notified = Signal::new();
+        let context = std::boxed::Box::into_raw(std::boxed::Box::new(CqContext {
+            notified: notified.clone(),
+            inside: std::sync::atomic::AtomicBool::new(false),
+            hook: Mutex::new(None),
+        }));
+        let made = create(|cc, request_context, out| {
+            let affinity = ptr::null();
+            ndk!(
+                world.adapter,
+                NdkCreateCq,
+                depth,
+                on_cq,
+                context.cast(),
+                affinity,
+                cc,
+                request_context,
+                out
+            )
+        });
+        match made {
+            Ok(cq) => Ok(Self { cq, notified, context }),
+            Err(status) => {
+                // SAFETY: nobody got it.
+                drop(unsafe { std::boxed::Box::from_raw(context) });
+                Err(status)
+            }
+        }
+    }
+
+    /// Runs `hook` inside each notification.
+    pub(super) fn set_hook(&self, hook: impl FnMut() + Send + 'static) {
+        // SAFETY: the context lives until the queue is closed.
+        let context = unsafe { &*self.context };
+        *context.hook.lock().unwrap() = Some(std::boxed::Box::new(hook));
+    }
+
+    pub(super) fn arm(&self, kind: u32) {
+        ndk!(self.cq, NdkArmCq, kind);
+    }
+
+    /// Everything in the queue.
+    pub(super) fn drain(&self) -> Vec<NDK_RESULT_EX> {
+        drain(self.cq)
+    }
+
+    /// The one entry in the queue.
+    pub(super) fn one(&self) -> NDK_RESULT_EX {
+        let all = self.drain();
+        assert_eq!(all.len(), 1, "{all:?}");
+        all[0]
+    }
+
+    pub(super) fn close(self) {
+        close(self.cq, close_slot!(self.cq, NdkCloseCq));
+        self.forget();
+    }
+
+    /// Frees the context of a queue closed by other means.
+    pub(super) fn forget(self) {
+        // SAFETY: the queue is closed.
+        drop(unsafe { std::boxed::Box::from_raw(self.context) });
+    }
+}
+
+pub(super) fn drain(cq: *mut NDK_CQ) -> Vec<NDK_RESULT_EX> {
+    let mut all = Vec::new();
+    loop {
+        let mut batch = [EMPTY; 3];
+        let count = ndk!(cq, NdkGetCqResultsEx, batch.as_mut_ptr(), 3) as usize;
+        all.extend_from_slice(&batch[..count]);
+        if count < 3 {
+            return all;
+        }
+    }
+}
+
+const EMPTY: NDK_RESULT_EX = NDK_RESULT_EX {
+    Status: 0,
+    BytesTransferred: 0,
+    QPContext: ptr::null_mut(),
+    RequestContext: ptr::null_mut(),
+    Type: 0,
+    ProviderErrorCode: 0,
+    TypeSpecificCompletionOutput: 0,
+};
+
+/// Pages of memory that can be registered.
+pub(super) struct Memory {
+    pub(super) region: Region,
+}
+
+impl Memory {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self { region: Region::try_new(PoolTag::new(b"Test"), bytes).unwrap() }
+    }
+
+    pub(super) fn with(bytes: &[u8]) -> Self {
+        let memory = Self::new(bytes.len());
+        memory.region.write(0, bytes).unwrap();
+        memory
+    }
+
+    pub(super) fn bytes(&self, offset: usize, length: usize) -> Vec<u8> {
+        let mut bytes = std::vec![0; length];
+        self.region.read(offset, &mut bytes).unwrap();
+        bytes
+    }
+
+    pub(super) fn address(&self) -> u64 {
+        self.region.as_ptr().expose_provenance() as u64
+    }
+
+    pub(super) fn mdl(&self) -> *mut MDL {
+        self.region.mdl()
+    }
+}
+
+/// A region over test memory.
+pub(super) struct TestMr {
+    pub(super) mr: *mut NDK_MR,
+}
+
+impl TestMr {
+    /// `NdkRegisterMr` over all of `memory`.
+    pub(super) fn registered(pd: *mut NDK_PD, memory: &Memory, flags: NDK_MR_FLAG) -> Self {
+        let mr = Self::bare(pd, false);
+        assert_eq!(mr.register(memory, flags), STATUS_SUCCESS);
+        mr
+    }
+
+    pub(super) fn register(&self, memory: &Memory, flags: NDK_MR_FLAG) -> NTSTATUS {
+        let (mdl, length) = (memory.mdl(), memory.region.len());
+        request(|rc, context| ndk!(self.mr, NdkRegisterMr, mdl, length, flags.bits(), rc, context))
+    }
+
+    pub(super) fn bare(pd: *mut NDK_PD, fast: bool) -> Self {
+        let mr = create(|cc, context, out| ndk!(pd, NdkCreateMr, u8::from(fast), cc, context, out));
+        Self { mr: mr.unwrap() }
+    }
+
+    /// Initialised for fast registration.
+    pub(super) fn fast(pd: *mut NDK_PD, pages: u32, remote: bool) -> Self {
+        let mr = Self::bare(pd, true);
+        let status = request(|rc, context| {
+            ndk!(mr.mr, NdkInitializeFastRegisterMr, pages, u8::from(remote), rc, context)
+        });
+        assert_eq!(status, STATUS_SUCCESS);
+        mr
+    }
+
+    pub(super) fn deregister(&self) -> NTSTATUS {
+        request(|rc, context| ndk!(self.mr, NdkDeregisterMr, rc, context))
+    }
+
+    pub(super) fn local(&self) -> u32 {
+        ndk!(self.mr, NdkGetLocalTokenFromMr)
+    }
+
+    pub(super) fn remote(&self) -> u32 {
+        ndk!(self.mr, NdkGetRemoteTokenFromMr)
+    }
+
+    pub(super) fn close(self) {
+        close(self.mr, close_slot!(self.mr, NdkCloseMr));
+    }
+}
+
+/// A logical address mapping.
+pub(super) struct TestLam {
+    adapter: *mut NDK_ADAPTER,
+    buffer: Vec<u64>,
+    pub(super) first_byte_offset: u32,
+}
+
+impl TestLam {
+    pub(super) fn build(adapter: *mut NDK_ADAPTER, mdl: *mut MDL, length: usize) -> Result<Self, NTSTATUS> {
+        let mut first_byte_offset = 0;
+        let mut size = 0;
+        let status = request(|rc, context| {
+            let offset = &raw mut first_byte_offset;
+            let null = ptr::null_mut();
+            ndk!(adapter, NdkBuildLAM, mdl, length, Some(rc), context, null, &raw mut size, offset)
+        });
+        if status != abi::status::STATUS_BUFFER_TOO_SMALL {
+            return Err(status);
+        }
+        let mut buffer = std::vec![0; size.div_ceil(8) as usize];
+        let status = request(|rc, context| {
+            let offset = &raw mut first_byte_offset;
+            let lam = buffer.as_mut_ptr().cast();
+            ndk!(adapter, NdkBuildLAM, mdl, length, Some(rc), context, lam, &raw mut size, offset)
+        });
+        if status != STATUS_SUCCESS {
+            return Err(status);
+        }
+        Ok(Self { adapter, buffer, first_byte_offset })
+    }
+
+    /// Logical addresses of the pages.
+    pub(super) fn pages(&self) -> Vec<i64> {
+        let count = self.buffer[1] as u32 as usize;
+        self.buffer[2..2 + count].iter().map(|page| page.cast_signed()).collect()
+    }
+
+    pub(super) fn release(mut self) {
+        ndk!(self.adapter, NdkReleaseLAM, self.buffer.as_mut_ptr().cast());
+    }
+}
+
+/// An element with a virtual address.
+pub(super) fn sge(address: u64, length: u32, token: u32) -> NDK_SGE {
+    let address = NDK_SGE_ADDRESS { LogicalAddress: address.cast_signed() };
+    NDK_SGE { Anonymous: address, Length: length, MemoryRegionToken: token }
+}
+
+/// The bytes of a socket address.
+pub(super) struct Address {
+    bytes: [u8; 28],
+    pub(super) length: u32,
+}
+
+impl Address {
+    pub(super) fn new(address: SocketAddr) -> Self {
+        let mut bytes = [0; 28];
+        bytes[2..4].copy_from_slice(&address.port().to_be_bytes());
+        let length = match address.ip() {
+            IpAddr::V4(ip) => {
+                bytes[0] = 2;
+                bytes[4..8].copy_from_slice(&ip.octets());
+                16
+            }
+            IpAddr::V6(ip) => {
+                bytes[0] = 23;
+                bytes[8..24].copy_from_slice(&ip.octets());
+                28
+            }
+        };
+        Self { bytes, length }
+    }
+
+    pub(super) fn as_ptr(&self) -> *const SOCKADDR {
+        self.bytes.as_ptr().cast()
+    }
+}
+
+/// Reads an address through one of the getters.
+pub(super) fn read_address(get: impl Fn(*mut SOCKADDR, *mut u32) -> NTSTATUS) -> SocketAddr {
+    let mut bytes = [0u8; 28];
+    let mut length = 0;
+    assert_eq!(get(bytes.as_mut_ptr().cast(), &raw mut length), abi::status::STATUS_BUFFER_TOO_SMALL);
+    assert_eq!(get(bytes.as_mut_ptr().cast(), &raw mut length), STATUS_SUCCESS);
+    let port = u16::from_be_bytes([bytes[2], bytes[3]]);
+    let ip = match (bytes[0], length) {
+        (2, 16) => IpAddr::from([bytes[4], bytes[5], bytes[6], bytes[7]]),
+        (23, 28) => IpAddr::from(<[u8; 16]>::try_from(&bytes[8..24]).unwrap()),
+        other => panic!("family and length {other:?}"),
+    };
+    SocketAddr::new(ip, port)
+}

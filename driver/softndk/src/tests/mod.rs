@@ -1,0 +1,14 @@
+//! The provider driven by a raw consumer over the simulated kernel.
+
+mod disconnecting;
+mod handshake;
+mod harness;
+//mod lifetime;
+mod memory;
+//mod notification;
+mod pair;
+//mod ports;
+mod protection;
+//mod scarcity;
+//mod stress;
+mod transfer;

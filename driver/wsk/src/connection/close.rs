@@ -1,0 +1,75 @@
+//! WskCloseSocket.
+
+use super::{After, Connection, Phase, State};
+use abi::status::STATUS_CANCELLED;
+use core::sync::atomic::Ordering;
+use irp::{CompletionBatch, Outcome, OwnedIrp};
+use kernel::pool::Shared;
+
+impl Connection {
+    /// WskCloseSocket: completes everything that waits with CANCELLED, ends the endpoint, and completes `irp` when
+    /// nothing of the connection is left. Abortive unless both directions are finished.
+    pub(crate) fn close(this: Shared<Self>, irp: OwnedIrp) {
+        Self::with(&this, |state, after| {
+            state.close = Some(irp);
+            state.begin_close(after);
+        });
+    }
+
+    /// The same for a connection that no client has: nobody is told.
+    pub(crate) fn abandon(this: &Shared<Self>) {
+        Self::with(this, |state, after| state.begin_close(after));
+    }
+
+    /// The last step: no endpoint, no work, no IRP but the close.
+    pub(super) fn finish(this: &Shared<Self>) {
+        let provider = this.client.provider();
+        let (irp, link, bound) = {
+            let mut state = this.state.lock();
+            (state.close.take(), state.link.take(), state.bound.take())
+        };
+        // Unregisters the memory, and ends the circle of references between connection and endpoint.
+        drop(link);
+        if let Some(place) = bound {
+            provider.unbind(place);
+        }
+        provider.totals().add(&this.counters.snapshot());
+        let enlisted = provider.delist(this.place.load(Ordering::Acquire));
+        drop(enlisted);
+        let mut batch = CompletionBatch::new();
+        if let Some(irp) = irp {
+            batch.push(irp, Outcome::success(0));
+        }
+        batch.flush();
+    }
+}
+
+impl State {
+    pub(super) fn begin_close(&mut self, after: &mut After) {
+        self.phase = Phase::Closing;
+        self.connect.drain_into(&mut after.batch, |_| Outcome::CANCELLED);
+        self.fail_sends(STATUS_CANCELLED, true, after);
+        self.receives.drain_into(&mut after.batch, |_| Outcome::CANCELLED);
+        if let Some(irp) = self.disconnect.take() {
+            after.batch.push(irp, Outcome::CANCELLED);
+        }
+        after.reject = self.incoming.take();
+        if let Some(listener) = self.listener.take() {
+            after.listener = Some((listener, false));
+        }
+        match &mut self.link {
+            Some(link) => match link.poster.take() {
+                Some(poster) => {
+                    link.engine.handle_connection_lost();
+                    after.close = Some((poster, false));
+                }
+                // Both directions are finished and the endpoint is being closed: no longer than now. Or it is closed.
+                None if !link.closed => after.abort = Some(link.endpoint.clone()),
+                None => after.finish = true,
+            },
+            // Whoever builds an endpoint at this moment finds the phase and finishes.
+            None if self.building => {}
+            None => after.finish = true,
+        }
+    }
+}

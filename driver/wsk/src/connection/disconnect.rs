@@ -1,0 +1,41 @@
+//! WskDisconnect.
+
+use super::{After, Connection, Phase, SendRequest, State};
+use crate::buffer::ClientBuffer;
+use abi::status::{STATUS_CONNECTION_ABORTED, STATUS_INVALID_DEVICE_STATE};
+use irp::{Outcome, OwnedIrp};
+use kernel::pool::Shared;
+
+impl Connection {
+    /// A graceful WskDisconnect: sends `buffer` and what was queued before it, then finishes the sending direction.
+    /// Receiving goes on. Queued like a send, so that the order of calls is the order of octets.
+    pub(crate) fn disconnect(this: &Shared<Self>, buffer: ClientBuffer, irp: OwnedIrp) {
+        Self::send(this, SendRequest::new(buffer, true), irp);
+    }
+
+    /// An abortive WskDisconnect: everything queued is lost, both directions end now.
+    pub(crate) fn abort(this: &Shared<Self>, irp: OwnedIrp) {
+        Self::with(this, |state, after| {
+            if state.phase == Phase::Connected {
+                state.lose(after);
+                after.batch.push(irp, Outcome::success(0));
+            } else {
+                after.batch.push(irp, Outcome::failure(STATUS_INVALID_DEVICE_STATE));
+            }
+        });
+    }
+}
+
+impl State {
+    /// Ends the stream by our own will. Settling completes what waits.
+    pub(super) fn lose(&mut self, after: &mut After) {
+        self.send_ended = true;
+        let Some(link) = &mut self.link else { return };
+        link.failure.get_or_insert(STATUS_CONNECTION_ABORTED);
+        link.engine.handle_connection_lost();
+        if link.poster.is_none() {
+            // A graceful close waits for the peer: no longer.
+            after.abort = Some(link.endpoint.clone());
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Where things lie in a connection's memory.
+
+use crate::provider::Settings;
+use abi::NTSTATUS;
+use abi::status::STATUS_INSUFFICIENT_RESOURCES;
+use heapless::Vec;
+use ndk::{Access, Adapter, AdapterInfo, Depths, Memory, Piece};
+use stream::{Config, LocalMemory, MESSAGE_LEN, TARGET_ENTRY_LEN};
+
+/// The ring: the peer writes stream octets here.
+pub(super) const RING: usize = 0;
+/// The target list: the peer writes descriptors here.
+pub(super) const LIST: usize = 1;
+/// Receive slots, send slots and the send buffer: nobody writes here but this side and its adapter.
+pub(super) const LOCAL: usize = 2;
+
+/// Octets of a send slot: a target entry to be written, then the message.
+const SEND_SLOT: usize = 32;
+
+/// Sizes and places of one connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    pub(super) config: Config,
+    /// Octets of the send buffer.
+    send_octets: u32,
+    /// Octets one write may carry.
+    max_transfer: u32,
+}
+
+impl Layout {
+    pub(super) fn new(settings: &Settings, info: &AdapterInfo) -> Self {
+        let limit = |wanted: u16, most: u32| wanted.min(u16::try_from(most).unwrap_or(u16::MAX));
+        let config = Config {
+            ring_len: settings.ring_octets,
+            receive_depth: limit(Config::DEFAULT.receive_depth, info.max_receives),
+            send_queue_depth: limit(Config::DEFAULT.send_queue_depth, info.max_initiators),
+            ..Config::DEFAULT
+        };
+        Self { config, send_octets: settings.send_octets, max_transfer: info.max_transfer }
+    }
+
+    pub(super) fn depths(&self) -> Depths {
+        Depths {
+            receives: self.config.receive_depth.into(),
+            initiators: self.config.send_queue_depth.into(),
+        }
+    }
+
+    /// Allocates and registers the memory, in the order of [`RING`], [`LIST`], [`LOCAL`]. IRQL: PASSIVE_LEVEL.
+    pub(super) fn register(&self, adapter: &Adapter) -> Result<Vec<Memory, 4>, NTSTATUS> {
+        let local = self.buffer_offset().saturating_add(self.send_octets as usize);
+        let parts = [
+            (self.config.ring_len as usize, Access::RemoteWrite),
+            (self.config.list_len(), Access::RemoteWrite),
+            (local, Access::LocalWrite),
+        ];
+        let mut memories = Vec::new();
+        for (len, access) in parts {
+            let memory = Memory::register(adapter, len, access)?;
+            memories.push(memory).map_err(|_| STATUS_INSUFFICIENT_RESOURCES)?;
+        }
+        Ok(memories)
+    }
+
+    /// What the engine tells the peer of the memory.
+    pub(super) fn describe(ring: &Memory, list: &Memory) -> LocalMemory {
+        LocalMemory {
+            ring_addr: ring.address(),
+            ring_key: ring.remote_token(),
+            list_addr: list.address(),
+            list_key: list.remote_token(),
+        }
+    }
+
+    /// Receive slot `n`.
+    pub(super) fn receive_slot(n: usize) -> Piece {
+        Piece { memory: LOCAL, offset: n.saturating_mul(MESSAGE_LEN), len: MESSAGE_LEN as u32 }
+    }
+
+    fn send_slots(&self) -> usize {
+        usize::from(self.config.receive_depth).saturating_mul(MESSAGE_LEN).next_multiple_of(SEND_SLOT)
+    }
+
+    /// The slot of Send number `n`: where a target entry to be written lies, and where its message. Slots are used in
+    /// turn; a Send's slot is free again before the initiator queue has room for the one that needs it.
+    pub(super) fn send_slot(&self, n: u64) -> (Piece, Piece) {
+        let index = usize::try_from(n % u64::from(self.config.send_queue_depth)).unwrap_or(0);
+        let offset = self.send_slots().saturating_add(index.saturating_mul(SEND_SLOT));
+        let entry = Piece { memory: LOCAL, offset, len: TARGET_ENTRY_LEN as u32 };
+        let word = Piece {
+            memory: LOCAL,
+            offset: offset.saturating_add(TARGET_ENTRY_LEN),
+            len: MESSAGE_LEN as u32,
+        };
+        (entry, word)
+    }
+
+    fn buffer_offset(&self) -> usize {
+        self.send_slots().saturating_add(usize::from(self.config.send_queue_depth).saturating_mul(SEND_SLOT))
+    }
+
+    /// Where stream octet `offset` lies in the send buffer, and how many octets follow without a wrap.
+    pub(super) fn send_buffer(&self, offset: u64) -> (usize, u32) {
+        let size = u64::from(self.send_octets);
+        let at = offset.checked_rem(size).unwrap_or(0);
+        let contiguous = u32::try_from(size.saturating_sub(at)).unwrap_or(u32::MAX);
+        let place = self.buffer_offset().saturating_add(usize::try_from(at).unwrap_or(0));
+        (place, contiguous.min(self.max_transfer))
+    }
+
+    /// Octets of the send buffer that hold nothing, when the stream is queued up to `queued` and sent up to `sent`.
+    pub(super) fn send_room(&self, queued: u64, sent: u64) -> u64 {
+        u64::from(self.send_octets).saturating_sub(queued.saturating_sub(sent))
+    }
+}

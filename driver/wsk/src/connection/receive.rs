@@ -1,0 +1,135 @@
+//! WskReceive: octets are copied out of the ring, in the order of the requests.
+
+use super::layout::RING;
+use super::{After, Connection, Phase, State};
+use crate::buffer::ClientBuffer;
+use abi::NTSTATUS;
+use abi::status::{STATUS_INVALID_DEVICE_STATE, STATUS_SUCCESS};
+use irp::{IrpQueue, Outcome, OwnedIrp, QueueKind};
+use kernel::lock::SpinLock;
+use kernel::pool::Shared;
+use trace::Counters;
+
+/// A receive that waits, perhaps filled in part.
+#[derive(Clone, Copy)]
+pub(crate) struct ReceiveRequest {
+    buffer: ClientBuffer,
+    filled: usize,
+    /// WSK_FLAG_WAITALL: complete when full.
+    wait_all: bool,
+    /// WSK_FLAG_DRAIN: discard everything until the end of the stream.
+    drain: bool,
+}
+
+impl ReceiveRequest {
+    pub(crate) const fn new(buffer: ClientBuffer, wait_all: bool, drain: bool) -> Self {
+        Self { buffer, filled: 0, wait_all, drain }
+    }
+
+    /// How it ends when no octet will come any more: what was received is reported, also with a failure.
+    fn end(&self, status: NTSTATUS) -> Outcome {
+        if status == STATUS_SUCCESS {
+            Outcome::success(self.filled)
+        } else if self.filled != 0 {
+            Outcome::partial(status, self.filled)
+        } else {
+            Outcome::failure(status)
+        }
+    }
+}
+
+/// Receives that wait.
+pub(super) enum Receives {}
+
+// SAFETY: lock and queue are fields of the socket and of the state under its lock; nothing moves the state.
+unsafe impl QueueKind for Receives {
+    type Owner = Connection;
+    type State = State;
+    type Record = ReceiveRequest;
+
+    fn lock(owner: &Connection) -> &SpinLock<State> {
+        &owner.state
+    }
+
+    fn queue(state: &mut State) -> &mut IrpQueue<Self> {
+        &mut state.receives
+    }
+
+    /// Octets that a cancelled WAITALL has taken already are reported: they are not in the stream any more.
+    fn on_cancel(_state: &mut State, record: &ReceiveRequest) -> usize {
+        record.filled
+    }
+}
+
+impl Connection {
+    /// WskReceive. INVALID_DEVICE_STATE: never connected. A request of 0 octets without flags completes at once.
+    pub(crate) fn receive(this: &Shared<Self>, request: ReceiveRequest, irp: OwnedIrp) {
+        Self::with(this, |state, after| {
+            if state.phase != Phase::Connected {
+                after.batch.push(irp, Outcome::failure(STATUS_INVALID_DEVICE_STATE));
+            } else if request.buffer.len() == 0 && !request.drain {
+                after.batch.push(irp, Outcome::success(0));
+            } else if let Err(irp) = state.receives.park(this, irp, request) {
+                after.batch.push(irp, Outcome::CANCELLED);
+            }
+        });
+    }
+}
+
+impl State {
+    /// Serves receives from the ring, oldest first.
+    pub(super) fn serve_receives(&mut self, connection: &Shared<Connection>, after: &mut After) {
+        loop {
+            let end = self.stream_end();
+            let readable = self.link.as_ref().is_some_and(|l| l.engine.readable() != 0);
+            if end.is_none() && !readable {
+                return;
+            }
+            // Octets go only to a request that is certainly completed with them: out of the queue first.
+            let Some((irp, mut request)) = self.receives.take_next() else { return };
+            let outcome = match end {
+                Some(status) => Some(request.end(status)),
+                None => self.fill(&mut request, &connection.counters),
+            };
+            match outcome {
+                Some(outcome) => after.batch.push(irp, outcome),
+                None => {
+                    if let Err(irp) = self.receives.park_front(connection, irp, request) {
+                        let outcome = Outcome::partial(abi::status::STATUS_CANCELLED, request.filled);
+                        after.batch.push(irp, outcome);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives octets of the ring to a request; the outcome when it is done.
+    fn fill(&mut self, request: &mut ReceiveRequest, counters: &Counters) -> Option<Outcome> {
+        let link = self.link.as_mut()?;
+        while let Some((offset, length)) = link.engine.readable_span(0) {
+            let room = request.buffer.len().saturating_sub(request.filled);
+            let len = if request.drain { length as usize } else { room.min(length as usize) };
+            if len == 0 {
+                break;
+            }
+            if !request.drain {
+                let copied = match link.endpoint.memory(RING) {
+                    Some(ring) => request.buffer.copy_in(request.filled, ring.region(), offset as usize, len),
+                    None => Err(STATUS_INVALID_DEVICE_STATE),
+                };
+                if let Err(status) = copied {
+                    // The octets stay in the ring for the next request.
+                    return Some(request.end(status));
+                }
+                request.filled = request.filled.saturating_add(len);
+                counters.octets_copied_in.add(len as u64);
+            }
+            if link.engine.consume(len as u64).is_err() {
+                break;
+            }
+        }
+        let full = request.filled == request.buffer.len();
+        let done = !request.drain && (full || !request.wait_all);
+        done.then(|| Outcome::success(request.filled))
+    }
+}

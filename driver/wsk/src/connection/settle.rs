@@ -1,0 +1,163 @@
+//! Moving what can be moved.
+
+use super::layout::LIST;
+use super::{After, Connection, Link, Phase, State};
+use abi::NTSTATUS;
+use abi::status::{
+    STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_DISCONNECTED, STATUS_CONNECTION_RESET, STATUS_SUCCESS,
+};
+use irp::Outcome;
+use kernel::pool::Shared;
+use ndk::Piece;
+use stream::{Publish, TARGET_ENTRY_LEN, Transmit};
+use trace::Counters;
+
+impl State {
+    /// Brings everything as far as it goes: copies sends, posts work, serves receives, completes what is done, and
+    /// ends the endpoint when the stream has ended. Called with the lock held, after every change.
+    pub(super) fn settle(&mut self, connection: &Shared<Connection>, after: &mut After) {
+        if self.phase == Phase::Connected {
+            self.serve_receives(connection, after);
+            self.copy_sends(&connection.counters, after);
+            if let Some(link) = &mut self.link {
+                link.transmit(&connection.counters);
+            }
+            self.complete_sends(after);
+            self.end_stream(connection, after);
+        }
+        if let Some(link) = &mut self.link {
+            link.count(&connection.counters);
+        }
+    }
+
+    /// Completes a WskDisconnect whose message is out, and ends what cannot go on once the stream is over.
+    fn end_stream(&mut self, connection: &Shared<Connection>, after: &mut After) {
+        let Some(link) = &mut self.link else { return };
+        if link.control.is_some_and(|number| link.completed > number)
+            && let Some(irp) = self.disconnect.take()
+        {
+            after.batch.push(irp, Outcome::success(0));
+        }
+        let failure = match link.engine.state() {
+            stream::State::Unconnected | stream::State::Open => return,
+            stream::State::Finished => None,
+            stream::State::Lost => Some(link.failure.unwrap_or(STATUS_CONNECTION_RESET)),
+            stream::State::Failed(_) => Some(STATUS_CONNECTION_ABORTED),
+        };
+        if (failure.is_some() || link.engine.ready_to_close())
+            && let Some(poster) = link.poster.take()
+        {
+            after.close = Some((poster, failure.is_none()));
+        }
+        // A WskDisconnect that the peer's own DISCONNECT has made pointless has nothing left to do.
+        if (failure.is_some() || link.control.is_none())
+            && let Some(irp) = self.disconnect.take()
+        {
+            after.batch.push(irp, failure.map_or(Outcome::success(0), Outcome::failure));
+        }
+        // What is not sent never will be; what is sent but not completed is told by its completion, unless there will
+        // be none.
+        self.fail_sends(failure.unwrap_or(STATUS_CONNECTION_DISCONNECTED), failure.is_some(), after);
+        self.serve_receives(connection, after);
+    }
+
+    /// How a receive ends that will get no octet any more: the end of the stream, or the failure. `None`: it may wait.
+    pub(super) fn stream_end(&self) -> Option<NTSTATUS> {
+        let link = self.link.as_ref()?;
+        if link.engine.readable() != 0 {
+            return None;
+        }
+        if link.engine.end_of_stream() {
+            return Some(STATUS_SUCCESS);
+        }
+        match link.engine.state() {
+            stream::State::Unconnected | stream::State::Open => None,
+            // Finished by our own DISCONNECT: nothing will come, and nobody announced an end.
+            stream::State::Finished => Some(STATUS_CONNECTION_DISCONNECTED),
+            stream::State::Lost => Some(link.failure.unwrap_or(STATUS_CONNECTION_RESET)),
+            stream::State::Failed(_) => Some(STATUS_CONNECTION_ABORTED),
+        }
+    }
+}
+
+impl Link {
+    /// Posts all the work that the engine has. A post that fails loses the connection: the engine counts it as posted.
+    fn transmit(&mut self, counters: &Counters) {
+        while self.poster.is_some() {
+            let (_, contiguous) = self.layout.send_buffer(self.engine.posted_offset());
+            let Some(work) = self.engine.poll_transmit(contiguous) else { return };
+            if let Err(status) = self.post(work, counters) {
+                self.failure.get_or_insert(status);
+                self.engine.handle_connection_lost();
+            }
+        }
+    }
+
+    fn post(&mut self, work: Transmit, counters: &Counters) -> Result<(), NTSTATUS> {
+        let (entry, word) = self.layout.send_slot(self.posted);
+        let write = match work {
+            Transmit::Data { stream_offset, len, remote_addr, remote_key, .. } => {
+                let (offset, _) = self.layout.send_buffer(stream_offset);
+                Some((Piece { memory: entry.memory, offset, len }, remote_addr, remote_key))
+            }
+            Transmit::Credit { publish: Some(Publish { entry: octets, remote_addr, remote_key }), .. } => {
+                self.store(entry, &octets);
+                Some((entry, remote_addr, remote_key))
+            }
+            Transmit::Credit { publish: None, .. } => None,
+            Transmit::Control { .. } => {
+                self.control = Some(self.posted);
+                None
+            }
+        };
+        self.store(word, &work.word().to_le_bytes());
+        let Some(poster) = &mut self.poster else { return Err(STATUS_CONNECTION_ABORTED) };
+        if let Some((piece, address, token)) = write {
+            poster.write(piece, address, token)?;
+            counters.writes.add(1);
+        }
+        poster.send(word, super::events::SEND)?;
+        counters.sends.add(1);
+        self.posted = self.posted.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Puts octets into a slot of local memory. Slots lie inside it by construction.
+    fn store(&self, piece: Piece, octets: &[u8]) {
+        if let Some(memory) = self.endpoint.memory(piece.memory) {
+            let _inside = memory.region().write(piece.offset, octets);
+        }
+    }
+
+    /// A copy of the target entry that the engine wants to see, taken once: the peer may write it again.
+    pub(super) fn target_entry(&self) -> [u8; TARGET_ENTRY_LEN] {
+        let mut entry = [0; TARGET_ENTRY_LEN];
+        let offset = self.engine.wanted_entry().saturating_mul(TARGET_ENTRY_LEN);
+        if let Some(list) = self.endpoint.memory(LIST) {
+            let _inside = list.region().read(offset, &mut entry);
+        }
+        entry
+    }
+
+    /// Zeroes a target entry that was taken into use.
+    pub(super) fn clear_entry(&self, index: usize) {
+        if let Some(list) = self.endpoint.memory(LIST) {
+            let _inside =
+                list.region().write(index.saturating_mul(TARGET_ENTRY_LEN), &[0; TARGET_ENTRY_LEN]);
+        }
+    }
+
+    /// Moves the engine's new counts into the connection's counters.
+    fn count(&mut self, counters: &Counters) {
+        let (now, before) = (*self.engine.counters(), self.counted);
+        let stalls = |c: &stream::Counters| {
+            c.stalls_no_room.wrapping_add(c.stalls_no_credit).wrapping_add(c.stalls_queue_full)
+        };
+        counters.octets_sent.add(now.octets_sent.wrapping_sub(before.octets_sent));
+        counters.octets_received.add(now.octets_received.wrapping_sub(before.octets_received));
+        counters.credits_sent.add(now.credits_sent.wrapping_sub(before.credits_sent));
+        counters.credits_received.add(now.credits_received.wrapping_sub(before.credits_received));
+        counters.stalls.add(stalls(&now).wrapping_sub(stalls(&before)));
+        self.counted = now;
+    }
+}

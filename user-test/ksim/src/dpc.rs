@@ -1,0 +1,202 @@
+//! Deferred procedure calls: threads that stand for processors, each with a queue.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::ffi::c_void;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, Once};
+
+use abi::nt::{BOOLEAN, DISPATCH_LEVEL, FALSE, KDPC, PASSIVE_LEVEL, PKDEFERRED_ROUTINE, TRUE};
+
+use crate::stop::{IRQL_UNEXPECTED_VALUE, TIMER_OR_DPC_INVALID};
+use crate::{host, processor, stop};
+
+/// How many DPCs run at the same time.
+pub const PROCESSORS: usize = 2;
+
+/// `KDPC.Type` of an initialised DPC: the kernel's number for the object.
+const DPC_OBJECT: u8 = 0x13;
+
+/// One call that is queued. The fields of the `KDPC` are taken when it begins, as the kernel does.
+struct Queued {
+    dpc: usize,
+    sequence: u64,
+}
+
+struct Dpcs {
+    queues: [VecDeque<Queued>; PROCESSORS],
+    /// Sequence numbers of the calls that have not returned.
+    outstanding: BTreeSet<u64>,
+    next: u64,
+}
+
+static DPCS: Mutex<Dpcs> = Mutex::new(Dpcs {
+    queues: [const { VecDeque::new() }; PROCESSORS],
+    outstanding: BTreeSet::new(),
+    next: 0,
+});
+static CHANGED: Condvar = Condvar::new();
+static QUEUED: AtomicUsize = AtomicUsize::new(0);
+static FORGETS: AtomicBool = AtomicBool::new(false);
+
+/// Makes `KeInsertQueueDpc` what it is under Wine: a stub that says TRUE and forgets the DPC. For the whole process, from
+/// now on.
+pub fn forget_queued() {
+    FORGETS.store(true, Ordering::Release);
+}
+
+/// Whether no DPC is queued or running.
+pub(crate) fn is_idle() -> bool {
+    host::lock(&DPCS).outstanding.is_empty()
+}
+
+/// Waits until every DPC queued before has returned.
+pub(crate) fn drain() {
+    let mut dpcs = host::lock(&DPCS);
+    let limit = dpcs.next;
+    while dpcs.outstanding.first().is_some_and(|&oldest| oldest < limit) {
+        dpcs = host::wait(&CHANGED, dpcs);
+    }
+}
+
+/// Whether a queued DPC lies in that memory.
+pub(crate) fn is_queued_within(range: &Range<usize>) -> bool {
+    // Mostly nothing is queued, and then freeing memory need not take the lock.
+    QUEUED.load(Ordering::Acquire) != 0
+        && host::lock(&DPCS).queues.iter().flatten().any(|queued| range.contains(&queued.dpc))
+}
+
+/// Queues a DPC; `false` if it was queued already.
+///
+/// # Safety
+/// `dpc` is valid until its call begins.
+pub(crate) unsafe fn insert(dpc: *mut KDPC, arguments: [*mut c_void; 2]) -> bool {
+    static STARTED: Once = Once::new();
+    // SAFETY: as promised by the caller.
+    let kind = unsafe { (*dpc).Type };
+    if kind != DPC_OBJECT {
+        stop!(TIMER_OR_DPC_INVALID, "the DPC at {:#x} is not initialised, or freed", dpc.addr());
+    }
+    if FORGETS.load(Ordering::Acquire) {
+        return true;
+    }
+    STARTED.call_once(|| {
+        for number in 0..PROCESSORS {
+            host::spawn(&format!("dpc {number}"), move || processor_loop(number));
+        }
+    });
+    let mut dpcs = host::lock(&DPCS);
+    // SAFETY: as promised by the caller; the lock guards the fields of queued DPCs.
+    let fields = unsafe { &mut *dpc };
+    if !fields.DpcData.is_null() {
+        return false;
+    }
+    let sequence = dpcs.next;
+    // Not this processor's queue but each in turn: two calls of one DPC, queued again while it runs, then overlap.
+    let number = usize::try_from(sequence).unwrap_or(0) % PROCESSORS;
+    fields.DpcData = dpc.cast();
+    [fields.SystemArgument1, fields.SystemArgument2] = arguments;
+    dpcs.next += 1;
+    dpcs.outstanding.insert(sequence);
+    if let Some(queue) = dpcs.queues.get_mut(number) {
+        queue.push_back(Queued { dpc: dpc.expose_provenance(), sequence });
+    }
+    QUEUED.fetch_add(1, Ordering::AcqRel);
+    CHANGED.notify_all();
+    true
+}
+
+/// What is called, taken out of the `KDPC`, which may be freed from then on.
+struct Call {
+    dpc: *mut KDPC,
+    routine: Option<PKDEFERRED_ROUTINE>,
+    context: *mut c_void,
+    arguments: [*mut c_void; 2],
+    sequence: u64,
+}
+
+fn next_call(number: usize) -> Call {
+    let mut dpcs = host::lock(&DPCS);
+    loop {
+        let Some(Queued { dpc, sequence }) = dpcs.queues.get_mut(number).and_then(VecDeque::pop_front) else {
+            dpcs = host::wait(&CHANGED, dpcs);
+            continue;
+        };
+        QUEUED.fetch_sub(1, Ordering::AcqRel);
+        let dpc = std::ptr::with_exposed_provenance_mut::<KDPC>(dpc);
+        // SAFETY: whoever queued the DPC keeps it valid until its call begins, which is here; the lock is held.
+        let fields = unsafe { &mut *dpc };
+        fields.DpcData = std::ptr::null_mut();
+        let arguments = [fields.SystemArgument1, fields.SystemArgument2];
+        return Call {
+            dpc,
+            routine: fields.DeferredRoutine,
+            context: fields.DeferredContext,
+            arguments,
+            sequence,
+        };
+    }
+}
+
+fn processor_loop(number: usize) {
+    loop {
+        let Call { dpc, routine, context, arguments: [argument1, argument2], sequence } = next_call(number);
+        processor::call_at(DISPATCH_LEVEL, IRQL_UNEXPECTED_VALUE, "a DPC routine", || {
+            if let Some(routine) = routine {
+                // SAFETY: the driver gave this routine to be called with these arguments.
+                unsafe { routine(dpc, context, argument1, argument2) };
+            }
+        });
+        host::lock(&DPCS).outstanding.remove(&sequence);
+        CHANGED.notify_all();
+    }
+}
+
+/// `KeInitializeDpc`.
+///
+/// # Safety
+/// `dpc` is memory for a DPC that is not queued.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn KeInitializeDpc(
+    dpc: *mut KDPC,
+    routine: PKDEFERRED_ROUTINE,
+    context: *mut c_void,
+) {
+    let null = std::ptr::null_mut();
+    let fields = KDPC {
+        Type: DPC_OBJECT,
+        Importance: 1,
+        Number: 0,
+        DpcListEntry: abi::nt::SINGLE_LIST_ENTRY { Next: std::ptr::null_mut() },
+        ProcessorHistory: 0,
+        DeferredRoutine: Some(routine),
+        DeferredContext: context,
+        SystemArgument1: null,
+        SystemArgument2: null,
+        DpcData: null,
+    };
+    // SAFETY: as promised by the caller.
+    unsafe { dpc.write(fields) };
+}
+
+/// `KeInsertQueueDpc`.
+///
+/// # Safety
+/// `dpc` is valid until its call begins.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn KeInsertQueueDpc(
+    dpc: *mut KDPC,
+    argument1: *mut c_void,
+    argument2: *mut c_void,
+) -> BOOLEAN {
+    // SAFETY: as promised by the caller.
+    if unsafe { insert(dpc, [argument1, argument2]) } { TRUE } else { FALSE }
+}
+
+/// `KeFlushQueuedDpcs`.
+#[unsafe(no_mangle)]
+extern "C-unwind" fn KeFlushQueuedDpcs() {
+    processor::require_at_most(PASSIVE_LEVEL, "KeFlushQueuedDpcs");
+    processor::require_may_wait("KeFlushQueuedDpcs");
+    drain();
+}

@@ -1,0 +1,150 @@
+//! The native world: the drivers' crates in this process, over the simulated kernel.
+//!
+//! The same requests reach the same handlers as on Windows; in place of the I/O manager and KMDF stands `ksim`.
+
+use super::{Device, DeviceError};
+use crate::ntstatus::NtStatus;
+use abi::wsk::{WSK_CLIENT_DISPATCH, WSK_CLIENT_NPI, WSK_PROVIDER_NPI, WSK_REGISTRATION};
+use client::{Client, Handle};
+use kernel::pool::Shared;
+use runtime::{Config, Runtime};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ptr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Addresses of the software adapter.
+const ADDRESSES: &[IpAddr] = &[IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+/// What the client registers with; it lives as long as the process.
+static CLIENT_DISPATCH: WSK_CLIENT_DISPATCH =
+    WSK_CLIENT_DISPATCH { Version: 0x0100, Reserved: 0, WskClientEvent: None };
+
+/// The running provider and its registered client.
+struct World {
+    runtime: Option<Runtime>,
+    registration: Box<WSK_REGISTRATION>,
+    client: Client,
+}
+
+// SAFETY: the registration block is used by `start` and by the drop only, one after the other.
+unsafe impl Send for World {}
+// SAFETY: as above.
+unsafe impl Sync for World {}
+
+impl World {
+    fn start() -> Result<Self, DeviceError> {
+        let failed = |what: &str, status| DeviceError::Unavailable(format!("{what}: {}", NtStatus(status)));
+        // SAFETY: the simulated device lives as long as the process.
+        unsafe { kernel::init(ksim::device()) };
+        let config = Config { settings: wsk::Settings::DEFAULT, software_adapter: Some(ADDRESSES) };
+        let runtime = Runtime::start(&config).map_err(|s| failed("start the provider", s))?;
+        let mut registration = Box::new(WSK_REGISTRATION {
+            ReservedRegistrationState: 0,
+            ReservedRegistrationContext: ptr::null_mut(),
+            ReservedRegistrationLock: 0,
+        });
+        let mut npi = WSK_CLIENT_NPI { ClientContext: ptr::null_mut(), Dispatch: &CLIENT_DISPATCH };
+        // SAFETY: the block stays in its box until it is deregistered; the table is static.
+        let status = unsafe { wsk::wsk_register(&mut npi, &mut *registration) };
+        if status < 0 {
+            return Err(failed("WskRegister", status));
+        }
+        let mut provider = WSK_PROVIDER_NPI { Client: ptr::null_mut(), Dispatch: ptr::null() };
+        // SAFETY: registered above.
+        let status = unsafe { wsk::wsk_capture_provider_npi(&mut *registration, 0, &mut provider) };
+        if status < 0 {
+            return Err(failed("WskCaptureProviderNPI", status));
+        }
+        // SAFETY: released only when this world is dropped, after every handle.
+        let client = unsafe { Client::new(provider) };
+        Ok(Self { runtime: Some(runtime), registration, client })
+    }
+
+    /// The one world of this process, as long as a device of it is open.
+    fn get() -> Result<Arc<Self>, DeviceError> {
+        static WORLD: OnceLock<Mutex<std::sync::Weak<World>>> = OnceLock::new();
+        let mut world = WORLD.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = world.upgrade() {
+            return Ok(running);
+        }
+        let started = Arc::new(Self::start()?);
+        *world = Arc::downgrade(&started);
+        Ok(started)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // SAFETY: captured once; no call is under way, every handle is closed.
+        unsafe { wsk::wsk_release_provider_npi(&mut *self.registration) };
+        // SAFETY: registered once; waits for the last socket.
+        unsafe { wsk::wsk_deregister(&mut *self.registration) };
+        if let Some(runtime) = self.runtime.take() {
+            runtime.stop();
+        }
+        ksim::quiesce();
+        kernel::shutdown();
+    }
+}
+
+struct Driver(Arc<World>);
+
+impl Device for Driver {
+    fn ioctl(&self, code: u32, input: &[u8], output: &mut [u8]) -> (NtStatus, usize) {
+        let mut buffer = vec![0; input.len().max(output.len())];
+        if let Some(front) = buffer.get_mut(..input.len()) {
+            front.copy_from_slice(input);
+        }
+        let Some(runtime) = &self.0.runtime else { return (NtStatus(0xC000_00A3_u32.cast_signed()), 0) };
+        let (status, n) = runtime.device_control(code, &mut buffer, input.len(), output.len());
+        for (to, from) in output.iter_mut().zip(buffer.iter().take(n)) {
+            *to = *from;
+        }
+        (NtStatus(status), n)
+    }
+}
+
+struct TestClient {
+    handle: Shared<Handle>,
+    // After the handle: the world outlives it.
+    _world: Arc<World>,
+}
+
+impl Device for TestClient {
+    fn ioctl(&self, code: u32, input: &[u8], output: &mut [u8]) -> (NtStatus, usize) {
+        let (status, n) = ksim::io::device_io_control(code, input, output, |irp| {
+            // SAFETY: the IRP was made for this call, with this driver's location current.
+            unsafe { Handle::device_control(&self.handle, irp) }
+        });
+        (NtStatus(status), n)
+    }
+}
+
+impl Drop for TestClient {
+    fn drop(&mut self) {
+        Handle::cleanup(&self.handle);
+    }
+}
+
+/// Opens the driver's device; the first device of a process starts its world.
+pub(crate) fn open_driver() -> Result<Box<dyn Device>, DeviceError> {
+    Ok(Box::new(Driver(World::get()?)))
+}
+
+/// Opens the test client's device.
+pub(crate) fn open_client() -> Result<Box<dyn Device>, DeviceError> {
+    let world = World::get()?;
+    let handle = Handle::open(&world.client)
+        .map_err(|s| DeviceError::Unavailable(format!("open the test client: {}", NtStatus(s))))?;
+    Ok(Box::new(TestClient { handle, _world: world }))
+}
+
+/// There is nothing to start here: the first device that is opened starts the world.
+pub(crate) fn start() -> Result<Vec<String>, DeviceError> {
+    Ok(vec!["the native world starts with each command".to_owned()])
+}
+
+/// There is nothing to stop here.
+pub(crate) fn stop() -> Result<Vec<String>, DeviceError> {
+    Ok(vec!["the native world stops with each command".to_owned()])
+}

@@ -1,0 +1,78 @@
+//! Driver services of a running prefix.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::session::Session;
+
+/// Wine starts a driver in a fraction of a second.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// ERROR_SERVICE_EXISTS.
+const SERVICE_EXISTS: &str = "1073";
+
+impl Session {
+    /// Makes a service of the image `name`.sys, unless there is one.
+    ///
+    /// # Errors
+    ///
+    /// If Wine refuses.
+    pub fn create_service(&self, name: &str) -> Result<()> {
+        let image = format!("C:\\windows\\system32\\drivers\\{name}.sys");
+        let arguments = ["create", name, "type=", "kernel", "start=", "demand", "binPath=", &image];
+        let created = self.run(Path::new("sc"), &arguments, LIMIT)?;
+        if created.code != 0 && !created.output.contains(SERVICE_EXISTS) && self.query_service(name).is_err() {
+            bail!("cannot create the service {name}: {}", created.output.trim());
+        }
+        Ok(())
+    }
+
+    /// Starts a service. For a driver: returns when DriverEntry has.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start; what drivers printed last is in the message.
+    pub fn start_service(&self, name: &str) -> Result<()> {
+        self.net("start", name)
+    }
+
+    /// Stops a service. For a driver: returns when its unload routine has.
+    ///
+    /// # Errors
+    ///
+    /// If it does not stop.
+    pub fn stop_service(&self, name: &str) -> Result<()> {
+        self.net("stop", name)
+    }
+
+    /// Sets a number under the service's `Parameters` key.
+    ///
+    /// # Errors
+    ///
+    /// If Wine refuses.
+    pub fn set_parameter(&self, service: &str, value: &str, number: u32) -> Result<()> {
+        let key = format!("HKLM\\System\\CurrentControlSet\\Services\\{service}\\Parameters");
+        let number = number.to_string();
+        let arguments = ["add", &key, "/v", value, "/t", "REG_DWORD", "/d", &number, "/f"];
+        let set = self.run(Path::new("reg"), &arguments, LIMIT)?;
+        if set.code != 0 {
+            bail!("cannot set {value} of {service}: {}", set.output.trim());
+        }
+        Ok(())
+    }
+
+    fn query_service(&self, name: &str) -> Result<()> {
+        let query = self.run(Path::new("sc"), &["query", name], LIMIT)?;
+        if query.code == 0 { Ok(()) } else { bail!("there is no service {name}") }
+    }
+
+    fn net(&self, verb: &str, name: &str) -> Result<()> {
+        let done = self.run(Path::new("net"), &[verb, name], LIMIT)?;
+        if done.code == 0 {
+            return Ok(());
+        }
+        bail!("net {verb} {name}: {}\ndrivers printed last:\n{}", done.output.trim(), self.debug_output()?.tail(20))
+    }
+}
