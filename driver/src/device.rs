@@ -33,14 +33,26 @@ pub(crate) fn create(driver: Driver) -> Result<ControlDevice, NTSTATUS> {
 }
 
 /// `EvtIoDeviceControl`: what programs ask.
-unsafe extern "C" fn device_control(_: WDFQUEUE, request: WDFREQUEST, output: usize, input: usize, code: u32) {
+unsafe extern "C" fn device_control(
+    _: WDFQUEUE,
+    request: WDFREQUEST,
+    output: usize,
+    input: usize,
+    code: u32,
+) {
     // SAFETY: the queue hands the request over, and it is not used otherwise.
     let request = unsafe { Request::from_callback(request) };
     answer(request, code, input, output, Provider::device_control);
 }
 
 /// `EvtIoInternalDeviceControl`: what other drivers ask.
-unsafe extern "C" fn internal_device_control(_: WDFQUEUE, request: WDFREQUEST, output: usize, input: usize, code: u32) {
+unsafe extern "C" fn internal_device_control(
+    _: WDFQUEUE,
+    request: WDFREQUEST,
+    output: usize,
+    input: usize,
+    code: u32,
+) {
     // SAFETY: the queue hands the request over, and it is not used otherwise.
     let request = unsafe { Request::from_callback(request) };
     if request.is_from_kernel() {

@@ -1,23 +1,42 @@
-//! What the requests to the device are answered by: no adapters and no sockets yet.
+//! What the requests to the device are answered by: the runtime.
 
 use abi::NTSTATUS;
-use abi::status::STATUS_INVALID_DEVICE_REQUEST;
-use control::driver::{CONTRACT_VERSION, Row, Source, StatusHeader, Work};
+use abi::status::STATUS_DEVICE_NOT_READY;
+use runtime::{Config, LOOPBACK_ADDRESSES, Runtime};
 
+use crate::registration;
 use crate::settings::Settings;
 
 /// Everything behind the device, from the start of the driver to its unloading.
-#[derive(Debug)]
-pub(crate) struct Provider;
+pub(crate) struct Provider {
+    /// Taken when it is stopped.
+    runtime: Option<Runtime>,
+}
 
 impl Provider {
-    /// Starts. PASSIVE_LEVEL.
+    /// Starts the adapters that the settings ask for, and lets clients register. PASSIVE_LEVEL.
     ///
     /// # Errors
-    ///
-    /// None yet.
-    pub(crate) fn start(_settings: Settings) -> Result<Self, NTSTATUS> {
-        Ok(Self)
+    /// Those of [`Runtime::start`].
+    pub(crate) fn start(settings: Settings) -> Result<Self, NTSTATUS> {
+        let software_adapter = settings.software_adapter.then_some(LOOPBACK_ADDRESSES);
+        let config = Config { software_adapter, ..Config::default() };
+        Ok(Self { runtime: Some(Runtime::start(&config)?) })
+    }
+
+    /// Answers IRP_MJ_INTERNAL_DEVICE_CONTROL: `wskrdma.lib` asks for the registration functions. The lengths are those of the
+    /// stack location; the caller has made sure that kernel mode asks. PASSIVE_LEVEL.
+    pub(crate) fn internal_device_control(
+        &self,
+        code: u32,
+        buffer: &mut [u8],
+        input: usize,
+        output: usize,
+    ) -> (NTSTATUS, usize) {
+        match &self.runtime {
+            Some(_) => registration::handle(code, buffer, input, output),
+            None => (STATUS_DEVICE_NOT_READY, 0),
+        }
     }
 
     /// Answers IRP_MJ_DEVICE_CONTROL with a METHOD_BUFFERED code: the first `input` bytes of `buffer` are the question, the reply
@@ -29,31 +48,18 @@ impl Provider {
         input: usize,
         output: usize,
     ) -> (NTSTATUS, usize) {
-        control::driver::handle(code, buffer, input, output, self)
-    }
-
-    /// Answers IRP_MJ_INTERNAL_DEVICE_CONTROL, which only kernel mode can send; otherwise as [`Self::device_control`].
-    pub(crate) fn internal_device_control(
-        &self,
-        _code: u32,
-        _buffer: &mut [u8],
-        _input: usize,
-        _output: usize,
-    ) -> (NTSTATUS, usize) {
-        (STATUS_INVALID_DEVICE_REQUEST, 0)
+        match &self.runtime {
+            Some(runtime) => runtime.device_control(code, buffer, input, output),
+            None => (STATUS_DEVICE_NOT_READY, 0),
+        }
     }
 }
 
-impl Source for Provider {
-    fn header(&self) -> StatusHeader {
-        StatusHeader {
-            contract: CONTRACT_VERSION,
-            adapters: 0,
-            sockets: 0,
-            irps_outstanding: 0,
-            total: Work::default(),
+impl Drop for Provider {
+    /// Waits for the last client. An open handle keeps the driver loaded, so none is left when it unloads.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.stop();
         }
     }
-
-    fn rows(&self, _sink: &mut dyn FnMut(Row) -> bool) {}
 }

@@ -7,7 +7,9 @@ pub(crate) const fn encode<const N: usize>(text: &str) -> [u16; N] {
     let mut units = [0; N];
     let mut to: &mut [u16] = &mut units;
     let mut from = text.as_bytes();
-    while let (Some((unit, units_left)), Some((byte, bytes_left))) = (to.split_first_mut(), from.split_first()) {
+    while let (Some((unit, units_left)), Some((byte, bytes_left))) =
+        (to.split_first_mut(), from.split_first())
+    {
         *unit = *byte as u16;
         to = units_left;
         from = bytes_left;

@@ -1,5 +1,6 @@
 //! `cargo xtask build`: every Windows artefact, into `target/dist`.
 
+mod archive;
 pub mod artefact;
 mod cross;
 mod image;
@@ -12,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use crate::progress::{note, step};
 use crate::setup::{self, Need};
 use crate::workspace::Workspace;
-use artefact::{ARTEFACTS, Artefact, Kind};
+use artefact::{ARTEFACTS, Artefact, Kind, Stage};
 use cross::CrossCargo;
 
 /// What cargo is asked to do.
@@ -45,15 +46,22 @@ impl Build {
         setup::ensure(workspace, &[Need::Build])?;
         let chosen = self.chosen()?;
         let cargo = CrossCargo::new(workspace)?;
-        for target in artefact::targets(&chosen) {
-            let group: Vec<_> = chosen.iter().copied().filter(|row| row.kind.target() == Some(target)).collect();
-            cargo.run(self.action, self.release, target, &group)?;
-        }
         let dist = workspace.dist();
+        for stage in [Stage::Libraries, Stage::Images] {
+            let rows: Vec<_> = chosen.iter().copied().filter(|row| row.kind.stage() == stage).collect();
+            for target in artefact::targets(&rows) {
+                let group: Vec<_> =
+                    rows.iter().copied().filter(|row| row.kind.target() == Some(target)).collect();
+                cargo.run(self.action, self.optimised(stage), target, &group)?;
+            }
+            if self.action == Action::Build && !rows.is_empty() {
+                let names: Vec<_> = rows.iter().map(|row| row.file).collect();
+                step(format!("collect {}", names.join(", ")), || {
+                    rows.iter().try_for_each(|row| self.collect(workspace, row, &dist))
+                })?;
+            }
+        }
         if self.action == Action::Build {
-            step(format!("collect {} files", chosen.len()), || {
-                chosen.iter().try_for_each(|row| self.collect(workspace, row, &dist))
-            })?;
             note(format_args!("the artefacts are in {}", dist.display()));
         }
         Ok(dist)
@@ -76,16 +84,24 @@ impl Build {
         let source = match row.kind.target() {
             None => workspace.root().join(row.source),
             Some(target) => {
-                let profile = if self.release { "release" } else { "debug" };
+                let profile = if self.optimised(row.kind.stage()) { "release" } else { "debug" };
                 workspace.cross().join(target).join(profile).join(row.source)
             }
         };
+        if row.kind == Kind::Archive {
+            return archive::reduce(&source, &destination);
+        }
         fs::copy(&source, &destination).with_context(|| source.display().to_string())?;
         if row.kind == Kind::Image {
             image::finish(&destination)?;
             copy_symbols(&source, &destination)?;
         }
         Ok(())
+    }
+
+    /// Libraries are always optimised: without that they need parts of the compiler's own library.
+    fn optimised(&self, stage: Stage) -> bool {
+        self.release || stage == Stage::Libraries
     }
 }
 
@@ -94,7 +110,8 @@ fn copy_symbols(source: &Path, destination: &Path) -> Result<()> {
     if symbols.exists() {
         // The name is recorded in the image, so it stays what the linker called it.
         let name = symbols.file_name().context("a file has a name")?;
-        fs::copy(&symbols, destination.with_file_name(name)).with_context(|| symbols.display().to_string())?;
+        fs::copy(&symbols, destination.with_file_name(name))
+            .with_context(|| symbols.display().to_string())?;
     }
     Ok(())
 }

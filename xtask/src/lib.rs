@@ -11,11 +11,13 @@
 //! | `kit` | the stand-in for an installed WDK |
 //! | [`build`] | the Windows artefacts |
 //! | [`wine`] | running them under Wine |
+//! | [`tidy`] | rules of the repository |
 
 pub mod build;
 pub mod command;
 mod kit;
 pub mod progress;
 pub mod setup;
+pub mod tidy;
 pub mod wine;
 pub mod workspace;

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use xtask::build::{Action, Build};
 use xtask::workspace::Workspace;
-use xtask::{setup, wine};
+use xtask::{setup, tidy, wine};
 
 /// Builds, runs and checks wskrdma.
 #[derive(Parser)]
@@ -26,6 +26,8 @@ enum Command {
     Build(BuildArgs),
     /// Run clippy over the crates that only build for Windows.
     Clippy,
+    /// Check what the design says about the repository.
+    Tidy,
     /// Make a Wine prefix in which the driver runs, and start it.
     Wine(WineArgs),
 }
@@ -73,6 +75,7 @@ fn run(command: Command) -> Result<()> {
         Command::Clippy => {
             Build { action: Action::Clippy, release: false, only: Vec::new() }.run(&workspace).map(drop)
         }
+        Command::Tidy => tidy::run(&workspace),
         Command::Wine(args) => wine::command::run(&workspace, &args.prefix, args.release, args.reload),
     }
 }

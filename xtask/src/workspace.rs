@@ -15,7 +15,8 @@ pub struct Workspace {
 impl Workspace {
     /// The repository that holds this program's source.
     pub fn find() -> Result<Self> {
-        let manifest = env::var_os("CARGO_MANIFEST_DIR").map_or(env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let manifest =
+            env::var_os("CARGO_MANIFEST_DIR").map_or(env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
         let root = manifest.parent().context("the xtask crate has no parent folder")?.to_owned();
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let target = std::path::absolute(target).context("CARGO_TARGET_DIR")?;
@@ -51,7 +52,8 @@ impl Workspace {
     pub fn rust_version(&self) -> Result<String> {
         let file = self.read_toml("rust-toolchain.toml")?;
         let channel = file.get("toolchain").and_then(|toolchain| toolchain.get("channel"));
-        let channel = channel.and_then(toml::Value::as_str).context("rust-toolchain.toml names no channel")?;
+        let channel =
+            channel.and_then(toml::Value::as_str).context("rust-toolchain.toml names no channel")?;
         Ok(channel.to_owned())
     }
 

@@ -9,12 +9,13 @@
  * with the signatures, IRQLs and results of wsk.h. Each WskRegister chooses the provider of its registration: the
  * driver wskrdma.sys where it is running, else the system's. All later calls go to that provider directly.
  *
- * This header is optional. It makes the link fail where the library is missing from the link line or stands behind
- * netio.lib, which would otherwise go unnoticed: the client would just talk to the system's provider.
+ * This header is optional. It makes the link fail where the library is missing from the link line, or where it stands
+ * behind netio.lib and the linker has taken the functions from there. Either would otherwise go unnoticed: the client
+ * would just talk to the system's provider.
  *
- * WskRegister waits for an answer of the driver: PASSIVE_LEVEL, as documented, and not from within a driver's dispatch
- * routine that the wskrdma device itself has to wait for. A client that starts with the system and wants the driver to
- * be there names it in its service's dependencies.
+ * WskRegister opens the driver's device and waits for its answer: PASSIVE_LEVEL, as documented. Under Wine it must not
+ * be called in a dispatch routine, because one thread runs all of those. A client that starts with the system and wants
+ * the driver to be there names it in its service's dependencies.
  */
 #ifndef WSKRDMA_H
 #define WSKRDMA_H

@@ -1,8 +1,8 @@
 //! The five functions over any provider: who serves a registration, and until when.
 //!
-//! `WskRegister` takes a provider, registers with it in a block of its own and ties the client's block to that
-//! [`Binding`]. The other functions hand the call on. The client's block never reaches the provider, so the library owns
-//! all of the one and the provider all of the other.
+//! `WskRegister` takes a provider, registers with it in a block of its own and ties the client's block to
+//! that `Binding`. The other functions hand the call on. The client's block never reaches the provider, so
+//! the library owns all of the one and the provider all of the other.
 
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
@@ -64,12 +64,12 @@ struct Binding<W: World> {
 /// Registers a client: `WskRegister`. `PASSIVE_LEVEL`.
 ///
 /// # Errors
-/// INVALID_PARAMETER for a null pointer, INSUFFICIENT_RESOURCES without memory, else what the provider answers. The
-/// block is then not registered.
+/// INVALID_PARAMETER for a null pointer, INSUFFICIENT_RESOURCES without memory, else what the provider
+/// answers. The block is then not registered.
 ///
 /// # Safety
-/// The contract of `WskRegister`: `npi` is valid for as long as the registration, and `registration` is memory for a
-/// block that stays in place until the last call with it has returned.
+/// The contract of `WskRegister`: `npi` is valid for as long as the registration, and `registration` is
+/// memory for a block that stays in place until the last call with it has returned.
 pub unsafe fn register<W: World>(npi: *mut WSK_CLIENT_NPI, registration: *mut WSK_REGISTRATION) -> NTSTATUS {
     if npi.is_null() || registration.is_null() {
         return STATUS_INVALID_PARAMETER;
@@ -83,15 +83,15 @@ pub unsafe fn register<W: World>(npi: *mut WSK_CLIENT_NPI, registration: *mut WS
         return status;
     };
     // SAFETY: the block is the caller's, and no call with it can be outstanding before this one returns.
-    unsafe { (&raw mut (*registration).ReservedRegistrationContext).write(binding.as_ptr().cast()) };
+    unsafe { (*registration).ReservedRegistrationContext = binding.as_ptr().cast() };
     // SAFETY: as above.
-    unsafe { (&raw mut (*registration).ReservedRegistrationLock).write(0) };
+    unsafe { (*registration).ReservedRegistrationLock = 0 };
     State(word).open();
     status
 }
 
-/// Ends a registration: `WskDeregister`. `PASSIVE_LEVEL`; returns when the provider is done with the client and the
-/// last of the other four functions has returned. Does nothing for a block that is not registered.
+/// Ends a registration: `WskDeregister`. `PASSIVE_LEVEL`; returns when the provider is done with the client
+/// and the last of the other four functions has returned. Does nothing for a block that is not registered.
 ///
 /// # Safety
 /// `registration` was given to [`register`] and is intact.
@@ -105,23 +105,29 @@ pub unsafe fn deregister<W: World>(registration: *mut WSK_REGISTRATION) {
     let binding = unsafe { binding_of::<W>(registration) };
     // SAFETY: a binding lives until this function frees it.
     let call = unsafe { (*binding).entries.WskDeregister };
-    // SAFETY: the provider is loaded, the block is the one it registered, and this is the only deregistration of it.
-    unsafe { call(&raw mut (*binding).registration) };
+    // SAFETY: as above; no reference is made of what the provider owns.
+    let inner = unsafe { &raw mut (*binding).registration };
+    // SAFETY: the provider is loaded, the block is the one it registered, and this is the only deregistration
+    // of it.
+    unsafe { call(inner) };
     if State(word).closed() {
+        // SAFETY: as above.
+        let last_out = unsafe { &raw mut (*binding).last_out };
         // SAFETY: initialised by `bind`; only the one caller that has closed the word waits.
-        unsafe { W::wait((&raw mut (*binding).last_out).cast()) };
+        unsafe { W::wait(last_out.cast()) };
     }
     // SAFETY: the word is closed, so no call comes in that would read it.
-    unsafe { (&raw mut (*registration).ReservedRegistrationContext).write(ptr::null_mut()) };
+    unsafe { (*registration).ReservedRegistrationContext = ptr::null_mut() };
     // SAFETY: no call is inside and none comes in.
     unsafe { unbind(binding) };
 }
 
-/// Takes the provider's table: `WskCaptureProviderNPI`. `PASSIVE_LEVEL`, or up to `DISPATCH_LEVEL` with a timeout of
-/// zero milliseconds.
+/// Takes the provider's table: `WskCaptureProviderNPI`. `PASSIVE_LEVEL`, or up to `DISPATCH_LEVEL` with a
+/// timeout of zero milliseconds.
 ///
 /// # Errors
-/// DEVICE_NOT_READY once [`deregister`] has begun, else what the provider answers (DEVICE_NOT_READY, NOINTERFACE).
+/// DEVICE_NOT_READY once [`deregister`] has begun, else what the provider answers (DEVICE_NOT_READY,
+/// NOINTERFACE).
 ///
 /// # Safety
 /// As for [`deregister`]; `npi` is valid for one write.
@@ -231,10 +237,14 @@ unsafe fn bind<W: World>(npi: *mut WSK_CLIENT_NPI) -> (NTSTATUS, Option<NonNull<
     };
     // SAFETY: fresh memory of the right size and alignment.
     unsafe { binding.write(Binding { registration, entries, last_out: MaybeUninit::uninit(), hold }) };
+    // SAFETY: written above.
+    let last_out = unsafe { &raw mut (*binding).last_out };
     // SAFETY: memory for an event at its final address.
-    unsafe { W::initialize((&raw mut (*binding).last_out).cast()) };
+    unsafe { W::initialize(last_out.cast()) };
+    // SAFETY: as above; no reference is made of what the provider owns.
+    let inner = unsafe { &raw mut (*binding).registration };
     // SAFETY: the block is zeroed and stays in place; the caller vouches for `npi`.
-    let status = unsafe { (entries.WskRegister)(npi, &raw mut (*binding).registration) };
+    let status = unsafe { (entries.WskRegister)(npi, inner) };
     if nt_success(status) {
         return (status, Some(memory));
     }
@@ -249,7 +259,7 @@ unsafe fn bind<W: World>(npi: *mut WSK_CLIENT_NPI) -> (NTSTATUS, Option<NonNull<
 /// `binding` is from [`bind`] and nobody uses it any more.
 unsafe fn unbind<W: World>(binding: *mut Binding<W>) {
     // SAFETY: initialised by `bind`, and the last use.
-    let hold = unsafe { (&raw mut (*binding).hold).read() };
+    let Binding { hold, .. } = unsafe { binding.read() };
     if let Some(memory) = NonNull::new(binding.cast()) {
         // SAFETY: `bind` allocated it.
         unsafe { W::free(memory) };
@@ -274,7 +284,7 @@ unsafe fn word_of<'a>(registration: *mut WSK_REGISTRATION) -> &'a AtomicU64 {
 /// The word says that the context was written.
 unsafe fn binding_of<W: World>(registration: *mut WSK_REGISTRATION) -> *mut Binding<W> {
     // SAFETY: the caller vouches for it.
-    let context = unsafe { (&raw const (*registration).ReservedRegistrationContext).read() };
+    let context = unsafe { (*registration).ReservedRegistrationContext };
     context.cast()
 }
 

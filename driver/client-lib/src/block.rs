@@ -6,10 +6,11 @@
 //! | `ReservedRegistrationContext` | the binding to a provider, while there is one |
 //! | `ReservedRegistrationLock` | zero |
 //!
-//! The word answers the one hard question of the five functions: when may the binding, and the driver behind it, go
-//! away? A client may call `WskCaptureProviderNPI` at any time, also during and after `WskDeregister`, as long as the
-//! block is intact (page *WskCaptureProviderNPI*). So each call is counted in and out, and `WskDeregister` ends with the
-//! last one out. The provider's own bookkeeping cannot do that: its code may be unloaded at the end.
+//! The word answers the one hard question of the five functions: when may the binding, and the driver behind
+//! it, go away? A client may call `WskCaptureProviderNPI` at any time, also during and after `WskDeregister`,
+//! as long as the block is intact (page *WskCaptureProviderNPI*). So each call is counted in and out, and
+//! `WskDeregister` ends with the last one out. The provider's own bookkeeping cannot do that: its code may be
+//! unloaded at the end.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -54,7 +55,8 @@ impl Word for AtomicU64 {
 /// What a call wants inside for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// `WskCaptureProviderNPI`, `WskQueryProviderCharacteristics`: not any more once `WskDeregister` has begun.
+    /// `WskCaptureProviderNPI`, `WskQueryProviderCharacteristics`: not any more once `WskDeregister` has
+    /// begun.
     Ask,
     /// `WskReleaseProviderNPI`: what `WskDeregister` waits for.
     Release,
@@ -68,7 +70,8 @@ pub struct State<'a, W>(
 );
 
 impl<W: Word> State<'_, W> {
-    /// End of a successful `WskRegister`: what was stored in the block before is seen by every call that gets in.
+    /// End of a successful `WskRegister`: what was stored in the block before is seen by every call that gets
+    /// in.
     pub fn open(&self) {
         self.0.store(OPEN, Ordering::Release);
     }
@@ -101,8 +104,8 @@ impl<W: Word> State<'_, W> {
         self.change(|word| (word & PHASE == OPEN).then_some(word ^ (OPEN | CLOSING))).is_some()
     }
 
-    /// Second step, after the provider's own `WskDeregister`. `true`: calls are still inside; the last one out will say
-    /// so. In either case nothing gets in any more.
+    /// Second step, after the provider's own `WskDeregister`. `true`: calls are still inside; the last one
+    /// out will say so. In either case nothing gets in any more.
     #[must_use]
     pub fn closed(&self) -> bool {
         self.change(|word| Some(word | CLOSED)).is_some_and(|word| word >= CALL)

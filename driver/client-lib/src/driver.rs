@@ -1,7 +1,8 @@
 //! Finds the driver and asks it for its registration functions. `PASSIVE_LEVEL` throughout.
 //!
-//! Documented calls only: the device is opened by name, the file object leads to the device object, and an IRP of the
-//! library's own asks (*Creating IRPs for Drivers*). The handle stays open: it keeps the driver from being unloaded.
+//! Documented calls only: the device is opened by name, the file object leads to the device object, and an
+//! IRP of the library's own asks (*Creating IRPs for Drivers*). The handle stays open: it keeps the driver
+//! from being unloaded.
 
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
@@ -11,9 +12,9 @@ use abi::NTSTATUS;
 use abi::nt::{
     DEVICE_OBJECT, FALSE, FILE_OBJECT, FILE_READ_DATA, FILE_SHARE_READ, FILE_SHARE_WRITE,
     FILE_SYNCHRONOUS_IO_NONALERT, HANDLE, IO_PARAMETERS_DEVICE_IO_CONTROL, IO_STACK_LOCATION,
-    IO_STACK_LOCATION_PARAMETERS, IO_STATUS_BLOCK, IRP, IRP_MJ_INTERNAL_DEVICE_CONTROL, KEVENT, KernelMode,
-    OBJ_CASE_INSENSITIVE, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR,
-    SL_INVOKE_ON_SUCCESS, SYNCHRONIZE, UNICODE_STRING,
+    IO_STACK_LOCATION_PARAMETERS, IO_STATUS_BLOCK, IRP, IRP_ASSOCIATED_IRP, IRP_MJ_INTERNAL_DEVICE_CONTROL,
+    KEVENT, KernelMode, OBJ_CASE_INSENSITIVE, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, SL_INVOKE_ON_CANCEL,
+    SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS, SYNCHRONIZE, UNICODE_STRING,
 };
 use abi::status::{STATUS_MORE_PROCESSING_REQUIRED, nt_success};
 
@@ -27,21 +28,19 @@ use crate::request::{
 const NAME_UNITS: usize = DEVICE_NAME.len();
 /// The device's name as the kernel wants it.
 static NAME: [u16; NAME_UNITS] = {
-    let (mut units, mut rest, mut at) = ([0; NAME_UNITS], DEVICE_NAME.as_bytes(), 0);
-    while let [byte, after @ ..] = rest {
-        let (_, slot) = units.split_at_mut(at);
-        if let [unit, ..] = slot {
-            *unit = *byte as u16;
-        }
-        rest = after;
-        at += 1;
+    let mut units = [0; NAME_UNITS];
+    let (mut bytes, mut slots) = (DEVICE_NAME.as_bytes(), units.as_mut_slice());
+    while let ([byte, more_bytes @ ..], [slot, more_slots @ ..]) = (bytes, slots) {
+        *slot = *byte as u16;
+        (bytes, slots) = (more_bytes, more_slots);
     }
     units
 };
 /// Bytes of [`NAME`].
 const NAME_LENGTH: u16 = (NAME_UNITS * 2) as u16;
 
-/// An open handle to the driver's device. Dropping it closes the device, after which the driver may be unloaded.
+/// An open handle to the driver's device. Dropping it closes the device, after which the driver may be
+/// unloaded.
 pub(crate) struct Hold(HANDLE);
 
 impl Drop for Hold {
@@ -70,7 +69,8 @@ pub(crate) fn find() -> Option<(WSKRDMA_REGISTRATION_ENTRIES, Hold)> {
     Some((entries, hold))
 }
 
-/// Opens the device. It fails where the driver is absent, still in its `DriverEntry`, or about to be unloaded.
+/// Opens the device. It fails where the driver is absent, still in its `DriverEntry`, or about to be
+/// unloaded.
 fn open() -> Option<Hold> {
     let mut name =
         UNICODE_STRING { Length: NAME_LENGTH, MaximumLength: NAME_LENGTH, Buffer: NAME.as_ptr().cast_mut() };
@@ -95,7 +95,8 @@ fn open() -> Option<Hold> {
             FILE_SYNCHRONOUS_IO_NONALERT,
         )
     };
-    nt_success(status).then_some(Hold(handle))
+    // Lazily: a handle that was not opened must not be closed.
+    nt_success(status).then(|| Hold(handle))
 }
 
 /// The file object behind the handle.
@@ -113,7 +114,8 @@ fn reference(hold: &Hold) -> Option<File> {
             ptr::null_mut(),
         )
     };
-    nt_success(status).then_some(File(object.cast()))
+    // Lazily: a reference that was not taken must not be dropped.
+    nt_success(status).then(|| File(object.cast()))
 }
 
 /// `FileFsDeviceInformation` (`wdm.h`).
@@ -121,9 +123,9 @@ const FILE_FS_DEVICE_INFORMATION: i32 = 4;
 
 /// Asks a question about the open device whose answer does not matter.
 ///
-/// On Windows the I/O manager answers it by itself. Wine returns from `ZwOpenFile` before the device has seen the open;
-/// a file object that is looked up so early is an empty one, and the process dies when it is closed. Any request that
-/// is waited for comes after the open.
+/// On Windows the I/O manager answers it by itself. Wine returns from `ZwOpenFile` before the device has seen
+/// the open; a file object that is looked up so early is an empty one, and the process dies when it is
+/// closed. Any request that is waited for comes after the open.
 fn settle(hold: &Hold) {
     let mut outcome = IO_STATUS_BLOCK { Status: 0, Information: 0 };
     let mut device_type_and_characteristics = [0_u32; 2];
@@ -188,12 +190,16 @@ fn ask(file: &File, device: *mut DEVICE_OBJECT) -> Option<WSKRDMA_REGISTRATION_E
         CompletionRoutine: Some(completed),
         Context: event.as_mut_ptr().cast(),
     };
-    // SAFETY: a fresh IRP is this function's; its current location is the one above the first.
-    let current = unsafe { (*irp).Tail.Overlay.CurrentStackLocation };
-    // SAFETY: the device's stack has at least one location, so the next one is there and unused.
-    unsafe { current.sub(1).write(stack) };
+    // SAFETY: a fresh IRP is this function's.
+    let tail = unsafe { (*irp).Tail };
+    // SAFETY: the overlay is the member in use between allocation and completion.
+    let overlay = unsafe { tail.Overlay };
+    let next = overlay.CurrentStackLocation.wrapping_sub(1);
+    // SAFETY: the current location is one past the last. The device's stack has at least one, so the next is
+    // there.
+    unsafe { next.write(stack) };
     // SAFETY: the IRP is this function's.
-    unsafe { (*irp).AssociatedIrp.SystemBuffer = (&raw mut request).cast() };
+    unsafe { (*irp).AssociatedIrp = IRP_ASSOCIATED_IRP { SystemBuffer: (&raw mut request).cast() } };
     // SAFETY: the IRP is set up for a device that exists; buffer and event outlive it, because of the wait.
     unsafe { kernel::IofCallDriver(device, irp) };
     // SAFETY: initialised above, and the completion routine sets it however the request ends.

@@ -1,6 +1,7 @@
 //! The C symbols: five functions, and the import pointers that a `dllimport` caller looks for.
 //!
-//! All of them end up in one object of the archive: whichever of them a linker looks for first, it takes all, and `netio.lib` behind is not asked for any.
+//! All of them end up in one object of the archive: whichever of them a linker looks for first, it takes all,
+//! and `netio.lib` behind is not asked for any.
 #![expect(non_snake_case, reason = "functions and parameters are named by `wsk.h`")]
 
 use core::arch::global_asm;
@@ -115,8 +116,8 @@ pub unsafe extern "system" fn WskQueryProviderCharacteristics(
     unsafe { binding::query::<Windows>(WskRegistration, WskProviderCharacteristics) }
 }
 
-// What `dllimport` makes of the five names: a pointer to each. Assembler, because a static of this name would get one more
-// `__imp_` in front from the compiler.
+// What `dllimport` makes of the five names: a pointer to each. Assembler, because a static of this name would
+// get one more `__imp_` in front from the compiler.
 global_asm!(
     ".section .rdata, \"dr\"",
     ".p2align 3",
@@ -138,7 +139,8 @@ global_asm!(
     ".text",
 );
 
-/// `WskrdmaLibrary` of `wskrdma.h`: a name that only this archive defines. A client that refers to it gets this member,
-/// and a link line with `netio.lib` in front of it fails instead of quietly taking the system's functions.
+/// `WskrdmaLibrary` of `wskrdma.h`: a name that only this archive defines. A client that refers to it gets
+/// this object wherever the archive stands in the link line. If the linker has taken the system's functions by
+/// then, most linkers report them as defined twice; LLVM's takes these instead.
 #[unsafe(no_mangle)]
 pub static WskrdmaLibrary: u32 = 1;

@@ -58,8 +58,8 @@ const TAG: u32 = u32::from_le_bytes(*b"WrCl");
 
 /// Non-paged memory, aligned to 16 bytes. Up to `DISPATCH_LEVEL`.
 ///
-/// By the older allocator: `ExAllocatePool2` is missing before Windows 10 2004, and a client that linked it would not
-/// load there.
+/// By the older allocator: `ExAllocatePool2` is missing before Windows 10 2004, and a client that linked it
+/// would not load there.
 pub(crate) fn allocate(bytes: usize) -> Option<NonNull<c_void>> {
     // SAFETY: not more than the documented IRQL; the size is not zero.
     NonNull::new(unsafe { ExAllocatePoolWithTag(NonPagedPoolNx, bytes, TAG) })
@@ -88,7 +88,8 @@ pub(crate) unsafe fn initialize_event(event: *mut KEVENT) {
 /// # Safety
 /// `event` is initialised.
 pub(crate) unsafe fn set_event(event: *mut KEVENT) {
-    // SAFETY: the caller vouches for it; with `Wait` false the dispatcher is released before the call returns.
+    // SAFETY: the caller vouches for it; with `Wait` false the dispatcher is released before the call
+    // returns.
     unsafe { KeSetEvent(event, 0, FALSE) };
 }
 

@@ -1,11 +1,11 @@
 //! The system's registration functions, imported from `netio.sys` past the symbols of this library.
 //!
-//! An import library would define `WskRegister` and `__imp_WskRegister`, which are this library's. So the import
-//! descriptor is written out here, in the sections that linkers gather import tables from (*PE Format*, "The .idata
-//! Section"; Microsoft's own import libraries have their descriptors in the same sections), under names of its own. All of
-//! it is one object with its own terminators, so it stands anywhere in the table and beside a second descriptor for
-//! `netio.sys` from `netio.lib`. The terminator of the whole table comes from the linker or from any import library, such
-//! as that of `ntoskrnl.exe`.
+//! An import library would define `WskRegister` and `__imp_WskRegister`, which are this library's. So the
+//! import descriptor is written out here, in the sections that linkers gather import tables from (*PE
+//! Format*, "The .idata Section"; Microsoft's own import libraries have their descriptors in the same
+//! sections), under names of its own. All of it is one object with its own terminators, so it stands anywhere
+//! in the table and beside a second descriptor for `netio.sys` from `netio.lib`. The terminator of the whole
+//! table comes from the linker or from any import library, such as that of `ntoskrnl.exe`.
 
 use core::arch::global_asm;
 
@@ -104,7 +104,8 @@ unsafe extern "C" {
 /// The system's functions. `netio.sys` stays loaded for as long as the client's image, which imports it.
 pub(crate) fn entries() -> WSKRDMA_REGISTRATION_ENTRIES {
     WSKRDMA_REGISTRATION_ENTRIES {
-        // SAFETY: the loader has filled the table in before any code of the image ran, or has refused to load it.
+        // SAFETY: the loader has filled the table in before any code of the image ran, or has refused to load
+        // it.
         WskRegister: unsafe { wskrdma_netio_WskRegister },
         // SAFETY: as above.
         WskDeregister: unsafe { wskrdma_netio_WskDeregister },

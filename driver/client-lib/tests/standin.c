@@ -100,7 +100,10 @@ static NTSTATUS NTAPI CreateSocket(PWSK_CLIENT Client, USHORT AddressFamily, USH
     return Complete(Irp, STATUS_SUCCESS, (ULONG_PTR)&TheSocket);
 }
 
-static const WSK_PROVIDER_DISPATCH ProviderDispatch = {MAKE_WSK_VERSION(1, 7), 0, CreateSocket, NULL, NULL, NULL, NULL, NULL};
+static const WSK_PROVIDER_DISPATCH ProviderDispatch = {
+    .Version = MAKE_WSK_VERSION(1, 7),
+    .WskSocket = CreateSocket,
+};
 
 static NTSTATUS NTAPI Register(PWSK_CLIENT_NPI Npi, PWSK_REGISTRATION Registration)
 {
@@ -118,8 +121,9 @@ static NTSTATUS NTAPI Register(PWSK_CLIENT_NPI Npi, PWSK_REGISTRATION Registrati
 static void Check(const WSK_REGISTRATION *Registration)
 {
     Require("the device is open", Opens > 0);
-    Require("the block is as it was left", Registration->ReservedRegistrationState == 0xEEEEEEEEEEEEEEEEULL &&
-                                               (ULONG_PTR)Registration->ReservedRegistrationLock == 0xEEEEEEEEEEEEEEEEULL);
+    Require("the block is as it was left",
+            Registration->ReservedRegistrationState == 0xEEEEEEEEEEEEEEEEULL &&
+                (ULONG_PTR)Registration->ReservedRegistrationLock == 0xEEEEEEEEEEEEEEEEULL);
 }
 
 static VOID NTAPI Deregister(PWSK_REGISTRATION Registration)

@@ -9,6 +9,7 @@
 mod address;
 pub mod client;
 pub mod driver;
+pub mod provider;
 mod record;
 
 pub use address::Address;

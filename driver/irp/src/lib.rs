@@ -12,8 +12,12 @@
 //! | [`Posted`] | decided between the canceller and the adapter | a posted request that can be aborted |
 //! | [`CompletionBatch`] | only sets the flag | decided, waiting for the lock to be dropped |
 //!
+//! An IRP also holds its owner: a socket's last reference goes after the completion of every IRP that was
+//! [kept](OwnedIrp::keep) for it or parked, so the close IRP, completed by the socket's drop, is the last one by itself.
+//!
 //! While the driver holds an IRP it may write `Tail.Overlay.DriverContext`, `Tail.Overlay.ListEntry` and the
 //! parameters of its own stack location, so parking, holding and batching never allocate and never fail for memory.
+//! The only allocation of this crate is the work item of [`CompletionWorker`], made when the driver starts.
 //!
 //! What this crate must never do: complete an IRP with a lock held, touch an IRP after completing it, or know what
 //! a socket is. Rules: "Canceling IRPs", "Completing IRPs" and "Using IRPs with Winsock Kernel Functions"

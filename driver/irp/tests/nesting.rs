@@ -132,16 +132,19 @@ fn at_the_bound(leaf: impl FnOnce() + Send + 'static) {
 type Leaf = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
 fn descend(leaf: &Leaf) {
-    let here = thread::current().id();
+    // A deferred routine may run on this very thread later, so being on this thread does not mean being in the call.
+    let inside = Arc::new(AtomicBool::new(true));
     let deeper = Arc::new(AtomicBool::new(false));
-    let (went_deeper, inner) = (Arc::clone(&deeper), Arc::clone(leaf));
+    let here = thread::current().id();
+    let (still_inside, went_deeper, inner) = (Arc::clone(&inside), Arc::clone(&deeper), Arc::clone(leaf));
     let irp = request(move || {
-        if thread::current().id() == here {
+        if thread::current().id() == here && still_inside.load(Ordering::SeqCst) {
             went_deeper.store(true, Ordering::SeqCst);
             descend(&inner);
         }
     });
     irp.complete(Outcome::success(0));
+    inside.store(false, Ordering::SeqCst);
     if !deeper.load(Ordering::SeqCst) {
         let leaf = leaf.lock().unwrap().take();
         leaf.unwrap()();

@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::gate::Gate;
 use crate::pool::{AllocError, PoolTag};
-use crate::{bugcheck, invariant, irql, raw};
+use crate::{bugcheck, environment, invariant, irql, raw};
 
 pub use crate::gate::Routine;
 
@@ -19,8 +19,8 @@ pub use crate::gate::Routine;
 ///   another processor, the drop waits for it to return, so it must then be at IRQL ≤ APC_LEVEL; otherwise
 ///   IRQL ≤ DISPATCH_LEVEL is enough. Inside the routine itself the drop does not wait.
 ///
-/// Where the system has DPCs that never run (Wine queues a `KDPC` and forgets it; [`init`](crate::init) finds out), the
-/// routine runs on a work item of its own, raised to DISPATCH_LEVEL around it. All of the above holds there too.
+/// Where the system forgets DPCs instead of running them (Wine does; [`init`](crate::init) finds out), the routine runs
+/// on a work item of its own. All of the above holds there too, but for the level, because such a system has none.
 pub struct Dpc {
     gate: Gate,
 }
@@ -60,6 +60,8 @@ impl fmt::Debug for Dpc {
 pub fn flush() {
     let level = irql::current();
     invariant!(level == irql::PASSIVE_LEVEL, bugcheck::IRQL_TOO_HIGH, usize::from(level));
-    // SAFETY: at PASSIVE_LEVEL, checked above.
-    unsafe { raw::KeFlushQueuedDpcs() };
+    if environment::runs_dpcs() {
+        // SAFETY: at PASSIVE_LEVEL, checked above.
+        unsafe { raw::KeFlushQueuedDpcs() };
+    }
 }

@@ -15,7 +15,7 @@ use abi::nt::{DEVICE_OBJECT, IO_WORKITEM, KDPC};
 use crate::event::{EventType, RawEvent};
 use crate::pool::{AllocError, PoolBox, PoolTag};
 use crate::word::{Begin, Close, End, GateWord, Request};
-use crate::{bugcheck, environment, invariant, irql, raw};
+use crate::{bugcheck, environment, invariant, raw};
 
 /// The routine of a DPC or work item; it gets the context given with it.
 pub type Routine = unsafe fn(context: *mut c_void);
@@ -24,7 +24,7 @@ pub type Routine = unsafe fn(context: *mut c_void);
 enum Vehicle {
     /// A `KDPC`: at DISPATCH_LEVEL.
     Dpc(UnsafeCell<MaybeUninit<KDPC>>),
-    /// An `IO_WORKITEM`: at PASSIVE_LEVEL, raised to DISPATCH_LEVEL if it stands in for a DPC.
+    /// An `IO_WORKITEM`: at PASSIVE_LEVEL. One that stands for a DPC goes before others.
     WorkItem { item: NonNull<IO_WORKITEM>, stands_for_dpc: bool },
 }
 
@@ -60,9 +60,9 @@ unsafe impl Send for Gate {}
 unsafe impl Sync for Gate {}
 
 impl Gate {
-    /// A gate whose routine runs at DISPATCH_LEVEL.
+    /// A gate whose routine runs as a DPC, or on a work item where DPCs never run.
     pub(crate) fn for_dpc(tag: PoolTag, routine: Routine, context: *mut c_void) -> Result<Self, AllocError> {
-        if environment::dpcs_run() {
+        if environment::runs_dpcs() {
             let vehicle = Vehicle::Dpc(UnsafeCell::new(MaybeUninit::zeroed()));
             Self::new(tag, routine, context, vehicle)
         } else {
@@ -179,12 +179,8 @@ unsafe extern "system" fn dpc_entry(_: *mut KDPC, context: *mut c_void, _: *mut 
 /// The kernel's call of a work item (`IO_WORKITEM_ROUTINE`).
 unsafe extern "system" fn work_item_entry(_: *mut DEVICE_OBJECT, context: *mut c_void) {
     // SAFETY: the context given with the item is its block, which the word keeps alive for this run.
-    let block = unsafe { NonNull::new_unchecked(context.cast::<Block>()) };
-    // SAFETY: as above.
-    let stands_for_dpc =
-        matches!(unsafe { &block.as_ref().vehicle }, Vehicle::WorkItem { stands_for_dpc: true, .. });
-    let _raised = stands_for_dpc.then(irql::raise_to_dispatch);
-    // SAFETY: as above.
+    let block = unsafe { NonNull::new_unchecked(context.cast()) };
+    // SAFETY: called by the kernel for one insertion.
     unsafe { run(block) };
 }
 

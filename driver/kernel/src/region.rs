@@ -1,5 +1,6 @@
 //! Page-aligned memory with its MDL, as an adapter registers it.
 
+use core::ffi::c_void;
 use core::ptr::NonNull;
 
 use abi::nt::{MDL, PAGE_SIZE};
@@ -25,6 +26,8 @@ pub struct Region {
 /// The bytes; freed when dropped.
 #[derive(Debug)]
 struct Memory {
+    allocation: NonNull<c_void>,
+    /// The first byte on a page boundary of the allocation.
     first: NonNull<u8>,
     len: usize,
 }
@@ -34,10 +37,29 @@ unsafe impl Send for Memory {}
 // SAFETY: as for `Send`: several processors may copy at once, as the peer may.
 unsafe impl Sync for Memory {}
 
+impl Memory {
+    /// Whole pages, so that an adapter that registers pages registers nothing of anybody else.
+    fn try_new(tag: PoolTag, len: usize) -> Result<Self, AllocError> {
+        let bytes = len.checked_next_multiple_of(PAGE_SIZE).ok_or(AllocError)?;
+        let allocation = allocate(tag, bytes)?;
+        if allocation.addr().get().is_multiple_of(PAGE_SIZE) {
+            return Ok(Self { allocation, first: allocation.cast(), len });
+        }
+        // Windows puts a page or more on a page boundary. Wine does not; there a page more holds one.
+        // SAFETY: allocated above and not used.
+        unsafe { free(allocation) };
+        let allocation = allocate(tag, bytes.checked_add(PAGE_SIZE).ok_or(AllocError)?)?;
+        let offset = (PAGE_SIZE - allocation.addr().get() % PAGE_SIZE) % PAGE_SIZE;
+        // SAFETY: the next page boundary is less than a page away, and the allocation is that much longer.
+        let first = unsafe { allocation.byte_add(offset) }.cast();
+        Ok(Self { allocation, first, len })
+    }
+}
+
 impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: came from `allocate`, and the region's owner has taken every other user away.
-        unsafe { free(self.first.cast()) };
+        unsafe { free(self.allocation) };
     }
 }
 
@@ -50,9 +72,7 @@ impl Region {
         if len == 0 {
             return Err(AllocError);
         }
-        // Pool is page-aligned from one page up.
-        let bytes = len.checked_next_multiple_of(PAGE_SIZE).ok_or(AllocError)?;
-        let memory = Memory { first: allocate(tag, bytes)?.cast(), len };
+        let memory = Memory::try_new(tag, len)?;
         // SAFETY: non-paged pool, which `memory` keeps for as long as the MDL.
         let mdl = unsafe { OwnedMdl::for_non_paged_pool(memory.first.as_ptr(), len)? };
         Ok(Self { mdl, memory })

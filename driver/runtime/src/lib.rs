@@ -14,12 +14,13 @@ use core::net::IpAddr;
 use core::ptr::NonNull;
 use kernel::pool::{PoolTag, Shared};
 use ndk::{Adapter, CloseAdapter};
+pub use softndk::LOOPBACK_ADDRESSES;
 use softndk::SoftNdk;
 use wsk::{Provider, Settings};
 
 /// Pool tag of the composition.
 const TAG: PoolTag = PoolTag::new(b"WrRt");
-/// The NDKPI version asked for: what every adapter since Windows Server 2012 R2 has.
+/// The NDKPI version asked for at the software adapter.
 const NDK_REQUEST: NDK_VERSION = NDK_VERSION { Major: 2, Minor: 0 };
 
 /// What to run.
@@ -29,6 +30,13 @@ pub struct Config<'a> {
     pub settings: Settings,
     /// Whether the software adapter is there, and which addresses it owns.
     pub software_adapter: Option<&'a [IpAddr]>,
+}
+
+impl Default for Config<'_> {
+    /// Common sizes, no software adapter.
+    fn default() -> Self {
+        Self { settings: Settings::DEFAULT, software_adapter: None }
+    }
 }
 
 /// A running provider.

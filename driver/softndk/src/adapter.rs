@@ -16,12 +16,14 @@ use kernel::dpc::Dpc;
 use kernel::event::{Event, EventType};
 use kernel::lock::SpinLock;
 use kernel::pool::{AllocError, PoolBox, Shared};
+use kernel::timer::Timer;
 
 use crate::address;
 use crate::answer::{Creation, Holder};
 use crate::config::{self, AnswerMode};
 use crate::connector::Connector;
 use crate::cq::{Cq, Notifier};
+use crate::deadlines::Deadlines;
 use crate::events::{Action, EventQueue, Job};
 use crate::lam;
 use crate::life::{Held, from_handle};
@@ -44,6 +46,7 @@ pub(crate) struct Adapter {
     /// Set when the last hold is gone.
     idle: Event,
     events: EventQueue,
+    deadlines: Deadlines,
     /// Notifiers of closed completion queues, kept because their DPCs may be dropped at PASSIVE_LEVEL only.
     notifiers: SpinLock<Option<PoolBox<Notifier>>>,
 }
@@ -66,6 +69,8 @@ impl Adapter {
         Shared::try_new_cyclic(tag::OBJECT, |this: *const Self| {
             // SAFETY: `run_events` takes the adapter as its context; `close` drops the DPC before the adapter's memory goes.
             let dpc = unsafe { Dpc::new(tag::OBJECT, run_events, this.cast_mut().cast()) }?;
+            // SAFETY: as for the DPC.
+            let timer = unsafe { Timer::new(tag::OBJECT, run_deadlines, this.cast_mut().cast()) }?;
             Ok(Self {
                 public: Public::new(NDK_ADAPTER {
                     Header: header(version, NdkObjectTypeAdapter),
@@ -76,6 +81,7 @@ impl Adapter {
                 holds: AtomicUsize::new(1),
                 idle: Event::new(EventType::Notification, false)?,
                 events: EventQueue::new(dpc),
+                deadlines: Deadlines::new(timer, core.disconnect_timeout()),
                 notifiers: SpinLock::new(None),
             })
         })
@@ -86,6 +92,8 @@ impl Adapter {
         Self::drop_hold(this);
         this.idle.wait_forever();
         this.events.stop();
+        this.deadlines.stop();
+        this.core.memory().forget_mappings(this.name());
         let mut rest = this.notifiers.lock().take();
         while let Some(notifier) = rest {
             rest = notifier.take_next();
@@ -114,6 +122,11 @@ impl Adapter {
     /// Queues a callback; see [`EventQueue::post`].
     pub(crate) fn post(&self, job: PoolBox<Job>, action: Action) {
         self.events.post(job, action);
+    }
+
+    /// Disconnects that wait.
+    pub(crate) const fn deadlines(&self) -> &Deadlines {
+        &self.deadlines
     }
 
     /// A notifier for a new completion queue.
@@ -148,6 +161,16 @@ unsafe fn run_events(context: *mut c_void) {
     // SAFETY: `close` waits for this routine before the adapter's memory can go.
     let adapter = unsafe { &*context.cast::<Adapter>() };
     adapter.events.run();
+}
+
+/// The routine of the adapter's timer.
+///
+/// # Safety
+/// `context` is the adapter that owns the timer.
+unsafe fn run_deadlines(context: *mut c_void) {
+    // SAFETY: `close` waits for this routine before the adapter's memory can go.
+    let adapter = unsafe { &*context.cast::<Adapter>() };
+    adapter.deadlines.run();
 }
 
 /// The table of every adapter object.

@@ -2,6 +2,8 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use kernel::time::milliseconds;
+
 use abi::ndk::{NDK_ADAPTER_FLAG, NDK_ADAPTER_INFO, NDK_VERSION, NdkiWarp};
 
 /// Addresses an adapter has unless told otherwise: 127.0.0.1 and ::1.
@@ -31,6 +33,8 @@ pub struct Config<'a> {
     pub answers: AnswerMode,
     /// Connection requests a listener holds that its consumer has neither accepted nor refused; one more is refused.
     pub backlog: u32,
+    /// How long a disconnect waits for the other side's, in units of 100 ns.
+    pub disconnect_timeout: u64,
     /// First and last port given out when port 0 is asked for.
     pub ephemeral_ports: (u16, u16),
     /// Memory regions that can exist at once in all opens together, at most [`REGIONS_MAX`].
@@ -53,6 +57,7 @@ impl Default for Config<'static> {
             addresses: LOOPBACK_ADDRESSES,
             answers: AnswerMode::Inline,
             backlog: 128,
+            disconnect_timeout: milliseconds(30_000),
             ephemeral_ports: (49152, 65535),
             regions_max: 4096,
             mappings_max: 4096,

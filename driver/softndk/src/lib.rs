@@ -17,7 +17,7 @@
 //! | module | is |
 //! |---|---|
 //! | `provider`, `adapter`, `pd`, `cq`, `mr`, `qp`, `connector`, `listener`, `shared_endpoint`, `lam` | the NDK objects and their tables |
-//! | `life`, `events`, `answer` | closes, callbacks, and the three ways to answer |
+//! | `life`, `events`, `answer`, `deadlines` | closes, callbacks, the three ways to answer, and patience |
 //! | `memory` | tokens, logical addresses, rights, copies |
 //! | `ports`, `address` | local addresses and the port space |
 //! | `loopback` | the in-memory fabric |
@@ -39,6 +39,7 @@ mod config;
 mod connector;
 mod counters;
 mod cq;
+mod deadlines;
 mod events;
 mod lam;
 mod life;

@@ -23,6 +23,7 @@ pub(crate) struct Core {
     answers: AnswerMode,
     backlog: u32,
     active_speaks_first: bool,
+    disconnect_timeout: u64,
     memory: Memory,
     ports: PortSpace,
     counters: CounterSet,
@@ -44,6 +45,11 @@ impl Core {
 
     pub(crate) const fn active_speaks_first(&self) -> bool {
         self.active_speaks_first
+    }
+
+    /// In units of 100 ns.
+    pub(crate) const fn disconnect_timeout(&self) -> u64 {
+        self.disconnect_timeout
     }
 
     pub(crate) const fn memory(&self) -> &Memory {
@@ -93,6 +99,7 @@ impl SoftNdk {
             answers: config.answers,
             backlog: config.backlog,
             active_speaks_first: config.active_speaks_first,
+            disconnect_timeout: config.disconnect_timeout,
             memory: Memory::new(config.regions_max, config.mappings_max, spacing)?,
             ports: PortSpace::new(config.addresses, config.ephemeral_ports)?,
             counters: CounterSet::default(),

@@ -34,8 +34,9 @@ impl DeviceInit {
     fn allocate(driver: Driver, sddl: &'static [u16]) -> Result<Self, NTSTATUS> {
         let sddl = counted(sddl);
         // SAFETY: the driver's own handle; the string lives during the call.
-        let init =
-            unsafe { call_unsafe_wdf_function_binding!(WdfControlDeviceInitAllocate, driver.0, &raw const sddl) };
+        let init = unsafe {
+            call_unsafe_wdf_function_binding!(WdfControlDeviceInitAllocate, driver.0, &raw const sddl)
+        };
         if init.is_null() { Err(STATUS_INSUFFICIENT_RESOURCES) } else { Ok(Self(init)) }
     }
 

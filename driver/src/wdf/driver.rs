@@ -2,8 +2,8 @@
 
 use abi::NTSTATUS;
 use wdk_sys::{
-    _WDF_DRIVER_INIT_FLAGS, DRIVER_OBJECT, UNICODE_STRING, WDF_DRIVER_CONFIG, WDF_NO_OBJECT_ATTRIBUTES, WDFDRIVER,
-    call_unsafe_wdf_function_binding,
+    _WDF_DRIVER_INIT_FLAGS, DRIVER_OBJECT, UNICODE_STRING, WDF_DRIVER_CONFIG, WDF_NO_OBJECT_ATTRIBUTES,
+    WDFDRIVER, call_unsafe_wdf_function_binding,
 };
 
 use super::{check, size};

@@ -28,3 +28,21 @@ pub struct Counters {
     /// Times that a few queued octets began to wait for more to join them ([`crate::Config::merge_below`]).
     pub merge_waits: u64,
 }
+
+impl Counters {
+    /// Nothing counted yet.
+    pub const ZERO: Self = Self {
+        writes: 0,
+        sends: 0,
+        data_messages_sent: 0,
+        data_messages_received: 0,
+        octets_sent: 0,
+        octets_received: 0,
+        credits_sent: 0,
+        credits_received: 0,
+        stalls_no_room: 0,
+        stalls_no_credit: 0,
+        stalls_queue_full: 0,
+        merge_waits: 0,
+    };
+}

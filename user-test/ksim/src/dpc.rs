@@ -1,15 +1,15 @@
-//! Deferred procedure calls: threads that stand for processors, each with a queue.
+//! Deferred procedure calls: threads that stand for processors and take the next call of one queue.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::c_void;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, Once};
 
 use abi::nt::{BOOLEAN, DISPATCH_LEVEL, FALSE, KDPC, PASSIVE_LEVEL, PKDEFERRED_ROUTINE, TRUE};
 
 use crate::stop::{IRQL_UNEXPECTED_VALUE, TIMER_OR_DPC_INVALID};
-use crate::{host, processor, stop};
+use crate::{host, processor, stop, wine};
 
 /// How many DPCs run at the same time.
 pub const PROCESSORS: usize = 2;
@@ -24,26 +24,17 @@ struct Queued {
 }
 
 struct Dpcs {
-    queues: [VecDeque<Queued>; PROCESSORS],
+    /// In the order of queueing. Whichever processor is free takes the first, so a DPC that is queued again while it
+    /// runs overlaps with itself, as it may on Windows.
+    queue: VecDeque<Queued>,
     /// Sequence numbers of the calls that have not returned.
     outstanding: BTreeSet<u64>,
     next: u64,
 }
 
-static DPCS: Mutex<Dpcs> = Mutex::new(Dpcs {
-    queues: [const { VecDeque::new() }; PROCESSORS],
-    outstanding: BTreeSet::new(),
-    next: 0,
-});
+static DPCS: Mutex<Dpcs> = Mutex::new(Dpcs { queue: VecDeque::new(), outstanding: BTreeSet::new(), next: 0 });
 static CHANGED: Condvar = Condvar::new();
 static QUEUED: AtomicUsize = AtomicUsize::new(0);
-static FORGETS: AtomicBool = AtomicBool::new(false);
-
-/// Makes `KeInsertQueueDpc` what it is under Wine: a stub that says TRUE and forgets the DPC. For the whole process, from
-/// now on.
-pub fn forget_queued() {
-    FORGETS.store(true, Ordering::Release);
-}
 
 /// Whether no DPC is queued or running.
 pub(crate) fn is_idle() -> bool {
@@ -63,7 +54,7 @@ pub(crate) fn drain() {
 pub(crate) fn is_queued_within(range: &Range<usize>) -> bool {
     // Mostly nothing is queued, and then freeing memory need not take the lock.
     QUEUED.load(Ordering::Acquire) != 0
-        && host::lock(&DPCS).queues.iter().flatten().any(|queued| range.contains(&queued.dpc))
+        && host::lock(&DPCS).queue.iter().any(|queued| range.contains(&queued.dpc))
 }
 
 /// Queues a DPC; `false` if it was queued already.
@@ -77,12 +68,9 @@ pub(crate) unsafe fn insert(dpc: *mut KDPC, arguments: [*mut c_void; 2]) -> bool
     if kind != DPC_OBJECT {
         stop!(TIMER_OR_DPC_INVALID, "the DPC at {:#x} is not initialised, or freed", dpc.addr());
     }
-    if FORGETS.load(Ordering::Acquire) {
-        return true;
-    }
     STARTED.call_once(|| {
         for number in 0..PROCESSORS {
-            host::spawn(&format!("dpc {number}"), move || processor_loop(number));
+            host::spawn(&format!("dpc {number}"), processor_loop);
         }
     });
     let mut dpcs = host::lock(&DPCS);
@@ -92,15 +80,11 @@ pub(crate) unsafe fn insert(dpc: *mut KDPC, arguments: [*mut c_void; 2]) -> bool
         return false;
     }
     let sequence = dpcs.next;
-    // Not this processor's queue but each in turn: two calls of one DPC, queued again while it runs, then overlap.
-    let number = usize::try_from(sequence).unwrap_or(0) % PROCESSORS;
     fields.DpcData = dpc.cast();
     [fields.SystemArgument1, fields.SystemArgument2] = arguments;
     dpcs.next += 1;
     dpcs.outstanding.insert(sequence);
-    if let Some(queue) = dpcs.queues.get_mut(number) {
-        queue.push_back(Queued { dpc: dpc.expose_provenance(), sequence });
-    }
+    dpcs.queue.push_back(Queued { dpc: dpc.expose_provenance(), sequence });
     QUEUED.fetch_add(1, Ordering::AcqRel);
     CHANGED.notify_all();
     true
@@ -115,10 +99,10 @@ struct Call {
     sequence: u64,
 }
 
-fn next_call(number: usize) -> Call {
+fn next_call() -> Call {
     let mut dpcs = host::lock(&DPCS);
     loop {
-        let Some(Queued { dpc, sequence }) = dpcs.queues.get_mut(number).and_then(VecDeque::pop_front) else {
+        let Some(Queued { dpc, sequence }) = dpcs.queue.pop_front() else {
             dpcs = host::wait(&CHANGED, dpcs);
             continue;
         };
@@ -138,9 +122,9 @@ fn next_call(number: usize) -> Call {
     }
 }
 
-fn processor_loop(number: usize) {
+fn processor_loop() {
     loop {
-        let Call { dpc, routine, context, arguments: [argument1, argument2], sequence } = next_call(number);
+        let Call { dpc, routine, context, arguments: [argument1, argument2], sequence } = next_call();
         processor::call_at(DISPATCH_LEVEL, IRQL_UNEXPECTED_VALUE, "a DPC routine", || {
             if let Some(routine) = routine {
                 // SAFETY: the driver gave this routine to be called with these arguments.
@@ -189,6 +173,9 @@ unsafe extern "C-unwind" fn KeInsertQueueDpc(
     argument1: *mut c_void,
     argument2: *mut c_void,
 ) -> BOOLEAN {
+    if wine::is_imitated() {
+        return TRUE;
+    }
     // SAFETY: as promised by the caller.
     if unsafe { insert(dpc, [argument1, argument2]) } { TRUE } else { FALSE }
 }
@@ -198,5 +185,7 @@ unsafe extern "C-unwind" fn KeInsertQueueDpc(
 extern "C-unwind" fn KeFlushQueuedDpcs() {
     processor::require_at_most(PASSIVE_LEVEL, "KeFlushQueuedDpcs");
     processor::require_may_wait("KeFlushQueuedDpcs");
-    drain();
+    if !wine::is_imitated() {
+        drain();
+    }
 }

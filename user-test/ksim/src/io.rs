@@ -6,8 +6,8 @@ use std::sync::{Condvar, Mutex};
 
 use abi::NTSTATUS;
 use abi::nt::{
-    DEVICE_OBJECT, IO_PARAMETERS_DEVICE_IO_CONTROL, IRP, IRP_MJ_DEVICE_CONTROL, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR,
-    SL_INVOKE_ON_SUCCESS,
+    DEVICE_OBJECT, IO_PARAMETERS_DEVICE_IO_CONTROL, IRP, IRP_MJ_DEVICE_CONTROL, SL_INVOKE_ON_CANCEL,
+    SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS,
 };
 use abi::status::STATUS_MORE_PROCESSING_REQUIRED;
 
@@ -23,7 +23,11 @@ struct Done {
     changed: Condvar,
 }
 
-unsafe extern "system" fn completed(_device: *mut DEVICE_OBJECT, irp: *mut IRP, context: *mut c_void) -> NTSTATUS {
+unsafe extern "system" fn completed(
+    _device: *mut DEVICE_OBJECT,
+    irp: *mut IRP,
+    context: *mut c_void,
+) -> NTSTATUS {
     // SAFETY: whoever made the request waits for this call and keeps `Done` until then.
     let done = unsafe { &*context.cast::<Done>() };
     // SAFETY: in its completion routine the IRP is the requestor's.
@@ -84,7 +88,11 @@ pub fn device_io_control(
         }
     };
     drop(result);
-    assert!(information <= output.len(), "Information {information} is more than the caller's {} bytes", output.len());
+    assert!(
+        information <= output.len(),
+        "Information {information} is more than the caller's {} bytes",
+        output.len()
+    );
     // As the I/O manager: octets are copied for successes and warnings, not for errors.
     let copied = if (status.cast_unsigned() >> 30) == 3 { 0 } else { information };
     if copied != 0 {

@@ -11,6 +11,7 @@
 //! | [`irp`], [`mdl`] | the I/O manager: stack unwinding, cancellation, MDLs |
 //! | [`dpc`], [`work`], [`timer`], [`event`], [`thread`] | what runs later, and waiting |
 //! | [`routine`], [`debug`] | routines by name, debugger output |
+//! | [`wine`] | what is different where the shipped image runs without Windows |
 //! | [`client`], [`buffer`] | what a test needs to call a WSK provider: IRPs that record, MDL chains with guards |
 //!
 //! It is made of threads and locks of the host, so time is real and schedules are the host's. Nothing here ships.
@@ -29,6 +30,7 @@ pub mod routine;
 pub mod stop;
 pub mod thread;
 pub mod timer;
+pub mod wine;
 pub mod work;
 
 mod host;

@@ -11,7 +11,7 @@ use abi::nt::{
 };
 
 use crate::stop::DRIVER_VERIFIER_DETECTED_VIOLATION;
-use crate::{pool, processor, stop};
+use crate::{pool, processor, stop, wine};
 
 const TAG: u32 = u32::from_le_bytes(*b"Mdl ");
 
@@ -126,6 +126,9 @@ unsafe fn fill_page_numbers(mdl: *mut MDL) {
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn MmBuildMdlForNonPagedPool(mdl: *mut MDL) {
     require_allowed(mdl, "MmBuildMdlForNonPagedPool");
+    if wine::is_imitated() {
+        return;
+    }
     // SAFETY: as promised by the caller.
     unsafe { fill_page_numbers(mdl) };
     // SAFETY: as promised by the caller.
@@ -170,6 +173,9 @@ unsafe extern "C-unwind" fn MmMapLockedPagesSpecifyCache(
     _priority: u32,
 ) -> *mut c_void {
     require_allowed(mdl, "MmMapLockedPagesSpecifyCache");
+    if wine::is_imitated() {
+        return ptr::null_mut();
+    }
     // SAFETY: as promised by the caller.
     let fields = unsafe { &mut *mdl };
     let mappable = fields.MdlFlags & (MDL_PAGES_LOCKED | MDL_PARTIAL) != 0;

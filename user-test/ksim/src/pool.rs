@@ -17,7 +17,7 @@ use crate::stop::{
     BAD_POOL_CALLER, BAD_POOL_HEADER, DRIVER_CORRUPTED_EXPOOL, DRIVER_VERIFIER_DETECTED_VIOLATION,
     TIMER_OR_DPC_INVALID,
 };
-use crate::{dpc, host, processor, stop, timer};
+use crate::{dpc, host, processor, stop, timer, wine};
 
 /// What memory looks like that was not asked to be zeroed.
 const FRESH: u8 = 0xCD;
@@ -32,7 +32,7 @@ const QUARANTINE_BYTES: usize = 16 << 20;
 
 struct Block {
     bytes: usize,
-    layout: Layout,
+    host: HostMemory,
     tag: u32,
     scope: u64,
 }
@@ -41,7 +41,25 @@ struct Block {
 struct Freed {
     address: usize,
     bytes: usize,
+    host: HostMemory,
+}
+
+/// Where a block lies in what the host gave for it.
+#[derive(Clone, Copy)]
+struct HostMemory {
     layout: Layout,
+    /// Bytes before the block.
+    offset: usize,
+}
+
+impl HostMemory {
+    fn for_block(bytes: usize) -> Option<Self> {
+        let align = if bytes >= PAGE_SIZE { PAGE_SIZE } else { MEMORY_ALLOCATION_ALIGNMENT };
+        let offset = if wine::is_imitated() { MEMORY_ALLOCATION_ALIGNMENT } else { 0 };
+        let layout =
+            Layout::from_size_align(offset.checked_add(bytes)?.checked_add(GUARD_BYTES)?, align).ok()?;
+        Some(Self { layout, offset })
+    }
 }
 
 #[derive(Default)]
@@ -189,23 +207,23 @@ pub(crate) fn allocate(bytes: usize, tag: u32, fill: u8) -> *mut c_void {
     if tag == 0 || bytes == 0 {
         stop!(BAD_POOL_CALLER, "{bytes} bytes with tag {tag:#x}");
     }
-    let align = if bytes >= PAGE_SIZE { PAGE_SIZE } else { MEMORY_ALLOCATION_ALIGNMENT };
-    let layout = bytes.checked_add(GUARD_BYTES).and_then(|total| Layout::from_size_align(total, align).ok());
-    let (false, Some(layout)) = (fails_now(), layout) else {
+    let (false, Some(place)) = (fails_now(), HostMemory::for_block(bytes)) else {
         return ptr::null_mut();
     };
     // SAFETY: the size is not zero.
-    let memory = unsafe { alloc(layout) };
-    if memory.is_null() {
+    let base = unsafe { alloc(place.layout) };
+    if base.is_null() {
         return ptr::null_mut();
     }
+    // SAFETY: the block lies at this offset.
+    let memory = unsafe { base.add(place.offset) };
     // SAFETY: `bytes` of the fresh block.
     unsafe { ptr::write_bytes(memory, fill, bytes) };
     // SAFETY: the guard lies behind them in the same block.
     let guard = unsafe { memory.add(bytes) };
     // SAFETY: as above.
     unsafe { ptr::write_bytes(guard, GUARD, GUARD_BYTES) };
-    let block = Block { bytes, layout, tag, scope: SCOPE.get() };
+    let block = Block { bytes, host: place, tag, scope: SCOPE.get() };
     host::lock(&POOL).live.insert(memory.expose_provenance(), block);
     memory.cast()
 }
@@ -242,7 +260,7 @@ pub(crate) fn free(memory: *mut c_void, tag: u32) {
     // SAFETY: the block is no longer anybody's.
     unsafe { ptr::write_bytes(memory.cast::<u8>(), FREED, block.bytes) };
     pool.quarantined_bytes += block.bytes;
-    pool.quarantine.push_back(Freed { address, bytes: block.bytes, layout: block.layout });
+    pool.quarantine.push_back(Freed { address, bytes: block.bytes, host: block.host });
     while pool.quarantine.len() > QUARANTINE_BLOCKS || pool.quarantined_bytes > QUARANTINE_BYTES {
         let Some(freed) = pool.quarantine.pop_front() else { break };
         pool.quarantined_bytes -= freed.bytes;
@@ -265,8 +283,10 @@ fn give_back(freed: &Freed) {
     if !all_are(memory, freed.bytes, FREED) {
         stop!(DRIVER_CORRUPTED_EXPOOL, "the freed block at {:#x} was written", freed.address);
     }
+    // SAFETY: the block lies at this offset.
+    let base = unsafe { memory.sub(freed.host.offset) };
     // SAFETY: allocated with this layout, freed by the driver, and taken out of the quarantine once.
-    unsafe { dealloc(memory, freed.layout) };
+    unsafe { dealloc(base, freed.host.layout) };
 }
 
 /// Whether `bytes` bytes at `memory` all have that value.

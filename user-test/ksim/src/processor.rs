@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use abi::nt::{APC_LEVEL, DISPATCH_LEVEL, KIRQL, PASSIVE_LEVEL};
 
-use crate::stop;
 use crate::stop::{BugCheck, IRQL_NOT_LESS_OR_EQUAL, IRQL_UNEXPECTED_VALUE};
+use crate::{stop, wine};
 
 thread_local! {
     static LEVEL: Cell<KIRQL> = const { Cell::new(PASSIVE_LEVEL) };
@@ -98,7 +98,7 @@ pub(crate) fn call_at(level: KIRQL, check: BugCheck, what: &str, routine: impl F
 /// `KeGetCurrentIrql`.
 #[unsafe(no_mangle)]
 extern "C-unwind" fn KeGetCurrentIrql() -> KIRQL {
-    irql()
+    if wine::is_imitated() { PASSIVE_LEVEL } else { irql() }
 }
 
 /// `KfRaiseIrql`.

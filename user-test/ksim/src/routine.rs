@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use abi::nt::{PASSIVE_LEVEL, UNICODE_STRING};
 
-use crate::{host, pool, processor};
+use crate::{host, pool, processor, wine};
 
 static HIDDEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -27,7 +27,8 @@ unsafe extern "C-unwind" fn MmGetSystemRoutineAddress(name: *mut UNICODE_STRING)
     // SAFETY: as promised by the caller; the length is in bytes.
     let text = unsafe { slice::from_raw_parts(name.Buffer, usize::from(name.Length) / 2) };
     let text = String::from_utf16_lossy(text);
-    if host::lock(&HIDDEN).contains(&text) {
+    let missing_in_wine = text == "ExAllocatePool2" && wine::is_imitated();
+    if missing_in_wine || host::lock(&HIDDEN).contains(&text) {
         return std::ptr::null_mut();
     }
     match text.as_str() {

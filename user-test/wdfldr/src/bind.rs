@@ -120,7 +120,11 @@ unsafe extern "system" fn WdfVersionBind(
         return STATUS_INVALID_PARAMETER;
     }
     // SAFETY: as above.
-    let (component, version, count) = unsafe { ((*info).component, (*info).version, (*info).function_count) };
+    let component = unsafe { (*info).component };
+    // SAFETY: as above.
+    let version = unsafe { (*info).version };
+    // SAFETY: as above.
+    let count = unsafe { (*info).function_count };
     if !is_component(component) || version.major != 1 || !rules::is_released(count) {
         say!("wdfldr: KMDF {}.{} with {count} functions cannot be bound", version.major, version.minor);
         return STATUS_INVALID_PARAMETER;

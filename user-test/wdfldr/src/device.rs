@@ -124,7 +124,11 @@ pub(crate) unsafe extern "system" fn device_init_free(globals: *mut Globals, ini
 }
 
 /// WdfDeviceInitSetIoType.
-pub(crate) unsafe extern "system" fn device_init_set_io_type(globals: *mut Globals, init: Handle, io_type: i32) {
+pub(crate) unsafe extern "system" fn device_init_set_io_type(
+    globals: *mut Globals,
+    init: Handle,
+    io_type: i32,
+) {
     const NAME: &str = "WdfDeviceInitSetIoType";
     Client::calling(globals, NAME);
     if io_type != IO_BUFFERED && io_type != IO_DIRECT {
@@ -134,14 +138,22 @@ pub(crate) unsafe extern "system" fn device_init_set_io_type(globals: *mut Globa
 }
 
 /// WdfDeviceInitSetExclusive.
-pub(crate) unsafe extern "system" fn device_init_set_exclusive(globals: *mut Globals, init: Handle, exclusive: u8) {
+pub(crate) unsafe extern "system" fn device_init_set_exclusive(
+    globals: *mut Globals,
+    init: Handle,
+    exclusive: u8,
+) {
     const NAME: &str = "WdfDeviceInitSetExclusive";
     Client::calling(globals, NAME);
     object::borrow::<DeviceInit>(init, NAME).is_exclusive.store(exclusive != 0, Ordering::Relaxed);
 }
 
 /// WdfDeviceInitSetDeviceType.
-pub(crate) unsafe extern "system" fn device_init_set_device_type(globals: *mut Globals, init: Handle, kind: u32) {
+pub(crate) unsafe extern "system" fn device_init_set_device_type(
+    globals: *mut Globals,
+    init: Handle,
+    kind: u32,
+) {
     const NAME: &str = "WdfDeviceInitSetDeviceType";
     Client::calling(globals, NAME);
     object::borrow::<DeviceInit>(init, NAME).kind.store(kind, Ordering::Relaxed);
@@ -296,7 +308,10 @@ pub(crate) unsafe extern "system" fn device_get_driver(globals: *mut Globals, de
 }
 
 /// WdfDeviceGetDefaultQueue.
-pub(crate) unsafe extern "system" fn device_get_default_queue(globals: *mut Globals, device: Handle) -> Handle {
+pub(crate) unsafe extern "system" fn device_get_default_queue(
+    globals: *mut Globals,
+    device: Handle,
+) -> Handle {
     const NAME: &str = "WdfDeviceGetDefaultQueue";
     Client::calling(globals, NAME);
     object::borrow::<Device>(device, NAME).queue_handle()
@@ -343,6 +358,6 @@ fn delete(handle: Handle) {
     // SAFETY: our own device; no request to it is under way.
     unsafe { nt::IoDeleteDevice(device.wdm) };
     if !device.queue_handle().is_null() {
-        drop(object::delete::<Queue>(device.queue_handle(), "the deletion of a queue"));
+        let Queue { .. } = object::delete(device.queue_handle(), "the deletion of a queue");
     }
 }

@@ -54,7 +54,11 @@ unsafe extern "system" {
     pub(crate) fn IoCreateSymbolicLink(link: *mut UNICODE_STRING, name: *mut UNICODE_STRING) -> NTSTATUS;
     pub(crate) fn IoDeleteSymbolicLink(link: *mut UNICODE_STRING) -> NTSTATUS;
     pub(crate) fn IofCompleteRequest(irp: *mut IRP, boost: i8);
-    pub(crate) fn ZwOpenKey(key: *mut HANDLE, access: ACCESS_MASK, attributes: *mut OBJECT_ATTRIBUTES) -> NTSTATUS;
+    pub(crate) fn ZwOpenKey(
+        key: *mut HANDLE,
+        access: ACCESS_MASK,
+        attributes: *mut OBJECT_ATTRIBUTES,
+    ) -> NTSTATUS;
     pub(crate) fn ZwQueryValueKey(
         key: HANDLE,
         name: *mut UNICODE_STRING,

@@ -44,7 +44,7 @@ pub(crate) fn borrow<'a, T: Behind>(handle: Handle, function: &str) -> &'a T {
     &check::<T>(handle, function).value
 }
 
-/// Takes the object away from `handle`.
+/// Takes the object away from `handle` and returns it.
 pub(crate) fn delete<T: Behind>(handle: Handle, function: &str) -> T {
     let object = check::<T>(handle, function);
     object.kind = 0;
@@ -76,7 +76,10 @@ pub(crate) fn check_attributes(attributes: *const ObjectAttributes, function: &s
     if attributes.size as usize != size_of::<ObjectAttributes>() {
         broken!("{function}: WDF_OBJECT_ATTRIBUTES.Size is {}", attributes.size);
     }
-    if !attributes.context_type.is_null() || !attributes.evt_cleanup.is_null() || !attributes.evt_destroy.is_null() {
+    if !attributes.context_type.is_null()
+        || !attributes.evt_cleanup.is_null()
+        || !attributes.evt_destroy.is_null()
+    {
         broken!("{function}: contexts and object callbacks are not in this test double");
     }
 }

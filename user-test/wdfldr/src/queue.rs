@@ -54,7 +54,8 @@ pub(crate) unsafe extern "system" fn io_queue_create(
     if config.number_of_presented_requests == 0 {
         return STATUS_INVALID_PARAMETER;
     }
-    let other = [config.evt_io_default, config.evt_io_read, config.evt_io_write, config.evt_io_canceled_on_queue];
+    let other =
+        [config.evt_io_default, config.evt_io_read, config.evt_io_write, config.evt_io_canceled_on_queue];
     if other.iter().any(|routine| !routine.is_null()) {
         broken!("{NAME}: only device control callbacks are in this test double");
     }
@@ -64,7 +65,7 @@ pub(crate) unsafe extern "system" fn io_queue_create(
         internal_device_control: config.evt_io_internal_device_control,
     });
     if !object::borrow::<Device>(device, NAME).set_queue(queue) {
-        drop(object::delete::<Queue>(queue, NAME));
+        let Queue { .. } = object::delete(queue, NAME);
         return STATUS_INVALID_PARAMETER;
     }
     if !out.is_null() {
@@ -113,13 +114,15 @@ fn present(
     stack: &mut IO_STACK_LOCATION,
     is_internal: bool,
 ) -> NTSTATUS {
-    let routine = device.queue().and_then(|queue| {
-        if is_internal { queue.internal_device_control } else { queue.device_control }
-    });
+    let routine = device
+        .queue()
+        .and_then(|queue| if is_internal { queue.internal_device_control } else { queue.device_control });
     let Some(routine) = routine else {
         return request::finish_irp(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
     };
-    let Some(request) = REQUESTS.insert(Entry { irp: irp.expose_provenance(), device: handle.expose_provenance() }) else {
+    let Some(request) =
+        REQUESTS.insert(Entry { irp: irp.expose_provenance(), device: handle.expose_provenance() })
+    else {
         return request::finish_irp(irp, STATUS_INSUFFICIENT_RESOURCES, 0);
     };
     let parameters = parameters(stack);
@@ -143,8 +146,10 @@ fn present(
 ///
 /// `irp` is under way and with this driver.
 pub(crate) unsafe fn stack_location<'a>(irp: *mut IRP) -> &'a mut IO_STACK_LOCATION {
-    // SAFETY: the caller's promise; while an IRP is under way this member is in force.
-    let location = unsafe { (*irp).Tail.Overlay.CurrentStackLocation };
+    // SAFETY: the caller's promise.
+    let tail = unsafe { (*irp).Tail };
+    // SAFETY: while an IRP is under way this member is in force.
+    let location = unsafe { tail.Overlay.CurrentStackLocation };
     // SAFETY: the caller's promise; the location belongs to who holds the IRP.
     unsafe { &mut *location }
 }

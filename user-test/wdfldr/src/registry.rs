@@ -4,7 +4,9 @@ use core::cell::Cell;
 use core::ptr;
 
 use abi::NTSTATUS;
-use abi::nt::{ACCESS_MASK, HANDLE, OBJ_CASE_INSENSITIVE, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, UNICODE_STRING};
+use abi::nt::{
+    ACCESS_MASK, HANDLE, OBJ_CASE_INSENSITIVE, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, UNICODE_STRING,
+};
 use abi::status::{STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS, nt_success};
 
 use crate::bind::{Client, characters};

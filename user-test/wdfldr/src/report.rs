@@ -18,7 +18,9 @@ impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         // Two bytes stay for the line feed and the end of the string.
         for &byte in text.as_bytes() {
-            let Some(place) = self.bytes.get_mut(self.length).filter(|_| self.length < LINE - 2) else { break };
+            let Some(place) = self.bytes.get_mut(self.length).filter(|_| self.length < LINE - 2) else {
+                break;
+            };
             *place = byte;
             self.length += 1;
         }

@@ -34,7 +34,11 @@ pub(crate) fn finish_irp(irp: *mut IRP, status: NTSTATUS, information: usize) ->
 }
 
 /// WdfRequestComplete.
-pub(crate) unsafe extern "system" fn request_complete(globals: *mut Globals, request: Handle, status: NTSTATUS) {
+pub(crate) unsafe extern "system" fn request_complete(
+    globals: *mut Globals,
+    request: Handle,
+    status: NTSTATUS,
+) {
     const NAME: &str = "WdfRequestComplete";
     let irp = irp_of(globals, request, NAME);
     // SAFETY: the request is under way, so its IRP is ours.
@@ -88,7 +92,10 @@ pub(crate) unsafe extern "system" fn request_retrieve_output_buffer(
 }
 
 /// WdfRequestGetRequestorMode.
-pub(crate) unsafe extern "system" fn request_get_requestor_mode(globals: *mut Globals, request: Handle) -> i8 {
+pub(crate) unsafe extern "system" fn request_get_requestor_mode(
+    globals: *mut Globals,
+    request: Handle,
+) -> i8 {
     let irp = irp_of(globals, request, "WdfRequestGetRequestorMode");
     // SAFETY: the request is under way, so its IRP is ours.
     unsafe { (*irp).RequestorMode }
@@ -110,7 +117,9 @@ pub(crate) unsafe extern "system" fn request_wdm_get_irp(globals: *mut Globals, 
 fn entry_of(request: Handle, function: &str) -> Entry {
     match REQUESTS.get(request.addr()) {
         Some(entry) => entry,
-        None => broken!("{function}: request {request:p} is not under way: completed before, or never presented"),
+        None => {
+            broken!("{function}: request {request:p} is not under way: completed before, or never presented")
+        }
     }
 }
 
@@ -158,8 +167,10 @@ unsafe fn retrieve(
     if let Err(status) = check_buffer(parameters.IoControlCode, direction, available, minimum) {
         return status;
     }
-    // SAFETY: the caller's promise; for the methods that get here this member is in force.
-    let system_buffer = unsafe { (*irp).AssociatedIrp.SystemBuffer };
+    // SAFETY: the caller's promise.
+    let associated = unsafe { (*irp).AssociatedIrp };
+    // SAFETY: for the methods that get here this member is in force.
+    let system_buffer = unsafe { associated.SystemBuffer };
     // SAFETY: the caller's promise.
     unsafe { *buffer = system_buffer };
     if !length.is_null() {

@@ -29,7 +29,12 @@ pub(crate) enum Direction {
 /// # Errors
 ///
 /// INVALID_DEVICE_REQUEST where there is no such copy, BUFFER_TOO_SMALL for a short buffer and for every empty one.
-pub(crate) fn check_buffer(code: u32, direction: Direction, length: u32, minimum: usize) -> Result<(), NTSTATUS> {
+pub(crate) fn check_buffer(
+    code: u32,
+    direction: Direction,
+    length: u32,
+    minimum: usize,
+) -> Result<(), NTSTATUS> {
     let method = METHOD_FROM_CTL_CODE(code);
     let has_copy = match direction {
         Direction::Input => method != METHOD_NEITHER,

@@ -59,7 +59,6 @@ macro_rules! table {
 }
 
 /// Indexes of `WDFFUNCENUM` (`wdffuncenum.h`).
-#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which refuses an index out of range")]
 const TABLE_CONTENTS: Table = table! {
     25 device::control_device_init_allocate,
     27 device::control_finish_initializing,

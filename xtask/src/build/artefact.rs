@@ -1,17 +1,48 @@
 //! The table of what is built.
 
+/// Target of everything in kernel mode.
+pub(crate) const KERNEL_TARGET: &str = "x86_64-pc-windows-msvc";
+
+/// Target of programs: the same as the GNU target, but without functions that came after Windows 7 and that Wine lacks.
+pub(crate) const PROGRAM_TARGET: &str = "x86_64-win7-windows-gnu";
+
 /// How an artefact comes about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A kernel image: a cdylib whose own build script makes the linker write a driver.
     Image,
+    /// A static library for the drivers of others.
+    Archive,
+    /// A program for user mode.
+    Program,
+    /// A file that is copied as it is.
+    File,
+}
+
+/// What has to be built before what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// What others link.
+    Libraries,
+    /// What is linked.
+    Images,
 }
 
 impl Kind {
     /// Target that cargo compiles for; `None` for a file that is only copied.
-    pub fn target(self) -> Option<&'static str> {
+    pub(crate) fn target(self) -> Option<&'static str> {
         match self {
-            Self::Image => Some("x86_64-pc-windows-msvc"),
+            Self::Image | Self::Archive => Some(KERNEL_TARGET),
+            Self::Program => Some(PROGRAM_TARGET),
+            Self::File => None,
+        }
+    }
+
+    /// When it is built.
+    pub(crate) fn stage(self) -> Stage {
+        match self {
+            Self::Archive | Self::File => Stage::Libraries,
+            Self::Image | Self::Program => Stage::Images,
         }
     }
 }
@@ -27,7 +58,7 @@ pub struct Artefact {
     pub package: &'static str,
     /// Features of the package that are switched on.
     pub features: &'static [&'static str],
-    /// What cargo calls the result.
+    /// What cargo calls the result; for a file that is only copied, its place in the repository.
     pub source: &'static str,
 }
 
@@ -39,6 +70,34 @@ pub const ARTEFACTS: &[Artefact] = &[
         package: "wskrdma",
         features: &["image"],
         source: "wskrdma.dll",
+    },
+    Artefact {
+        file: "wskrdma.lib",
+        kind: Kind::Archive,
+        package: "wskrdma-client-lib",
+        features: &[],
+        source: "wskrdma_client_lib.lib",
+    },
+    Artefact {
+        file: "wskrdma.h",
+        kind: Kind::File,
+        package: "wskrdma-client-lib",
+        features: &[],
+        source: "driver/client-lib/include/wskrdma.h",
+    },
+    Artefact {
+        file: "wskrdma-client.sys",
+        kind: Kind::Image,
+        package: "wskrdma-client-driver",
+        features: &[],
+        source: "wskrdma_client.dll",
+    },
+    Artefact {
+        file: "wskrdma-test.exe",
+        kind: Kind::Program,
+        package: "wskrdma-test",
+        features: &[],
+        source: "wskrdma-test.exe",
     },
     Artefact {
         file: "test/wdfldr.sys",
@@ -67,6 +126,13 @@ mod tests {
         files.sort_unstable();
         files.dedup();
         assert_eq!(files.len(), ARTEFACTS.len());
+    }
+
+    #[test]
+    fn libraries_are_there_before_what_links_them() {
+        let stage = |file| ARTEFACTS.iter().find(|row| row.file == file).map(|row| row.kind.stage());
+        assert_eq!(stage("wskrdma.lib"), Some(Stage::Libraries));
+        assert_eq!(stage("wskrdma.sys"), Some(Stage::Images));
     }
 
     #[test]

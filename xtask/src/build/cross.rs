@@ -8,14 +8,11 @@ use anyhow::{Context, Result};
 use duct::Expression;
 
 use super::Action;
-use super::artefact::Artefact;
+use super::artefact::{Artefact, KERNEL_TARGET};
 use crate::command;
 use crate::kit::{C_FLAGS, Kit};
 use crate::setup::RustLibraries;
 use crate::workspace::Workspace;
-
-/// Target of the kernel images.
-const KERNEL: &str = "x86_64-pc-windows-msvc";
 
 /// Everything that a call of cargo for a Windows target needs, found once.
 #[derive(Debug)]
@@ -50,7 +47,13 @@ impl<'a> CrossCargo<'a> {
         command::visible(&format!("building {}", names.join(", ")), &self.environment(cargo))
     }
 
-    fn arguments(&self, action: Action, release: bool, target: &str, rows: &[&Artefact]) -> Result<Vec<String>> {
+    fn arguments(
+        &self,
+        action: Action,
+        release: bool,
+        target: &str,
+        rows: &[&Artefact],
+    ) -> Result<Vec<String>> {
         let verb = match action {
             Action::Build => "build",
             Action::Clippy => "clippy",
@@ -60,10 +63,11 @@ impl<'a> CrossCargo<'a> {
         arguments.extend(release.then(|| "--release".to_owned()));
         for row in rows {
             arguments.push(format!("--package={}", row.package));
-            arguments.extend(row.features.iter().map(|feature| format!("--features={}/{feature}", row.package)));
+            arguments
+                .extend(row.features.iter().map(|feature| format!("--features={}/{feature}", row.package)));
         }
-        arguments.extend(self.standard_library(target));
-        if self.kit.is_some() {
+        arguments.extend(self.standard_library(target).map(str::to_owned));
+        if target == KERNEL_TARGET && self.kit.is_some() {
             arguments.extend(self.stand_in()?);
         }
         arguments.push(format!("--config={}", self.rustflags(target)?));
@@ -73,9 +77,13 @@ impl<'a> CrossCargo<'a> {
         Ok(arguments)
     }
 
-    /// How the compiler gets its own libraries: built ones where it has them.
-    fn standard_library(&self, target: &str) -> Option<String> {
-        (target == KERNEL && !self.rust.target).then(|| "-Zbuild-std=core,alloc".to_owned())
+    /// How the compiler gets its own libraries: built ones where it has them. For programs nobody has them.
+    fn standard_library(&self, target: &str) -> Option<&'static str> {
+        match target {
+            KERNEL_TARGET if self.rust.target => None,
+            KERNEL_TARGET => Some("-Zbuild-std=core,alloc"),
+            _ => Some("-Zbuild-std=std,panic_abort"),
+        }
     }
 
     /// Puts the stand-in for `wdk-build` in place of Microsoft's, which compiles only on Windows. The lock file is a copy:
@@ -126,6 +134,9 @@ impl<'a> CrossCargo<'a> {
         let cargo = cargo.dir(self.workspace.root()).env("RUSTC_BOOTSTRAP", "1");
         let Some(kit) = &self.kit else { return cargo };
         let tools = [
+            // Where an image finds the library that it links.
+            ("WSKRDMA_DIST", self.workspace.dist().display().to_string()),
+            ("CARGO_TARGET_X86_64_WIN7_WINDOWS_GNU_LINKER", "x86_64-w64-mingw32-gcc".to_owned()),
             ("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER", "lld-link".to_owned()),
             ("CC_x86_64_pc_windows_msvc", "clang".to_owned()),
             ("CFLAGS_x86_64_pc_windows_msvc", C_FLAGS.to_owned()),

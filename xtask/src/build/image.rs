@@ -24,7 +24,9 @@ pub(crate) fn finish(path: &Path) -> Result<()> {
 fn set_checksum(image: &mut [u8]) -> Result<()> {
     let field = checksum_offset(image)?;
     let checksum = checksum(image, field);
-    let Some(place) = image.get_mut(field..field + size_of::<u32>()) else { bail!("the headers are cut off") };
+    let Some(place) = image.get_mut(field..field + size_of::<u32>()) else {
+        bail!("the headers are cut off")
+    };
     place.copy_from_slice(&checksum.to_le_bytes());
     Ok(())
 }

@@ -32,7 +32,7 @@ pub(crate) const LIBRARIES: &[ImportLibrary] = &[
         name: "ntoskrnl",
         module: Some("ntoskrnl.exe"),
         archive: Some("libntoskrnl.a"),
-        names: &["ExAllocatePool2", "ExFreePool2"],
+        names: &["ExAllocatePool2", "ExFreePool2", "__chkstk"],
     },
     ImportLibrary { name: "hal", module: Some("hal.dll"), archive: Some("libhal.a"), names: &[] },
     ImportLibrary { name: "wmilib", module: Some("wmilib.sys"), archive: Some("libwmilib.a"), names: &[] },

@@ -4,8 +4,9 @@ use anyhow::{Context, Result};
 use duct::cmd;
 
 use super::library_source;
-use super::machine::{KERNEL_TARGET, Machine, Privilege};
+use super::machine::{Machine, Privilege};
 use super::plan::{Step, install_command};
+use crate::build::artefact::KERNEL_TARGET;
 use crate::command;
 use crate::progress::{note, step};
 use crate::workspace::Workspace;
@@ -49,7 +50,8 @@ fn install(privilege: Privilege, packages: &[&str]) -> Result<()> {
         command::quiet("apt-get", &cmd(program, arguments).env("DEBIAN_FRONTEND", "noninteractive"))
     };
     step("update the package lists", || apt(&["update"])).with_context(advice)?;
-    let arguments: Vec<_> = ["install", "-y", "--no-install-recommends"].iter().chain(packages).copied().collect();
+    let arguments: Vec<_> =
+        ["install", "-y", "--no-install-recommends"].iter().chain(packages).copied().collect();
     step(format!("install {}", packages.join(" ")), || apt(&arguments)).with_context(advice)
 }
 
@@ -57,13 +59,19 @@ fn add_sources(workspace: &Workspace, machine: &Machine) -> Result<()> {
     if machine.rustup {
         let rustup = cmd!("rustup", "component", "add", "rust-src").dir(workspace.root());
         let added = step("add the sources of Rust's standard library", || {
-            command::quiet("rustup", &rustup.env("RUSTUP_MAX_RETRIES", "0"))
+            command::quiet("rustup", &rustup.env("RUSTUP_MAX_RETRIES", "0"))?;
+            // rustup believes its own list, whatever has become of the files.
+            machine.rust.source_folder().is_dir().then_some(()).context("rustup installed nothing")
         });
         if added.is_ok() {
             return Ok(());
         }
-        note("rustup cannot download here: Debian's package has the same sources");
+        note("rustup cannot get them here: Debian's package has the same sources");
     }
-    step("take the sources of Rust's standard library from Debian", || library_source::install(workspace, machine))
-        .context("the sources of Rust's standard library are missing; install with: rustup component add rust-src")
+    step("take the sources of Rust's standard library from Debian", || {
+        library_source::install(workspace, machine)
+    })
+    .context(
+        "the sources of Rust's standard library are missing; install with: rustup component add rust-src",
+    )
 }

@@ -6,11 +6,9 @@ use anyhow::{Context, Result, bail};
 use duct::cmd;
 
 use super::tools::{self, Need, Tool};
+use crate::build::artefact::KERNEL_TARGET;
 use crate::command;
 use crate::workspace::Workspace;
-
-/// Target of the kernel images.
-pub(crate) const KERNEL_TARGET: &str = "x86_64-pc-windows-msvc";
 
 /// How packages may be installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +62,9 @@ impl RustLibraries {
         let pinned = workspace.rust_version()?;
         let version = rustc(&["--version"])?;
         if version.split(' ').nth(1) != Some(pinned.as_str()) {
-            bail!("Rust {pinned} is needed, this is {version}; install it with: rustup toolchain install {pinned}");
+            bail!(
+                "Rust {pinned} is needed, this is {version}; install it with: rustup toolchain install {pinned}"
+            );
         }
         Ok(Self::in_sysroot(PathBuf::from(rustc(&["--print", "sysroot"])?)))
     }

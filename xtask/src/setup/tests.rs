@@ -3,10 +3,11 @@
 use std::fs;
 
 use super::library_source::mirror;
-use super::machine::{KERNEL_TARGET, Machine, Privilege, RustLibraries};
+use super::machine::{Machine, Privilege, RustLibraries};
 use super::plan::{Step, plan};
 use super::tools;
 use super::tools::Need;
+use crate::build::artefact::KERNEL_TARGET;
 
 fn complete_machine(sysroot: &std::path::Path) -> Machine {
     let libraries = sysroot.join("lib/rustlib");
@@ -110,7 +111,8 @@ fn a_sysroot_shows_what_it_has() {
 
 #[test]
 fn the_mirror_is_the_first_that_is_not_for_security() {
-    let targets = "http://mirror.test/debian-security/\n\nhttp://mirror.test/debian/\nhttp://other.test/debian/\n";
+    let targets =
+        "http://mirror.test/debian-security/\n\nhttp://mirror.test/debian/\nhttp://other.test/debian/\n";
     assert_eq!(mirror(targets), Some("http://mirror.test/debian/"));
     assert_eq!(mirror("\n"), None);
 }

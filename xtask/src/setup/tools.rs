@@ -44,7 +44,11 @@ const TOOLS: &[Tool] = &[
         name: "libclang",
         package: "libclang-dev",
         need: Need::Build,
-        probe: Probe::File(&["/usr/lib/llvm-*/lib/libclang.so", "/usr/lib/*/libclang.so", "/usr/lib/libclang.so"]),
+        probe: Probe::File(&[
+            "/usr/lib/llvm-*/lib/libclang.so",
+            "/usr/lib/*/libclang.so",
+            "/usr/lib/libclang.so",
+        ]),
     },
     Tool { name: "lld-link", package: "lld", need: Need::Build, probe: Probe::Program("lld-link") },
     Tool { name: "llvm-dlltool", package: "llvm", need: Need::Build, probe: Probe::Program("llvm-dlltool") },
@@ -77,7 +81,10 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Tool> {
 
 /// The tools that `needs` ask for and this machine lacks.
 pub(crate) fn missing(needs: &[Need]) -> Vec<&'static Tool> {
-    TOOLS.iter().filter(|tool| needs.iter().any(|&need| tool.serves(need)) && !tool.probe.succeeds()).collect()
+    TOOLS
+        .iter()
+        .filter(|tool| needs.iter().any(|&need| tool.serves(need)) && !tool.probe.succeeds())
+        .collect()
 }
 
 impl Tool {

@@ -86,7 +86,12 @@ impl Prefix {
 
     /// A command that runs a Windows program.
     pub(super) fn wine<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Expression {
-        self.environment(cmd(&self.wine.loader, arguments))
+        self.environment(cmd(&self.wine.loader, arguments)).env("WINEDEBUG", "-all")
+    }
+
+    /// The same, with Wine's own messages about crashes and everything that drivers print.
+    pub(super) fn talking_wine<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Expression {
+        self.environment(cmd(&self.wine.loader, arguments)).env("WINEDEBUG", "-all,err+all,warn+debugstr")
     }
 
     /// A command for Wine's server.
@@ -100,7 +105,6 @@ impl Prefix {
             .env("WINEARCH", "win64")
             // No questions about Mono and Gecko, no menu entries.
             .env("WINEDLLOVERRIDES", "mscoree,mshtml,winemenubuilder.exe=")
-            .env("WINEDEBUG", "-all")
             .env_remove("DISPLAY")
     }
 

@@ -23,7 +23,8 @@ impl Session {
         let image = format!("C:\\windows\\system32\\drivers\\{name}.sys");
         let arguments = ["create", name, "type=", "kernel", "start=", "demand", "binPath=", &image];
         let created = self.run(Path::new("sc"), &arguments, LIMIT)?;
-        if created.code != 0 && !created.output.contains(SERVICE_EXISTS) && self.query_service(name).is_err() {
+        if created.code != 0 && !created.output.contains(SERVICE_EXISTS) && self.query_service(name).is_err()
+        {
             bail!("cannot create the service {name}: {}", created.output.trim());
         }
         Ok(())
@@ -73,6 +74,10 @@ impl Session {
         if done.code == 0 {
             return Ok(());
         }
-        bail!("net {verb} {name}: {}\ndrivers printed last:\n{}", done.output.trim(), self.debug_output()?.tail(20))
+        bail!(
+            "net {verb} {name}: {}\ndrivers printed last:\n{}",
+            done.output.trim(),
+            self.debug_output()?.tail(20)
+        )
     }
 }

@@ -44,10 +44,12 @@ impl Session {
             Linger::Seconds(seconds) => format!("-p{seconds}"),
             Linger::Forever => "-p".to_owned(),
         };
-        session.prefix.server([persist.as_str()]).run().context("starting Wine's server")?;
+        // The server outlives this process, and must not keep its streams open.
+        let server = session.prefix.server([persist.as_str()]).stdin_null().stdout_null().stderr_null();
+        server.run().context("starting Wine's server")?;
         // Services and drivers inherit the error stream of the program that starts them, and write their debug output there.
         let log = File::create(session.log_path()).context("creating Wine's log")?;
-        let first = session.prefix.wine(["cmd", "/c", "exit"]).env("WINEDEBUG", "-all,err+all,warn+debugstr");
+        let first = session.prefix.talking_wine(["cmd", "/c", "exit"]);
         let first = first.stdin_null().stdout_null().stderr_file(log).unchecked();
         if !first.run().context("starting Wine")?.status.success() {
             bail!("Wine does not start; see {}", session.log_path().display());

@@ -241,7 +241,9 @@ impl Config {
     ///
     /// None here; kept for build scripts that use `?`.
     pub fn configure_library_build(&self) -> Result<(), ConfigError> {
-        println!("cargo::rustc-check-cfg=cfg(driver_model__driver_type, values(\"WDM\", \"KMDF\", \"UMDF\"))");
+        println!(
+            "cargo::rustc-check-cfg=cfg(driver_model__driver_type, values(\"WDM\", \"KMDF\", \"UMDF\"))"
+        );
         let model = match self.driver_config {
             DriverConfig::Wdm => "WDM",
             DriverConfig::Kmdf(_) => "KMDF",

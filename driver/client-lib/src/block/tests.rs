@@ -76,7 +76,8 @@ fn a_block_can_be_registered_again() {
     }
 }
 
-/// What `binding` does with the word. The explorer fails if the binding is freed while a call may still look at it.
+/// What `binding` does with the word. The explorer fails if the binding is freed while a call may still look
+/// at it.
 struct Model {
     word: LoomU64,
     last_out: (Mutex<bool>, Condvar),

@@ -49,11 +49,31 @@ fn the_highest_common_version_is_chosen() {
     assert_eq!(negotiate((0x0100, 0x0100), (0x0101, 0x0101)), None);
 }
 
+type Octets = [u8; LENGTH];
+
+fn octets(request: WSKRDMA_PROVIDER_REQUEST) -> Octets {
+    // SAFETY: the structure has no padding, and a null function is zeros.
+    unsafe { core::mem::transmute(request) }
+}
+
+fn reply(octets: Octets) -> WSKRDMA_PROVIDER_REQUEST {
+    // SAFETY: the functions in the octets are null or this test's.
+    unsafe { core::mem::transmute(octets) }
+}
+
+/// The driver's answer to a question, and the buffer afterwards.
+fn asked(request: WSKRDMA_PROVIDER_REQUEST) -> (NTSTATUS, usize, WSKRDMA_PROVIDER_REQUEST) {
+    let mut buffer = octets(request);
+    let (status, information) = handle(KernelMode, &mut buffer, LENGTH, LENGTH, &ENTRIES);
+    (status, information, reply(buffer))
+}
+
 #[test]
 fn this_driver_and_this_library_agree() {
-    let reply = answer(&question(), &ENTRIES).unwrap();
-    assert_eq!((reply.LowestVersion, reply.HighestVersion), (0x0100, 0x0100));
-    let entries = accept(STATUS_SUCCESS, usize::from(reply.Length), &reply).unwrap();
+    let (status, information, reply) = asked(question());
+    assert_eq!((status, information), (STATUS_SUCCESS, LENGTH));
+    assert_eq!((reply.LowestVersion, reply.HighestVersion, reply.Reserved), (0x0100, 0x0100, 0));
+    let entries = accept(status, information, &reply).unwrap();
     assert_eq!(entries.WskRegister as usize, register as *const () as usize);
     assert_eq!(entries.WskDeregister as usize, deregister as *const () as usize);
     assert_eq!(entries.WskCaptureProviderNPI as usize, capture as *const () as usize);
@@ -62,11 +82,19 @@ fn this_driver_and_this_library_agree() {
 }
 
 #[test]
-fn only_the_kernel_is_admitted_and_only_with_room() {
-    assert_eq!(admit(KernelMode, LENGTH, LENGTH), Ok(()));
-    assert_eq!(admit(UserMode, LENGTH, LENGTH), Err(STATUS_ACCESS_DENIED));
-    assert_eq!(admit(KernelMode, LENGTH - 1, LENGTH), Err(STATUS_BUFFER_TOO_SMALL));
-    assert_eq!(admit(KernelMode, LENGTH, LENGTH - 1), Err(STATUS_BUFFER_TOO_SMALL));
+fn only_the_kernel_is_answered_and_only_with_room() {
+    let answered = |requestor, size: usize, input, output| {
+        let mut buffer = octets(question());
+        let before = buffer;
+        let outcome = handle(requestor, &mut buffer[..size], input, output, &ENTRIES);
+        assert_eq!(buffer == before, outcome.0 != STATUS_SUCCESS);
+        outcome
+    };
+    assert_eq!(answered(KernelMode, LENGTH, LENGTH, LENGTH), (STATUS_SUCCESS, LENGTH));
+    assert_eq!(answered(UserMode, LENGTH, LENGTH, LENGTH), (STATUS_ACCESS_DENIED, 0));
+    assert_eq!(answered(KernelMode, LENGTH, LENGTH - 1, LENGTH), (STATUS_BUFFER_TOO_SMALL, 0));
+    assert_eq!(answered(KernelMode, LENGTH, LENGTH, LENGTH - 1), (STATUS_BUFFER_TOO_SMALL, 0));
+    assert_eq!(answered(KernelMode, LENGTH - 1, LENGTH, LENGTH), (STATUS_BUFFER_TOO_SMALL, 0));
 }
 
 #[test]
@@ -74,7 +102,9 @@ fn a_question_the_driver_cannot_answer_is_refused() {
     let refused = |change: fn(&mut WSKRDMA_PROVIDER_REQUEST)| {
         let mut request = question();
         change(&mut request);
-        answer(&request, &ENTRIES).unwrap_err()
+        let (status, information, after) = asked(request);
+        assert_eq!((information, octets(after)), (0, octets(request)));
+        status
     };
     assert_eq!(refused(|r| r.Length = 47), STATUS_INVALID_PARAMETER);
     assert_eq!(refused(|r| r.HighestVersion = r.LowestVersion - 1), STATUS_INVALID_PARAMETER);
@@ -83,15 +113,16 @@ fn a_question_the_driver_cannot_answer_is_refused() {
 
 #[test]
 fn a_newer_library_gets_what_this_driver_has() {
-    let request = WSKRDMA_PROVIDER_REQUEST { Length: 96, HighestVersion: 0x0107, ..question() };
-    let reply = answer(&request, &ENTRIES).unwrap();
+    let (status, information, reply) =
+        asked(WSKRDMA_PROVIDER_REQUEST { Length: 96, HighestVersion: 0x0107, ..question() });
+    assert_eq!((status, information), (STATUS_SUCCESS, LENGTH));
     assert_eq!((reply.Length, reply.HighestVersion), (48, 0x0100));
 }
 
 #[test]
 fn an_answer_the_library_cannot_use_is_refused() {
     let refused = |change: fn(&mut WSKRDMA_PROVIDER_REQUEST)| {
-        let mut reply = answer(&question(), &ENTRIES).unwrap();
+        let (_, _, mut reply) = asked(question());
         change(&mut reply);
         accept(STATUS_SUCCESS, LENGTH, &reply).is_none()
     };
@@ -103,7 +134,7 @@ fn an_answer_the_library_cannot_use_is_refused() {
     assert!(refused(|r| r.WskCaptureProviderNPI = None));
     assert!(refused(|r| r.WskReleaseProviderNPI = None));
     assert!(refused(|r| r.WskQueryProviderCharacteristics = None));
-    let reply = answer(&question(), &ENTRIES).unwrap();
+    let (_, _, reply) = asked(question());
     assert!(accept(STATUS_INVALID_DEVICE_REQUEST, LENGTH, &reply).is_none());
     assert!(accept(STATUS_SUCCESS, LENGTH - 1, &reply).is_none());
 }

@@ -4,8 +4,9 @@ use ksim::pool::{Scope, fail_after};
 use ksim::stop::DRIVER_VIOLATION;
 
 use super::{Event, EventType};
+use crate::lock::SpinLock;
 use crate::pool::AllocError;
-use crate::{irql, time};
+use crate::time;
 
 #[test]
 fn a_notification_event_stays_set_until_it_is_cleared() {
@@ -55,7 +56,8 @@ fn a_wait_ends_when_the_time_is_over() {
 fn waiting_at_dispatch_level_stops_the_machine_but_looking_does_not() {
     let stop = ksim::stops(|| {
         let event = Event::new(EventType::Notification, true).unwrap();
-        let _raised = irql::raise_to_dispatch();
+        let lock = SpinLock::new(());
+        let _at_dispatch = lock.lock();
         assert!(event.wait(Some(0)));
         let _ = event.wait(None);
     });

@@ -12,6 +12,7 @@ use ksim::stop::DRIVER_VIOLATION;
 use crate::dpc::Dpc;
 use crate::event::{Event, EventType};
 use crate::irql;
+use crate::lock::SpinLock;
 use crate::pool::{AllocError, PoolTag, Shared};
 use crate::work::WorkItem;
 
@@ -150,7 +151,8 @@ fn dropping_while_a_run_elsewhere_goes_on_is_refused_at_dispatch_level() {
     dpc.queue();
     runs.begun.wait_forever();
     let stop = ksim::stops(|| {
-        let _raised = irql::raise_to_dispatch();
+        let lock = SpinLock::new(());
+        let _at_dispatch = lock.lock();
         // The drop stops the machine; what it leaves behind is freed by nobody.
         drop(dpc);
     });
@@ -167,21 +169,16 @@ fn a_request_that_has_not_begun_is_dropped_with_the_dpc() {
     // Something to run on every processor, so that nothing queued behind can begin.
     let blockers: Vec<_> = (0..ksim::dpc::PROCESSORS).map(|_| Runs::at_dispatch(false)).collect();
     let blocking: Vec<_> = blockers.iter().map(|blocker| blocker.dpc().unwrap()).collect();
-    let begun = |blocker: &Runs| blocker.count() != 0;
-    while !blockers.iter().all(begun) {
-        // Each request goes to the next processor; those that are blocked already keep theirs.
-        for (dpc, blocker) in blocking.iter().zip(&blockers) {
-            if !begun(blocker) {
-                dpc.queue();
-            }
-        }
-        thread::yield_now();
+    for (dpc, blocker) in blocking.iter().zip(&blockers) {
+        dpc.queue();
+        blocker.begun.wait_forever();
     }
     let dpc = runs.dpc().unwrap();
     assert!(dpc.queue());
     {
         // Nothing to wait for, so any level will do.
-        let _raised = irql::raise_to_dispatch();
+        let lock = SpinLock::new(());
+        let _at_dispatch = lock.lock();
         drop(dpc);
     }
     blockers.iter().for_each(|blocker| blocker.may_end.set());

@@ -31,16 +31,6 @@ fn the_holder_is_at_dispatch_level_and_goes_back() {
 }
 
 #[test]
-fn raised_levels_nest() {
-    let outer = irql::raise_to_dispatch();
-    let inner = irql::raise_to_dispatch();
-    drop(inner);
-    assert_eq!(irql::current(), irql::DISPATCH_LEVEL);
-    drop(outer);
-    assert_eq!(irql::current(), irql::PASSIVE_LEVEL);
-}
-
-#[test]
 fn the_wrong_order_of_release_is_found() {
     let stop = ksim::stops(|| {
         let (outer, inner) = (SpinLock::new(1), SpinLock::new(2));

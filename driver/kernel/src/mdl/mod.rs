@@ -5,11 +5,13 @@ mod owned;
 #[cfg(test)]
 mod tests;
 
+use core::ffi::c_void;
+
 use abi::nt::{
     MDL, MDL_MAPPED_TO_SYSTEM_VA, MDL_SOURCE_IS_NONPAGED_POOL, MdlMappingNoExecute, NormalPagePriority,
 };
 
-use crate::raw;
+use crate::{environment, raw};
 
 pub use chain::{ChainError, Segment, Segments, chain_covers, chain_length, copy_in, copy_out, segments};
 pub use owned::OwnedMdl;
@@ -29,6 +31,9 @@ pub unsafe fn system_address(mdl: *mut MDL) -> Option<*mut u8> {
     let address = if flags & (MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL) != 0 {
         // SAFETY: the MDL is valid, and its flags say that the address is.
         unsafe { (*mdl).MappedSystemVa }
+    } else if !environment::maps_mdls() {
+        // SAFETY: the MDL is valid, and the address it was made from is the system's address as well.
+        unsafe { original_address(mdl) }
     } else {
         // SAFETY: the MDL describes locked pages that are not mapped yet.
         unsafe { raw::map_locked_pages(mdl, NormalPagePriority | MdlMappingNoExecute) }
@@ -46,4 +51,17 @@ pub unsafe fn byte_count(mdl: *const MDL) -> usize {
     let bytes = unsafe { (*mdl).ByteCount };
     // Lossless: every supported target has 64-bit addresses.
     bytes as usize
+}
+
+/// The address an MDL was made from (`MmGetMdlVirtualAddress`). Any IRQL.
+///
+/// # Safety
+/// `mdl` is valid.
+unsafe fn original_address(mdl: *const MDL) -> *mut c_void {
+    // SAFETY: the MDL is valid.
+    let start = unsafe { (*mdl).StartVa };
+    // SAFETY: as above.
+    let offset = unsafe { (*mdl).ByteOffset };
+    // Lossless: every supported target has 64-bit addresses.
+    start.wrapping_byte_add(offset as usize)
 }

@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 
-use abi::nt::MDL;
+use abi::nt::{MDL, MDL_SOURCE_IS_NONPAGED_POOL};
 
 use crate::pool::AllocError;
 use crate::raw;
@@ -29,10 +29,29 @@ impl OwnedMdl {
     /// # Safety
     /// The bytes are non-paged pool and stay allocated while the MDL is used.
     pub unsafe fn for_non_paged_pool(address: *mut u8, length: usize) -> Result<Self, AllocError> {
+        // SAFETY: as promised by the caller.
+        let (mut mdl, built) = unsafe { Self::build(address, length)? };
+        if !built {
+            // What the kernel's routine would have done, so that everybody who is handed the MDL finds the address.
+            // SAFETY: a fresh MDL of this driver's own.
+            let fields = unsafe { mdl.mdl.as_mut() };
+            fields.MappedSystemVa = address.cast();
+            fields.MdlFlags |= MDL_SOURCE_IS_NONPAGED_POOL;
+        }
+        Ok(mdl)
+    }
+
+    /// Has the kernel build the MDL, and tells whether it really did (see `environment`).
+    ///
+    /// # Safety
+    /// As for [`for_non_paged_pool`](Self::for_non_paged_pool).
+    pub(crate) unsafe fn build(address: *mut u8, length: usize) -> Result<(Self, bool), AllocError> {
         let mdl = Self::allocate(address.cast(), length)?;
         // SAFETY: a fresh MDL over non-paged pool, as promised by the caller.
         unsafe { raw::MmBuildMdlForNonPagedPool(mdl.as_ptr()) };
-        Ok(mdl)
+        // SAFETY: a valid MDL of this driver's own.
+        let flags = unsafe { (*mdl.as_ptr()).MdlFlags };
+        Ok((mdl, flags & MDL_SOURCE_IS_NONPAGED_POOL != 0))
     }
 
     fn allocate(address: *mut c_void, length: usize) -> Result<Self, AllocError> {

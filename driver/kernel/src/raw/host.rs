@@ -21,8 +21,6 @@ unsafe extern "C-unwind" {
     fn DbgPrintEx(component: u32, level: u32, format: *const u8, text: *const u8) -> u32;
 
     pub(crate) fn KeGetCurrentIrql() -> u8;
-    pub(crate) fn KfRaiseIrql(new: u8) -> u8;
-    pub(crate) fn KeLowerIrql(new: u8);
     pub(crate) fn KeAcquireSpinLockRaiseToDpc(lock: *mut usize) -> u8;
     pub(crate) fn KeReleaseSpinLock(lock: *mut usize, new: u8);
 

@@ -14,17 +14,10 @@ pub(crate) use host::*;
 #[cfg(windows)]
 pub(crate) use windows::*;
 
-pub(crate) use optional::allocate_zeroed;
+pub(crate) use optional::{allocate_zeroed, resolve};
 
 /// `THREAD_ALL_ACCESS` (`wdm.h`).
 const THREAD_ALL_ACCESS: u32 = 0x001F_FFFF;
-
-/// Looks for the optional routines, so that later calls may come at a higher IRQL. PASSIVE_LEVEL.
-pub(crate) fn resolve() {
-    optional::resolve();
-    #[cfg(windows)]
-    windows::resolve();
-}
 
 /// A number for the present thread: the same inside one thread, different between threads that live at the same time.
 pub(crate) fn current_thread() -> usize {

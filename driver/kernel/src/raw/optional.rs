@@ -26,7 +26,7 @@ enum Allocator {
 }
 
 /// The address of a routine the kernel exports, or null. PASSIVE_LEVEL.
-pub(super) fn routine<const CHARACTERS: usize>(name: &[u8; CHARACTERS]) -> *mut c_void {
+fn routine<const CHARACTERS: usize>(name: &[u8; CHARACTERS]) -> *mut c_void {
     let mut text = name.map(u16::from);
     let bytes = u16::try_from(size_of_val(&text)).unwrap_or(0);
     let mut name = UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: text.as_mut_ptr() };
@@ -47,8 +47,8 @@ fn allocator() -> Allocator {
     })
 }
 
-/// Looks for the allocator. PASSIVE_LEVEL.
-pub(super) fn resolve() {
+/// Looks for the allocator, so that later calls may come at a higher IRQL. PASSIVE_LEVEL.
+pub(crate) fn resolve() {
     allocator();
 }
 

@@ -14,10 +14,7 @@ use abi::nt::{
     DEVICE_OBJECT, HANDLE, IO_STACK_LOCATION, IRP, KDPC, KEVENT, KTIMER, KernelMode, MDL, OBJECT_ATTRIBUTES,
     PIO_WORKITEM, PIO_WORKITEM_ROUTINE, PKDEFERRED_ROUTINE, PKSTART_ROUTINE, POBJECT_TYPE, UNICODE_STRING,
 };
-use spin::Once;
 use wdk_sys::ntddk;
-
-use super::optional::routine;
 
 /// Proves that a type of this project and the generated one are the same memory.
 macro_rules! same_layout {
@@ -39,7 +36,7 @@ same_layout!(
     UNICODE_STRING = wdk_sys::UNICODE_STRING,
 );
 
-/// `KUSER_SHARED_DATA.InterruptTime`, which x64 headers read inline for `KeQueryInterruptTime`.
+/// `KUSER_SHARED_DATA.InterruptTime`, which is what `KeQueryInterruptTime` reads.
 const SHARED_INTERRUPT_TIME: usize = 0xFFFF_F780_0000_0008;
 
 /// Defines calls that differ from `wdk-sys`'s only in the types behind the pointers marked `[cast]`.
@@ -126,81 +123,13 @@ pub(crate) unsafe fn KeGetCurrentIrql() -> u8 {
     level
 }
 
-/// Sets this processor's level without asking anybody, as the inline functions of older headers do.
-///
-/// # Safety
-/// As for `KfRaiseIrql` or `KeLowerIrql`, whichever the change is.
-unsafe fn set_level(new: u8) {
-    let level = u64::from(new);
-    // SAFETY: kernel code may write the task priority register; the caller answers for the level.
-    unsafe { asm!("mov cr8, {}", in(reg) level, options(nostack, preserves_flags)) };
-}
-
-type Raise = unsafe extern "system" fn(new: u8) -> u8;
-type Lower = unsafe extern "system" fn(new: u8);
-type QueryTime = unsafe extern "system" fn() -> u64;
-
-/// What newer systems export and older headers have inline.
-struct Levels {
-    raise: Option<Raise>,
-    lower: Option<Lower>,
-    interrupt_time: Option<QueryTime>,
-}
-
-fn levels() -> &'static Levels {
-    static LEVELS: Once<Levels> = Once::new();
-    LEVELS.call_once(|| Levels {
-        // SAFETY: null is `None`; otherwise the kernel exports a routine of this type under this name.
-        raise: unsafe { transmute::<*mut c_void, Option<Raise>>(routine(b"KfRaiseIrql")) },
-        // SAFETY: as above.
-        lower: unsafe { transmute::<*mut c_void, Option<Lower>>(routine(b"KeLowerIrql")) },
-        // SAFETY: as above.
-        interrupt_time: unsafe {
-            transmute::<*mut c_void, Option<QueryTime>>(routine(b"KeQueryInterruptTime"))
-        },
-    })
-}
-
-/// Looks for the routines above. PASSIVE_LEVEL.
-pub(super) fn resolve() {
-    levels();
-}
-
-/// # Safety
-/// `new` is not below the present level; the caller lowers it again on this processor.
-pub(crate) unsafe fn KfRaiseIrql(new: u8) -> u8 {
-    match levels().raise {
-        // SAFETY: as promised by the caller.
-        Some(raise) => unsafe { raise(new) },
-        None => {
-            // SAFETY: reads the level.
-            let before = unsafe { KeGetCurrentIrql() };
-            // SAFETY: as promised by the caller.
-            unsafe { set_level(new) };
-            before
-        }
-    }
-}
-
-/// # Safety
-/// `new` is the level from before a raise on this processor.
-pub(crate) unsafe fn KeLowerIrql(new: u8) {
-    match levels().lower {
-        // SAFETY: as promised by the caller.
-        Some(lower) => unsafe { lower(new) },
-        // SAFETY: as promised by the caller.
-        None => unsafe { set_level(new) },
-    }
-}
-
 /// Units of 100 ns since the system started.
+///
+/// Read as x64 headers do inline. (Wine has a routine of that name, which counts milliseconds; it serves this read.)
 pub(crate) fn interrupt_time() -> u64 {
-    match levels().interrupt_time {
-        // SAFETY: any IRQL.
-        Some(query) => unsafe { query() },
-        // SAFETY: a page that is mapped at this address in every x64 Windows; 64-bit reads of it are atomic.
-        None => unsafe { ptr::with_exposed_provenance::<u64>(SHARED_INTERRUPT_TIME).read_volatile() },
-    }
+    let time = ptr::with_exposed_provenance::<u64>(SHARED_INTERRUPT_TIME);
+    // SAFETY: a page that is mapped at this address in every x64 Windows; 64-bit reads of it are atomic.
+    unsafe { time.read_volatile() }
 }
 
 /// `KeInitializeEvent`.

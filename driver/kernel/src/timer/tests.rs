@@ -7,6 +7,7 @@ use ksim::stop::DRIVER_VIOLATION;
 
 use super::Timer;
 use crate::event::{Event, EventType};
+use crate::lock::SpinLock;
 use crate::pool::{AllocError, PoolTag};
 use crate::{irql, time};
 
@@ -100,7 +101,8 @@ fn a_drop_that_may_have_to_wait_is_refused_at_dispatch_level() {
     let stop = ksim::stops(|| {
         let fires = Fires::new(0);
         let timer = fires.timer().unwrap();
-        let _raised = irql::raise_to_dispatch();
+        let lock = SpinLock::new(());
+        let _at_dispatch = lock.lock();
         drop(timer);
     });
     assert!(stop.is_some_and(|stop| stop.is(DRIVER_VIOLATION)));

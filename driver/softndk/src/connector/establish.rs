@@ -58,51 +58,59 @@ impl Connector {
         if !free {
             return request.answer(STATUS_INVALID_DEVICE_STATE);
         }
-        let Err(Failed(status, request)) = this.start(handshake, from, remote, request) else {
+        let Err(Failed(status, request)) = Self::start(this, handshake, from, remote, request) else {
             return STATUS_PENDING;
         };
-        this.state.lock().attachment = Attachment::None;
+        let before = core::mem::replace(&mut this.state.lock().attachment, Attachment::None);
+        drop(before);
         this.adapter.core().counters().connect_failures.add(1);
         request.answer(status)
     }
 
     fn start(
-        &self,
+        this: &Shared<Self>,
         handshake: Handshake,
         from: From,
         remote: SocketAddr,
         request: Request,
     ) -> Result<(), Failed> {
-        if !Shared::ptr_eq(handshake.qp.adapter(), self.adapter.shared()) {
+        if !Shared::ptr_eq(handshake.qp.adapter(), this.adapter.shared()) {
             return Err(Failed(STATUS_INVALID_PARAMETER, request));
         }
-        let source = match self.take_source(from, remote) {
+        let source = match this.take_source(from, remote) {
             Ok(source) => source,
             Err(status) => return Err(Failed(status, request)),
         };
         let qp = handshake.qp.clone();
-        let prepared = match self.prepare(&source, &qp, remote) {
+        let prepared = match this.prepare(&source, &qp, remote) {
             Ok(prepared) => prepared,
             Err(status) => {
-                self.give_back(source);
+                this.give_back(source);
                 return Err(Failed(status, request));
             }
         };
         let Prepared { link, listener, connector, backlog, job } = prepared;
-        if let Err(request) = link.start(handshake, request, backlog) {
-            // The queue pair was flushed meanwhile.
-            qp.detach();
-            Self::discard(connector);
-            self.give_back(source);
-            return Err(Failed(STATUS_CONNECTION_ABORTED, request));
-        }
         {
-            let mut state = self.state.lock();
+            let mut state = this.state.lock();
             state.qp = Some(Hold::new(&qp));
             state.source = Some(source);
-            state.attachment = Attachment::End(link, Side::Active);
+            state.attachment = Attachment::End(link.clone(), Side::Active);
         }
         // From here on the answer may come at any moment.
+        if let Err(request) = link.start(handshake, request, backlog, [this, &connector]) {
+            // The queue pair was flushed meanwhile.
+            let (hold, source) = {
+                let mut state = this.state.lock();
+                (state.qp.take(), state.source.take())
+            };
+            drop(hold);
+            qp.detach();
+            Self::discard(connector);
+            if let Some(source) = source {
+                this.give_back(source);
+            }
+            return Err(Failed(STATUS_CONNECTION_ABORTED, request));
+        }
         let adapter = connector.adapter().clone();
         adapter.post(job, Action::ConnectRequest { listener, connector });
         Ok(())

@@ -13,7 +13,7 @@ use core::net::SocketAddr;
 use abi::NTSTATUS;
 use abi::status::{
     STATUS_CANCELLED, STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_INVALID, STATUS_CONNECTION_REFUSED,
-    STATUS_INVALID_DEVICE_STATE, STATUS_PENDING, STATUS_SUCCESS,
+    STATUS_INVALID_DEVICE_STATE, STATUS_IO_TIMEOUT, STATUS_PENDING, STATUS_SUCCESS,
 };
 use kernel::lock::SpinLock;
 use kernel::pool::{AllocError, PoolBox, Shared};
@@ -22,7 +22,10 @@ use super::{Peer, Side};
 use crate::adapter::Adapter;
 use crate::answer::Request;
 use crate::config::{PRIVATE_DATA_BYTES, READ_LIMIT_MAX};
+use crate::connector::Connector;
+use crate::deadlines::Deadline;
 use crate::events::{Action, DisconnectCallback, Job};
+use crate::life::{Hold, Object as _};
 use crate::listener::Backlog;
 use crate::opaque::Opaque;
 use crate::provider::Core;
@@ -84,6 +87,8 @@ pub(crate) enum Cause {
     Close,
     /// The consumer flushed or closed the queue pair.
     Flush,
+    /// The peer's consumer did not disconnect in time.
+    TimeOut,
     /// A request failed.
     Fault,
 }
@@ -106,6 +111,8 @@ struct EndState {
     event: Option<DisconnectEvent>,
     disconnecting: bool,
     address: SocketAddr,
+    /// Open as long as the link is not closed: its close closes the link first.
+    connector: Option<Shared<Connector>>,
 }
 
 impl EndState {
@@ -118,6 +125,7 @@ impl EndState {
             event: None,
             disconnecting: false,
             address,
+            connector: None,
         }
     }
 
@@ -154,6 +162,14 @@ impl State {
     }
 }
 
+/// What becomes of a disconnect.
+enum Decision {
+    /// It is over.
+    Answer(NTSTATUS, Request),
+    /// It waits for the other consumer, whose event this is.
+    Wait { qps: [Option<Shared<Qp>>; 2], event: Option<DisconnectEvent>, connector: Option<Hold<Connector>> },
+}
+
 /// One connection.
 pub(crate) struct Link {
     core: Shared<Core>,
@@ -188,7 +204,7 @@ impl Link {
         self.state.lock().end(side).address
     }
 
-    /// The active side's part, before the passive side is told.
+    /// The active side's part, before the passive side is told; `connectors` are its own and the other one.
     ///
     /// # Errors
     /// The request, unanswered: the attempt is over already.
@@ -197,6 +213,7 @@ impl Link {
         handshake: Handshake,
         request: Request,
         backlog: Backlog,
+        connectors: [&Shared<Connector>; 2],
     ) -> Result<(), Request> {
         let mut state = self.state.lock();
         if state.stage == Stage::Closed {
@@ -206,6 +223,9 @@ impl Link {
         state.active.join(handshake);
         state.active.request = Some(request);
         state.backlog = Some(backlog);
+        let [active, passive] = connectors.map(Clone::clone);
+        state.active.connector = Some(active);
+        state.passive.connector = Some(passive);
         Ok(())
     }
 
@@ -263,6 +283,7 @@ impl Link {
         this: &Shared<Self>,
         event: Option<DisconnectEvent>,
     ) -> Result<(), NTSTATUS> {
+        let mut outcome = Outcome::default();
         let opened = {
             let mut state = this.state.lock();
             match state.stage {
@@ -270,28 +291,22 @@ impl Link {
                 Stage::Closed => return Err(STATUS_CONNECTION_ABORTED),
                 Stage::Requested | Stage::Established => return Err(STATUS_CONNECTION_INVALID),
             }
-            let (Some(active), Some(passive)) = (state.active.qp.clone(), state.passive.qp.clone()) else {
+            let (Some(active), Some(passive)) = (&state.active.qp, &state.passive.qp) else {
                 return Err(STATUS_CONNECTION_INVALID);
             };
-            if this.open(&state, &active, &passive) {
+            if this.open(&state, active, passive) {
                 state.stage = Stage::Established;
                 state.active.event = event;
-                Ok(state.passive.request.take())
+                Some(state.passive.request.take())
             } else {
-                Err([active, passive])
-            }
-        };
-        let accept = match opened {
-            Ok(accept) => accept,
-            Err(qps) => {
+                outcome.take(&mut state, Side::Active, Cause::Flush);
                 // One was flushed meanwhile, the other may be open.
-                for qp in &qps {
-                    qp.die();
-                }
-                Self::terminate(this, Side::Active, Cause::Flush);
-                return Err(STATUS_CONNECTION_ABORTED);
+                outcome.kill = true;
+                None
             }
         };
+        outcome.carry_out(this);
+        let accept = opened.ok_or(STATUS_CONNECTION_ABORTED)?;
         let counters = this.core.counters();
         counters.connects.add(1);
         counters.accepts.add(1);
@@ -339,50 +354,77 @@ impl Link {
             state.rejected = true;
             outcome.take(&mut state, side, Cause::Close);
         }
-        outcome.carry_out(&this.core);
+        outcome.carry_out(this);
         STATUS_SUCCESS
     }
 
     /// `NdkDisconnect`. Consumes the request: the result is what the consumer's call returns.
     pub(crate) fn disconnect(this: &Shared<Self>, side: Side, request: Request) -> NTSTATUS {
+        let deadline = match Deadline::new(this, side) {
+            Ok(deadline) => deadline,
+            Err(error) => return request.answer(error.status()),
+        };
         let mut outcome = Outcome::default();
-        let (status, request, event, qps) = {
+        let decision = {
             let mut state = this.state.lock();
             match state.stage {
                 Stage::Established if state.end(side).disconnecting => {
-                    (STATUS_INVALID_DEVICE_STATE, Some(request), None, None)
+                    Decision::Answer(STATUS_INVALID_DEVICE_STATE, request)
                 }
                 Stage::Established => {
                     let own = state.end_mut(side);
                     own.disconnecting = true;
                     // From here on this consumer is not told of the end but by the completion.
-                    outcome.unused = own.event.take();
+                    outcome.end_mut(side).unused = own.event.take();
                     if state.end(side.other()).disconnecting {
                         outcome.take_graceful(&mut state, side);
-                        (STATUS_SUCCESS, Some(request), None, None)
+                        Decision::Answer(STATUS_SUCCESS, request)
                     } else {
-                        state.end_mut(side).request = Some(request);
-                        let event = state.end_mut(side.other()).event.take();
-                        let qps = [state.active.qp.clone(), state.passive.qp.clone()];
-                        (STATUS_PENDING, None, event, Some(qps))
+                        Self::wait_for_disconnect(&mut state, side, request)
                     }
                 }
-                Stage::Closed => (STATUS_CONNECTION_ABORTED, Some(request), None, None),
-                Stage::Requested | Stage::Accepted => (STATUS_CONNECTION_INVALID, Some(request), None, None),
+                Stage::Closed => Decision::Answer(STATUS_CONNECTION_ABORTED, request),
+                Stage::Requested | Stage::Accepted => Decision::Answer(STATUS_CONNECTION_INVALID, request),
             }
         };
-        for qp in qps.iter().flatten().flatten() {
-            qp.stop_initiating();
+        outcome.carry_out(this);
+        match decision {
+            Decision::Answer(status, request) => request.answer(status),
+            Decision::Wait { qps, event, connector } => {
+                for qp in qps.iter().flatten() {
+                    qp.stop_initiating();
+                }
+                if let Some(connector) = connector {
+                    connector.adapter().deadlines().add(deadline);
+                }
+                if let Some(event) = event {
+                    event.deliver(REASON_DISCONNECTED);
+                }
+                STATUS_PENDING
+            }
         }
-        drop(qps);
-        outcome.carry_out(&this.core);
-        if let Some(event) = event {
-            event.deliver(REASON_DISCONNECTED);
+    }
+
+    /// One consumer has disconnected, the other is about to be told.
+    fn wait_for_disconnect(state: &mut State, side: Side, request: Request) -> Decision {
+        let own = state.end_mut(side);
+        own.request = Some(request);
+        // The disconnect may complete, and the connector be closed, before the caller has done its part.
+        let connector = own.connector.as_ref().map(Hold::new);
+        let event = state.end_mut(side.other()).event.take();
+        Decision::Wait { qps: [state.active.qp.clone(), state.passive.qp.clone()], event, connector }
+    }
+
+    /// A disconnect of `side` has waited long enough.
+    pub(crate) fn time_out(this: &Shared<Self>, side: Side) {
+        let mut outcome = Outcome::default();
+        {
+            let mut state = this.state.lock();
+            if state.stage == Stage::Established && state.end(side).disconnecting {
+                outcome.take(&mut state, side, Cause::TimeOut);
+            }
         }
-        match request {
-            Some(request) => request.answer(status),
-            None => status,
-        }
+        outcome.carry_out(this);
     }
 
     /// One side ends the connection, or the attempt, without asking the other. Called without locks; any number of times.
@@ -394,7 +436,7 @@ impl Link {
                 outcome.take(&mut state, side, cause);
             }
         }
-        outcome.carry_out(&this.core);
+        outcome.carry_out(this);
     }
 
     /// `NdkGetConnectionData`: the limits in force and the other side's data, while there is time to look at them.
@@ -420,9 +462,15 @@ impl Link {
 /// What is left to do for one end after a decision.
 #[derive(Default)]
 struct EndOutcome {
+    /// Keeps connector and queue pair open until everything is done: their closes wait for it.
+    connector: Option<Hold<Connector>>,
+    /// The consumer had disconnected, so its deadline goes.
+    disconnecting: bool,
     qp: Option<Shared<Qp>>,
     request: Option<(Request, NTSTATUS)>,
     event: Option<DisconnectEvent>,
+    /// An event that is not to be delivered; what it holds goes after the lock.
+    unused: Option<DisconnectEvent>,
 }
 
 /// What is left to do after the connection was closed.
@@ -430,74 +478,88 @@ struct EndOutcome {
 struct Outcome {
     active: EndOutcome,
     passive: EndOutcome,
-    /// An event that is not to be delivered; its hold goes after the lock.
-    unused: Option<DisconnectEvent>,
-    other_unused: Option<DisconnectEvent>,
     backlog: Option<Backlog>,
-    /// Whether the queue pairs were connected.
+    /// Whether the connection was established.
     established: bool,
+    /// Whether the queue pairs die with it, or are as before.
+    kill: bool,
     failed: bool,
 }
 
 impl Outcome {
     /// Closes the connection because `side` ended it.
     fn take(&mut self, state: &mut State, side: Side, cause: Cause) {
-        let stage = core::mem::replace(&mut state.stage, Stage::Closed);
-        self.backlog = state.backlog.take();
-        self.established = stage == Stage::Established;
-        self.failed = !(state.active.disconnecting && state.passive.disconnecting);
+        let stage = self.close(state);
+        self.failed = self.established && !(self.active.disconnecting && self.passive.disconnecting);
         for end in [Side::Active, Side::Passive] {
             let own = end == side;
             let told = self.established && (!own || cause == Cause::Fault);
             let status = match (stage, own, cause) {
                 (_, true, Cause::Close) => STATUS_CANCELLED,
+                (_, true, Cause::TimeOut) => STATUS_IO_TIMEOUT,
                 (Stage::Requested, false, _) => STATUS_CONNECTION_REFUSED,
                 _ => STATUS_CONNECTION_ABORTED,
             };
             let ended = state.end_mut(end);
-            let outcome = match end {
-                Side::Active => &mut self.active,
-                Side::Passive => &mut self.passive,
-            };
-            outcome.qp = ended.qp.take();
+            let outcome = self.end_mut(end);
             outcome.request = ended.request.take().map(|request| (request, status));
-            let unused = if own { &mut self.unused } else { &mut self.other_unused };
-            *(if told { &mut outcome.event } else { unused }) = ended.event.take();
+            *(if told { &mut outcome.event } else { &mut outcome.unused }) = ended.event.take();
         }
     }
 
     /// Closes the connection because `side` was the second to disconnect; its own request is answered by the caller.
     fn take_graceful(&mut self, state: &mut State, side: Side) {
-        state.stage = Stage::Closed;
-        self.established = true;
+        self.close(state);
         let first = state.end_mut(side.other());
-        let request = first.request.take().map(|request| (request, STATUS_SUCCESS));
-        self.other_unused = first.event.take();
-        self.active.qp = state.active.qp.take();
-        self.passive.qp = state.passive.qp.take();
-        match side.other() {
-            Side::Active => self.active.request = request,
-            Side::Passive => self.passive.request = request,
+        let outcome = self.end_mut(side.other());
+        outcome.request = first.request.take().map(|request| (request, STATUS_SUCCESS));
+        outcome.unused = first.event.take();
+    }
+
+    /// What every end of a connection has in common. Returns the stage before.
+    fn close(&mut self, state: &mut State) -> Stage {
+        let stage = core::mem::replace(&mut state.stage, Stage::Closed);
+        self.backlog = state.backlog.take();
+        self.established = stage == Stage::Established;
+        self.kill = self.established;
+        for end in [Side::Active, Side::Passive] {
+            let ended = state.end_mut(end);
+            let outcome = self.end_mut(end);
+            outcome.qp = ended.qp.take();
+            outcome.disconnecting = ended.disconnecting;
+            // The connector is open: only now that the link is closed may its close go on.
+            outcome.connector = ended.connector.take().map(|connector| Hold::new(&connector));
+        }
+        stage
+    }
+
+    const fn end_mut(&mut self, side: Side) -> &mut EndOutcome {
+        match side {
+            Side::Active => &mut self.active,
+            Side::Passive => &mut self.passive,
         }
     }
 
-    fn carry_out(self, core: &Core) {
-        let counters = core.counters();
-        for qp in [&self.active.qp, &self.passive.qp].into_iter().flatten() {
-            if self.established {
+    fn carry_out(self, link: &Link) {
+        let counters = link.core.counters();
+        let qps = [&self.active.qp, &self.passive.qp];
+        for qp in qps.into_iter().flatten() {
+            if self.kill {
                 qp.die();
             } else {
                 qp.detach();
             }
         }
-        let was_open = self.active.qp.is_some() || self.passive.qp.is_some();
         if self.established {
             counters.active_connections.subtract(2);
             counters.connection_errors.add(u64::from(self.failed));
-        } else if was_open {
+        } else if qps.into_iter().any(Option::is_some) {
             counters.connect_failures.add(1);
         }
-        for end in [self.active, self.passive] {
+        for (end, side) in [(self.active, Side::Active), (self.passive, Side::Passive)] {
+            if let (true, Some(connector)) = (end.disconnecting, &end.connector) {
+                connector.adapter().deadlines().remove(link, side);
+            }
             if let Some((request, status)) = end.request {
                 request.complete(status);
             }

@@ -63,6 +63,10 @@ impl Mapping {
 pub(crate) struct MappingHandle(usize);
 
 impl MappingHandle {
+    const fn new(place: u32, key: u8) -> Self {
+        Self(((place as usize + 1) << 8) | key as usize)
+    }
+
     /// The word for `AdapterContext`.
     pub(crate) const fn to_word(self) -> usize {
         self.0
@@ -105,7 +109,7 @@ impl Memory {
             let distance = self.spacing.distance(page) as u32;
             write(page, Logical { place, key, distance }.encode());
         }
-        Ok(MappingHandle(((place as usize + 1) << 8) | key as usize))
+        Ok(MappingHandle::new(place, key))
     }
 
     /// Ends a mapping of `adapter`; anything that is not one is ignored.
@@ -133,6 +137,19 @@ impl Memory {
         }
         drop(pages);
         self.free_mappings.put(place);
+    }
+
+    /// Ends whatever mappings `adapter` has left behind, so that they do not outlive it.
+    pub(crate) fn forget_mappings(&self, adapter: usize) {
+        for (place, slot) in self.mappings.iter().enumerate() {
+            let key = {
+                let mapping = slot.lock();
+                (mapping.adapter == adapter).then_some(mapping.key)
+            };
+            if let Some(key) = key {
+                self.release_mapping(adapter, MappingHandle::new(place as u32, key));
+            }
+        }
     }
 
     /// The page at `address`, when the bytes `from..to` of it are the consumer's; counts it as registered.

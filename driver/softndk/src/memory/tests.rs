@@ -51,7 +51,10 @@ fn places_rest_before_they_are_used_again() {
     assert_eq!((places.take(), places.take()), (Some(0), Some(1)));
     places.put(1);
     places.put(0);
-    assert_eq!((places.take(), places.take(), places.take(), places.take()), (Some(2), Some(1), Some(0), None));
+    assert_eq!(
+        (places.take(), places.take(), places.take(), places.take()),
+        (Some(2), Some(1), Some(0), None)
+    );
 }
 
 #[test]

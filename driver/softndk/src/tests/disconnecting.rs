@@ -155,12 +155,8 @@ fn an_overrun_completion_queue_takes_its_connection_along() {
     let pd = world.pd();
     let (receives, initiators) = (TestCq::new(&world, 1), TestCq::new(&world, 16));
     let sizes = Sizes::default();
-    let pair = Pair::connect(
-        &world,
-        pd,
-        End::new(&world, pd, sizes),
-        End::over(pd, receives, initiators, sizes),
-    );
+    let pair =
+        Pair::connect(&world, pd, End::new(&world, pd, sizes), End::over(pd, receives, initiators, sizes));
     for context in 1..4 {
         assert_eq!(pair.passive.receive(context, &[]), STATUS_SUCCESS);
     }
@@ -174,6 +170,40 @@ fn an_overrun_completion_queue_takes_its_connection_along() {
     assert_eq!(pair.passive.events.seen.take(), BROKEN);
     assert_eq!(pair.passive.send(9, &[], NONE), STATUS_CONNECTION_INVALID);
     assert_eq!(world.soft().counters().cq_errors, 1);
+    pair.close();
+    world.finish();
+}
+
+#[test]
+fn a_disconnect_that_nobody_answers_ends_in_time() {
+    for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
+        let disconnect_timeout = kernel::time::milliseconds(20);
+        let config = crate::Config { answers, disconnect_timeout, ..crate::Config::default() };
+        let world = World::new(config);
+        // More than one, so that the timer is set again.
+        let pairs = [Pair::new(&world), Pair::new(&world), Pair::new(&world)];
+        let pendings = pairs.each_ref().map(|pair| {
+            assert_eq!(pair.passive.receive(1, &[]), STATUS_SUCCESS);
+            pair.active.begin_disconnect().ok().unwrap()
+        });
+        for (pair, pending) in pairs.into_iter().zip(pendings) {
+            assert_eq!(pending.wait(), STATUS_IO_TIMEOUT);
+            assert_eq!(pair.passive.events.seen.take(), DISCONNECTED);
+            assert_eq!(pair.passive.receives.one().Status, STATUS_CANCELLED);
+            assert_eq!(disconnect(&pair.passive), STATUS_CONNECTION_ABORTED);
+            pair.close();
+        }
+        world.finish();
+    }
+}
+
+#[test]
+fn an_adapter_can_be_closed_with_its_timer_set() {
+    let world = World::plain();
+    let mut pair = Pair::new(&world);
+    let disconnecting = pair.active.begin_disconnect().ok().unwrap();
+    pair.passive.close_connector();
+    assert_eq!(disconnecting.wait(), STATUS_CONNECTION_ABORTED);
     pair.close();
     world.finish();
 }

@@ -230,8 +230,7 @@ fn a_connection_attempt_fails_without_somebody_who_listens() {
         };
         let mut try_connect = |source: SocketAddr, to: &str, data: &[u8]| {
             let connector = world.connector();
-            let status =
-                outcome(active.begin_connect(connector, source, to.parse().unwrap(), data));
+            let status = outcome(active.begin_connect(connector, source, to.parse().unwrap(), data));
             active.close_connector();
             status
         };
@@ -276,10 +275,7 @@ fn connectors_and_queue_pairs_serve_one_connection() {
     let again = pair.active.begin_connect(busy, source, address, &[]).err();
     assert_eq!(again, Some(STATUS_INVALID_DEVICE_STATE));
     let other = world.connector();
-    assert_eq!(
-        pair.active.begin_connect(other, source, address, &[]).err(),
-        Some(STATUS_CONNECTION_ACTIVE)
-    );
+    assert_eq!(pair.active.begin_connect(other, source, address, &[]).err(), Some(STATUS_CONNECTION_ACTIVE));
     close(other, close_slot!(other, NdkCloseConnector));
     pair.active.connector = busy;
 
@@ -287,10 +283,7 @@ fn connectors_and_queue_pairs_serve_one_connection() {
     let mut flushed = End::new(&world, pair.pd, Sizes::default());
     flushed.flush();
     let connector = world.connector();
-    assert_eq!(
-        flushed.begin_connect(connector, source, address, &[]).err(),
-        Some(STATUS_CONNECTION_INVALID)
-    );
+    assert_eq!(flushed.begin_connect(connector, source, address, &[]).err(), Some(STATUS_CONNECTION_INVALID));
     assert_eq!(flushed.begin_disconnect().err(), Some(STATUS_CONNECTION_INVALID));
     flushed.close();
 
@@ -351,8 +344,7 @@ fn the_version_in_force_is_the_highest_of_its_major() {
         // SAFETY: a GUID is plain data.
         let id = unsafe { core::mem::zeroed::<abi::nt::GUID>() };
         let version = info.Version;
-        let status =
-            ndk_header!(adapter, NdkQueryExtension, &raw const id, version, &raw mut extension);
+        let status = ndk_header!(adapter, NdkQueryExtension, &raw const id, version, &raw mut extension);
         assert_eq!(status, STATUS_NOT_SUPPORTED);
         // SAFETY: opened above.
         unsafe { soft.close_adapter(adapter) };

@@ -130,11 +130,7 @@ unsafe extern "system" fn on_request(context: *mut c_void, status: NTSTATUS) {
     Pending::take_context(context).send((status, 0));
 }
 
-unsafe extern "system" fn on_create(
-    context: *mut c_void,
-    status: NTSTATUS,
-    object: *mut NDK_OBJECT_HEADER,
-) {
+unsafe extern "system" fn on_create(context: *mut c_void, status: NTSTATUS, object: *mut NDK_OBJECT_HEADER) {
     check_callback();
     Pending::take_context(context).send((status, object.expose_provenance()));
 }
@@ -237,21 +233,28 @@ pub(super) const VERSION: NDK_VERSION = NDK_VERSION { Major: 2, Minor: 1 };
 /// Tags of this crate.
 const TAGS: [&[u8; 4]; 4] = [b"WrSo", b"WrSj", b"WrSm", b"WrSp"];
 
-/// Makes the simulated kernel ready.
+/// What was allocated when the present test began: not nothing if an earlier one failed.
+static BEFORE: Mutex<[usize; 4]> = Mutex::new([0; 4]);
+
+fn outstanding() -> [usize; 4] {
+    TAGS.map(ksim::pool::outstanding)
+}
+
+/// Makes the simulated kernel ready; other tests wait.
 pub(super) fn boot() -> MutexGuard<'static, ()> {
     static BOOT: Once = Once::new();
     let alone = ksim::exclusive();
     // SAFETY: the simulated device stays for ever.
     BOOT.call_once(|| unsafe { kernel::init(ksim::device()) });
+    *BEFORE.lock().unwrap() = outstanding();
     alone
 }
 
+/// The leak check.
 pub(super) fn assert_nothing_left() {
     ksim::quiesce();
-    for tag in TAGS {
-        let left = ksim::pool::outstanding(tag);
-        assert_eq!(left, 0, "{} blocks left with tag {}", left, core::str::from_utf8(tag).unwrap());
-    }
+    let before = *BEFORE.lock().unwrap();
+    assert_eq!(outstanding(), before, "blocks left with the tags {TAGS:?}");
     ksim::pool::check_quarantine();
 }
 
@@ -260,6 +263,10 @@ impl World {
         let alone = boot();
         let soft = SoftNdk::start(config).unwrap();
         let adapter = soft.open_adapter(VERSION).unwrap();
+        Self::over(soft, adapter, alone)
+    }
+
+    pub(super) fn over(soft: SoftNdk, adapter: *mut NDK_ADAPTER, alone: MutexGuard<'static, ()>) -> Self {
         Self { soft: Some(soft), adapter, _alone: Some(alone) }
     }
 
@@ -344,17 +351,7 @@ impl TestCq {
         }));
         let made = create(|cc, request_context, out| {
             let affinity = ptr::null();
-            ndk!(
-                world.adapter,
-                NdkCreateCq,
-                depth,
-                on_cq,
-                context.cast(),
-                affinity,
-                cc,
-                request_context,
-                out
-            )
+            ndk!(world.adapter, NdkCreateCq, depth, on_cq, context.cast(), affinity, cc, request_context, out)
         });
         match made {
             Ok(cq) => Ok(Self { cq, notified, context }),

@@ -72,7 +72,8 @@ fn the_privileged_token_reaches_exactly_the_bytes_of_a_mapping() {
 
 #[test]
 fn bytes_beside_the_buffer_are_out_of_reach_even_in_its_pages() {
-    let cases: [fn(&TestLam) -> (i64, u32); 4] = [
+    type Choose = fn(&TestLam) -> (i64, u32);
+    let cases: [Choose; 4] = [
         |lam| (lam.pages()[0] + i64::from(lam.first_byte_offset) - 1, 1),
         |lam| (lam.pages()[0] + i64::from(lam.first_byte_offset) + 100, 1),
         |lam| (lam.pages()[0] + i64::from(lam.first_byte_offset) + 90, 11),
@@ -119,9 +120,7 @@ fn a_released_mapping_is_gone_also_for_receives_and_regions_made_of_it() {
     let mr = TestMr::fast(pair.pd, 1, true);
     let flags = NDK_OP_FLAG::ALLOW_REMOTE_WRITE;
     assert_eq!(pair.passive.fast_register(1, &mr, &lam, 4096, 0x1000, flags), STATUS_SUCCESS);
-    let write = |context| {
-        pair.active.write(context, &inline, 0x1000, mr.remote(), NDK_OP_FLAG::INLINE)
-    };
+    let write = |context| pair.active.write(context, &inline, 0x1000, mr.remote(), NDK_OP_FLAG::INLINE);
     assert_eq!(write(2), STATUS_SUCCESS);
     lam.release();
     assert_eq!(write(3), STATUS_SUCCESS);
@@ -138,10 +137,7 @@ fn mappings_and_registrations_want_virtually_contiguous_chains() {
         let world = World::with_answers(answers);
         let pd = world.pd();
         let apart = Chain::new(&pattern(300), &[100, 100], Pages::NonPagedPool);
-        assert_eq!(
-            TestLam::build(world.adapter, apart.mdl(), 101).err(),
-            Some(STATUS_INVALID_PARAMETER)
-        );
+        assert_eq!(TestLam::build(world.adapter, apart.mdl(), 101).err(), Some(STATUS_INVALID_PARAMETER));
         // The first MDL alone is contiguous.
         TestLam::build(world.adapter, apart.mdl(), 100).unwrap().release();
         assert_eq!(TestLam::build(world.adapter, apart.mdl(), 0).err(), Some(STATUS_INVALID_PARAMETER));
@@ -162,8 +158,9 @@ fn mappings_and_registrations_want_virtually_contiguous_chains() {
         let fast = TestMr::bare(pd, true);
         let memory = Memory::new(100);
         assert_eq!(fast.register(&memory, NDK_MR_FLAG::empty()), STATUS_INVALID_DEVICE_STATE);
-        let init =
-            |mr: &TestMr, pages| request(|rc, context| ndk!(mr.mr, NdkInitializeFastRegisterMr, pages, 1, rc, context));
+        let init = |mr: &TestMr, pages| {
+            request(|rc, context| ndk!(mr.mr, NdkInitializeFastRegisterMr, pages, 1, rc, context))
+        };
         assert_eq!(init(&fast, 4097), STATUS_IMPLEMENTATION_LIMIT);
         assert_eq!(init(&fast, 4096), STATUS_SUCCESS);
         let plain = TestMr::bare(pd, false);
@@ -192,9 +189,7 @@ fn a_chain_of_contiguous_mdls_is_one_buffer() {
     assert_eq!((lam.pages().len(), lam.first_byte_offset), (2, 0));
     let mr = TestMr::bare(pair.pd, false);
     let flags = NDK_MR_FLAG::ALLOW_REMOTE_READ.bits();
-    let status = request(|rc, context| {
-        ndk!(mr.mr, NdkRegisterMr, head.as_ptr(), 8192, flags, rc, context)
-    });
+    let status = request(|rc, context| ndk!(mr.mr, NdkRegisterMr, head.as_ptr(), 8192, flags, rc, context));
     assert_eq!(status, STATUS_SUCCESS);
     let sink = Memory::new(8192);
     let sink_mr = TestMr::registered(pair.pd, &sink, NDK_MR_FLAG::ALLOW_LOCAL_WRITE);
@@ -274,8 +269,9 @@ fn a_region_must_be_invalid_to_be_registered_and_valid_to_be_invalidated() {
 
 #[test]
 fn fast_registration_takes_only_pages_of_this_adapter_instance() {
-    // Pages that are in no mapping, in a mapping of another open, or only partly the consumer's.
-    let strange: [fn(&TestLam, &TestLam) -> [i64; 2]; 4] = [
+    type Choose = fn(&TestLam, &TestLam) -> [i64; 2];
+    // Pages that are in no mapping, in a mapping of another open, or not the start of a page.
+    let strange: [Choose; 4] = [
         |lam, _| [lam.pages()[0], lam.pages()[0] + 4096],
         |lam, _| [lam.pages()[0], 0x1000],
         |_, other| [other.pages()[0], other.pages()[0]],

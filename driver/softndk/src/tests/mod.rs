@@ -3,12 +3,12 @@
 mod disconnecting;
 mod handshake;
 mod harness;
-//mod lifetime;
+mod lifetime;
 mod memory;
-//mod notification;
+mod notification;
 mod pair;
-//mod ports;
+mod ports;
 mod protection;
-//mod scarcity;
-//mod stress;
+mod scarcity;
+mod stress;
 mod transfer;

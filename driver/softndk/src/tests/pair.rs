@@ -44,20 +44,26 @@ unsafe extern "system" fn on_connect(context: *mut c_void, connector: *mut NDK_C
 
 impl TestListener {
     pub(super) fn new(world: &World) -> Self {
+        Self::try_new(world).unwrap()
+    }
+
+    pub(super) fn try_new(world: &World) -> Result<Self, NTSTATUS> {
         let requests = Signal::new();
         let context = Arc::into_raw(requests.clone());
-        let listener = create(|cc, request_context, out| {
+        let made = create(|cc, request_context, out| {
             let event_context = context.cast_mut().cast();
             ndk!(world.adapter, NdkCreateListener, on_connect, event_context, cc, request_context, out)
         });
-        Self { listener: listener.unwrap(), requests, context }
+        if made.is_err() {
+            // SAFETY: made above, and nobody got it.
+            drop(unsafe { Arc::from_raw(context) });
+        }
+        Ok(Self { listener: made?, requests, context })
     }
 
     pub(super) fn listen(&self, address: SocketAddr) -> NTSTATUS {
         let address = Address::new(address);
-        request(|rc, context| {
-            ndk!(self.listener, NdkListen, address.as_ptr(), address.length, rc, context)
-        })
+        request(|rc, context| ndk!(self.listener, NdkListen, address.as_ptr(), address.length, rc, context))
     }
 
     /// A listener on a port of the adapter's choice.
@@ -155,6 +161,16 @@ impl End {
     }
 
     pub(super) fn over(pd: *mut NDK_PD, receives: TestCq, initiators: TestCq, sizes: Sizes) -> Self {
+        Self::try_over(pd, receives, initiators, sizes).ok().unwrap()
+    }
+
+    /// Gives the completion queues back if the queue pair cannot be created.
+    pub(super) fn try_over(
+        pd: *mut NDK_PD,
+        receives: TestCq,
+        initiators: TestCq,
+        sizes: Sizes,
+    ) -> Result<Self, (NTSTATUS, TestCq, TestCq)> {
         let qp = create(|cc, context, out| {
             ndk!(
                 pd,
@@ -173,7 +189,10 @@ impl End {
             )
         });
         let (connector, events) = (ptr::null_mut(), Events::new());
-        Self { qp: qp.unwrap(), receives, initiators, connector, events, sizes }
+        match qp {
+            Ok(qp) => Ok(Self { qp, receives, initiators, connector, events, sizes }),
+            Err(status) => Err((status, receives, initiators)),
+        }
     }
 
     pub(super) fn receive(&self, context: usize, sgl: &[NDK_SGE]) -> NTSTATUS {

@@ -226,12 +226,7 @@ fn a_fault_cancels_the_rest_of_the_chain() {
     let done = pair.active.initiators.drain();
     assert_eq!(
         summary(&done),
-        [
-            (1, STATUS_SUCCESS),
-            (2, STATUS_REMOTE_RESOURCES),
-            (3, STATUS_CANCELLED),
-            (4, STATUS_CANCELLED)
-        ]
+        [(1, STATUS_SUCCESS), (2, STATUS_REMOTE_RESOURCES), (3, STATUS_CANCELLED), (4, STATUS_CANCELLED)]
     );
     assert_eq!(bed.far.bytes(0, 16), [[0x0F].as_slice(), &[0xF0; 15]].concat());
     assert_broken(&pair);

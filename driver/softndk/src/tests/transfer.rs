@@ -54,7 +54,8 @@ fn a_send_fills_the_oldest_receive_across_any_cut_of_both_lists() {
     assert_eq!(pair.active.send(1, &sources, NONE), STATUS_SUCCESS);
     assert_eq!(pair.active.send(2, &[], NONE), STATUS_SUCCESS);
 
-    let expected = [buffers.near.bytes(4095, 2), buffers.near.bytes(0, 100), buffers.near.bytes(1, 1)].concat();
+    let expected =
+        [buffers.near.bytes(4095, 2), buffers.near.bytes(0, 100), buffers.near.bytes(1, 1)].concat();
     let arrived =
         [buffers.far.bytes(10, 3), buffers.far.bytes(4090, 20), buffers.far.bytes(5000, 80)].concat();
     assert_eq!(arrived, expected);
@@ -124,10 +125,7 @@ fn a_read_fetches_and_may_invalidate_its_sink() {
     assert_eq!(sink.bytes(0, 64), buffers.near.bytes(0, 64));
     assert_eq!(pair.passive.read(4, &sinks, address, token, NONE), STATUS_SUCCESS);
     let done = pair.passive.initiators.drain();
-    assert_eq!(
-        summary(&done),
-        [(2, STATUS_SUCCESS), (3, STATUS_SUCCESS), (4, STATUS_ACCESS_VIOLATION)]
-    );
+    assert_eq!(summary(&done), [(2, STATUS_SUCCESS), (3, STATUS_SUCCESS), (4, STATUS_ACCESS_VIOLATION)]);
     lam.release();
     mr.close();
     buffers.close();
@@ -224,8 +222,7 @@ fn silent_requests_keep_their_slots_until_a_later_entry_is_taken() {
     let pair = Pair::with_sizes(&world, sizes);
     let buffers = Buffers::new(pair.pd, 4096);
     let (address, token) = (buffers.far.address(), buffers.far_mr.remote());
-    let write =
-        |context, flags| pair.active.write(context, &[buffers.from(0, 8)], address, token, flags);
+    let write = |context, flags| pair.active.write(context, &[buffers.from(0, 8)], address, token, flags);
     for context in 0..3 {
         assert_eq!(write(context, NDK_OP_FLAG::SILENT_SUCCESS), STATUS_SUCCESS);
     }

@@ -64,7 +64,7 @@ impl State {
                     after.close = Some((poster, false));
                 }
                 // Both directions are finished and the endpoint is being closed: no longer than now. Or it is closed.
-                None if !link.closed => after.abort = Some(link.endpoint.clone()),
+                None if !link.closed => after.abort = link.endpoint.clone(),
                 None => after.finish = true,
             },
             // Whoever builds an endpoint at this moment finds the phase and finishes.

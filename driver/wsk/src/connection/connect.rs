@@ -2,6 +2,7 @@
 
 use super::layout::{LIST, Layout, RING};
 use super::{After, Connection, Link, Phase, State};
+use crate::TAG_SOCKET;
 use abi::NTSTATUS;
 use abi::status::{
     STATUS_ADDRESS_ALREADY_EXISTS, STATUS_CANCELLED, STATUS_CONNECTION_ACTIVE, STATUS_CONNECTION_REFUSED, STATUS_INSUFFICIENT_RESOURCES,
@@ -12,7 +13,7 @@ use core::ffi::c_void;
 use core::net::SocketAddr;
 use irp::{IrpQueue, Outcome, OwnedIrp, QueueKind};
 use kernel::lock::SpinLock;
-use kernel::pool::Shared;
+use kernel::pool::{PoolBox, Shared};
 use ndk::{Adapter, Endpoint, Incoming, Memory, Poster};
 use stream::wire::CONN_DATA_LEN;
 use stream::{ConnData, Engine, Role};
@@ -125,7 +126,7 @@ impl Connection {
         let built = routed.and_then(|(adapter, local)| {
             let parts = this.parts(&adapter, Role::Active, None)?;
             let poster = Endpoint::active(&adapter, this.clone(), parts.layout.depths(), parts.memories)?;
-            let (endpoint, data) = Self::install(this, parts.layout, parts.engine, poster, local)?;
+            let (endpoint, data) = Self::install(this, parts.link, poster, local)?;
             Ok((endpoint, data, local))
         });
         match built {
@@ -142,7 +143,7 @@ impl Connection {
             let local = this.local()?;
             let parts = this.parts(incoming.adapter(), Role::Passive, Some(&peer))?;
             let poster = Endpoint::passive(incoming, this.clone(), parts.layout.depths(), parts.memories)?;
-            Self::install(this, parts.layout, parts.engine, poster, local)
+            Self::install(this, parts.link, poster, local)
         });
         match built {
             Ok((endpoint, data)) => Endpoint::accept(&endpoint, &data),
@@ -151,6 +152,7 @@ impl Connection {
     }
 
     /// Memory and engine of a new connection. The passive side knows its peer already.
+    #[inline(never)]
     fn parts(&self, adapter: &Adapter, role: Role, peer: Option<&ConnData>) -> Result<Parts, NTSTATUS> {
         let layout = Layout::new(&self.client.provider().settings, adapter.info());
         let memories = layout.register(adapter)?;
@@ -158,11 +160,12 @@ impl Connection {
             return Err(STATUS_INSUFFICIENT_RESOURCES);
         };
         let memory = Layout::describe(ring, list);
-        let mut engine = Engine::new(layout.config, role, memory).map_err(|_| STATUS_INVALID_PARAMETER)?;
+        let engine = Engine::new(layout.config, role, memory).map_err(|_| STATUS_INVALID_PARAMETER)?;
+        let mut link = PoolBox::try_new(TAG_SOCKET, Link::new(engine, layout)).map_err(|e| e.status())?;
         if let Some(peer) = peer {
-            engine.establish(peer).map_err(|_| STATUS_CONNECTION_REFUSED)?;
+            link.engine.establish(peer).map_err(|_| STATUS_CONNECTION_REFUSED)?;
         }
-        Ok(Parts { layout, memories, engine })
+        Ok(Parts { layout, memories, link })
     }
 
     /// Puts a built endpoint under the lock and posts every receive: all before the handshake. Returns it with the
@@ -172,28 +175,18 @@ impl Connection {
     /// CANCELLED: nobody waits for the connection any more. Or a receive could not be posted. The endpoint is closed.
     fn install(
         this: &Shared<Self>,
-        layout: Layout,
-        engine: Engine,
+        mut link: PoolBox<Link>,
         poster: Poster<Self>,
         local: SocketAddr,
     ) -> Result<(Shared<Endpoint<Self>>, [u8; CONN_DATA_LEN]), NTSTATUS> {
         let endpoint = poster.endpoint().clone();
-        let data = engine.local_conn_data().encode();
+        let data = link.engine.local_conn_data().encode();
+        link.endpoint = Some(endpoint.clone());
+        link.poster = Some(poster);
         Self::with(this, |state, after| {
             state.building = false;
             state.local = Some(local);
-            let link = state.link.insert(Link {
-                engine,
-                layout,
-                endpoint: endpoint.clone(),
-                poster: Some(poster),
-                posted: 0,
-                completed: 0,
-                control: None,
-                failure: None,
-                closed: false,
-                counted: stream::Counters::default(),
-            });
+            let link = state.link.insert(link);
             let posted = match state.phase {
                 Phase::Connecting | Phase::Accepting => link.post_receives(&this.counters),
                 _ => Err(STATUS_CANCELLED),
@@ -220,10 +213,26 @@ impl Connection {
 struct Parts {
     layout: Layout,
     memories: heapless::Vec<Memory, 4>,
-    engine: Engine,
+    link: PoolBox<Link>,
 }
 
 impl Link {
+    /// A stream without an endpoint.
+    const fn new(engine: Engine, layout: Layout) -> Self {
+        Self {
+            engine,
+            layout,
+            endpoint: None,
+            poster: None,
+            closed: false,
+            posted: 0,
+            completed: 0,
+            control: None,
+            failure: None,
+            counted: stream::Counters::ZERO,
+        }
+    }
+
     fn post_receives(&mut self, counters: &Counters) -> Result<(), NTSTATUS> {
         let Some(poster) = &mut self.poster else { return Err(STATUS_CANCELLED) };
         for n in 0..usize::from(self.layout.config.receive_depth) {

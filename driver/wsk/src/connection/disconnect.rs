@@ -35,7 +35,7 @@ impl State {
         link.engine.handle_connection_lost();
         if link.poster.is_none() {
             // A graceful close waits for the peer: no longer.
-            after.abort = Some(link.endpoint.clone());
+            after.abort = link.endpoint.clone();
         }
     }
 }

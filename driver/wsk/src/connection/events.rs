@@ -80,7 +80,7 @@ impl Link {
         }
         let slot = Layout::receive_slot(entry.context);
         let mut word = [0; MESSAGE_LEN];
-        let local = self.endpoint.memory(LOCAL).ok_or(STATUS_INTERNAL_ERROR)?;
+        let local = self.memory(LOCAL).ok_or(STATUS_INTERNAL_ERROR)?;
         local.region().read(slot.offset, &mut word).map_err(|_| STATUS_INTERNAL_ERROR)?;
         // Posted again before the engine hears of the message: it counts on that.
         let Some(poster) = &mut self.poster else { return Ok(()) };

@@ -29,9 +29,9 @@ use core::net::SocketAddr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use irp::{CompletionBatch, IrpList, IrpQueue, OwnedIrp};
 use kernel::lock::SpinLock;
-use kernel::pool::{AllocError, Shared};
+use kernel::pool::{AllocError, PoolBox, Shared};
 use kernel::work::WorkItem;
-use ndk::{Endpoint, Incoming, Poster};
+use ndk::{Endpoint, Incoming, Memory, Poster};
 use stream::Engine;
 use trace::{Counters, Reason};
 
@@ -65,7 +65,8 @@ enum Phase {
 struct Link {
     engine: Engine,
     layout: Layout,
-    endpoint: Shared<Endpoint<Connection>>,
+    /// There from the moment the link is under the lock.
+    endpoint: Option<Shared<Endpoint<Connection>>>,
     /// Taken when the endpoint is to be closed.
     poster: Option<Poster<Connection>>,
     /// The endpoint is closed; only its memory is left.
@@ -93,7 +94,8 @@ pub(crate) struct State {
     incoming: Option<Incoming>,
     /// A work item is building an endpoint, or will.
     building: bool,
-    link: Option<Link>,
+    /// In memory of its own: a socket that is not connected does not need it.
+    link: Option<PoolBox<Link>>,
     connect: IrpQueue<Connects>,
     sends: IrpQueue<Sends>,
     /// The send whose octets are being copied: part of it may be on the wire.
@@ -268,6 +270,13 @@ impl Connection {
             remote: state.remote,
             work: self.counters.snapshot(),
         }
+    }
+}
+
+impl Link {
+    /// A region of the endpoint's memory.
+    fn memory(&self, index: usize) -> Option<&Memory> {
+        self.endpoint.as_ref()?.memory(index)
     }
 }
 

@@ -113,7 +113,7 @@ impl State {
                 break;
             }
             if !request.drain {
-                let copied = match link.endpoint.memory(RING) {
+                let copied = match link.memory(RING) {
                     Some(ring) => request.buffer.copy_in(request.filled, ring.region(), offset as usize, len),
                     None => Err(STATUS_INVALID_DEVICE_STATE),
                 };

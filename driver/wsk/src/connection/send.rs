@@ -112,7 +112,7 @@ impl State {
                     self.copying = Some((irp, request));
                     return;
                 }
-                let copied = match link.endpoint.memory(LOCAL) {
+                let copied = match link.memory(LOCAL) {
                     Some(local) => request.buffer.copy_out(request.copied, local.region(), place, len),
                     None => Err(STATUS_INVALID_DEVICE_STATE),
                 };

@@ -124,7 +124,7 @@ impl Link {
 
     /// Puts octets into a slot of local memory. Slots lie inside it by construction.
     fn store(&self, piece: Piece, octets: &[u8]) {
-        if let Some(memory) = self.endpoint.memory(piece.memory) {
+        if let Some(memory) = self.memory(piece.memory) {
             let _inside = memory.region().write(piece.offset, octets);
         }
     }
@@ -133,7 +133,7 @@ impl Link {
     pub(super) fn target_entry(&self) -> [u8; TARGET_ENTRY_LEN] {
         let mut entry = [0; TARGET_ENTRY_LEN];
         let offset = self.engine.wanted_entry().saturating_mul(TARGET_ENTRY_LEN);
-        if let Some(list) = self.endpoint.memory(LIST) {
+        if let Some(list) = self.memory(LIST) {
             let _inside = list.region().read(offset, &mut entry);
         }
         entry
@@ -141,7 +141,7 @@ impl Link {
 
     /// Zeroes a target entry that was taken into use.
     pub(super) fn clear_entry(&self, index: usize) {
-        if let Some(list) = self.endpoint.memory(LIST) {
+        if let Some(list) = self.memory(LIST) {
             let _inside =
                 list.region().write(index.saturating_mul(TARGET_ENTRY_LEN), &[0; TARGET_ENTRY_LEN]);
         }
