@@ -12,10 +12,11 @@ use abi::status::{STATUS_INTERNAL_ERROR, STATUS_INVALID_DEVICE_STATE};
 use core::ffi::c_void;
 use core::net::IpAddr;
 use core::ptr::NonNull;
+use irp::CompletionWorker;
 use kernel::pool::{PoolTag, Shared};
 use ndk::{Adapter, CloseAdapter};
-pub use softndk::LOOPBACK_ADDRESSES;
 use softndk::SoftNdk;
+pub use softndk::{AnswerMode, LOOPBACK_ADDRESSES};
 use wsk::{Provider, Settings};
 
 /// Pool tag of the composition.
@@ -30,18 +31,22 @@ pub struct Config<'a> {
     pub settings: Settings,
     /// Whether the software adapter is there, and which addresses it owns.
     pub software_adapter: Option<&'a [IpAddr]>,
+    /// How the software adapter answers control requests.
+    pub answers: AnswerMode,
 }
 
 impl Default for Config<'_> {
     /// Common sizes, no software adapter.
     fn default() -> Self {
-        Self { settings: Settings::DEFAULT, software_adapter: None }
+        Self { settings: Settings::DEFAULT, software_adapter: None, answers: AnswerMode::Inline }
     }
 }
 
 /// A running provider.
 pub struct Runtime {
     provider: Shared<Provider>,
+    // Until the provider is stopped: completions that nest too deeply go on there.
+    worker: Option<CompletionWorker>,
     // After the provider: it is stopped when nothing uses its adapters any more.
     software: Option<Shared<SoftNdk>>,
 }
@@ -54,7 +59,8 @@ impl Runtime {
     /// INSUFFICIENT_RESOURCES, INVALID_DEVICE_STATE (a provider runs already), or an adapter's status.
     pub fn start(config: &Config<'_>) -> Result<Self, NTSTATUS> {
         let provider = Provider::new(config.settings).map_err(|e| e.status())?;
-        let mut runtime = Self { provider, software: None };
+        let worker = CompletionWorker::start(TAG).map_err(|e| e.status())?;
+        let mut runtime = Self { provider, worker: Some(worker), software: None };
         let started = runtime.start_adapters(config).and_then(|()| {
             if Provider::publish(&runtime.provider) { Ok(()) } else { Err(STATUS_INVALID_DEVICE_STATE) }
         });
@@ -69,7 +75,7 @@ impl Runtime {
 
     fn start_adapters(&mut self, config: &Config<'_>) -> Result<(), NTSTATUS> {
         let Some(addresses) = config.software_adapter else { return Ok(()) };
-        let software = SoftNdk::start(softndk::Config { addresses, ..softndk::Config::default() })?;
+        let software = SoftNdk::start(softndk::Config { addresses, answers: config.answers, ..softndk::Config::default() })?;
         let software = self.software.insert(Shared::try_new(TAG, software).map_err(|e| e.status())?);
         let object = NonNull::new(software.open_adapter(NDK_REQUEST)?)
             .ok_or(STATUS_INTERNAL_ERROR)?;
@@ -91,6 +97,8 @@ impl Runtime {
 
     fn stop_adapters(&mut self) {
         self.provider.stop();
+        drop(self.worker.take());
+        irp::account().assert_idle();
         drop(self.software.take());
     }
 

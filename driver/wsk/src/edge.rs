@@ -78,11 +78,26 @@ unsafe fn socket<T>(socket: *mut WSK_SOCKET) -> Option<Shared<T>> {
     (!socket.is_null()).then(|| unsafe { Shared::clone_from_raw(socket) })
 }
 
-/// Enters `irp` and runs `work` with the socket; a NULL socket is answered INVALID_HANDLE.
+/// Enters `irp` and runs `work` with the socket, which the IRP keeps until its completion routine has returned; a NULL
+/// socket is answered INVALID_HANDLE.
 ///
 /// # Safety
 /// As for [`socket`] and [`pend`].
 unsafe fn on<T>(target: *mut WSK_SOCKET, irp: *mut IRP, work: impl FnOnce(Shared<T>, OwnedIrp)) -> NTSTATUS {
+    // SAFETY: the caller's promise.
+    unsafe {
+        enter(target, irp, |socket: Shared<T>, irp| {
+            let irp = irp.keep(&socket);
+            work(socket, irp);
+        })
+    }
+}
+
+/// As [`on`], for the close: its IRP keeps nothing, because the socket's end completes it.
+///
+/// # Safety
+/// As for [`on`].
+unsafe fn enter<T>(target: *mut WSK_SOCKET, irp: *mut IRP, work: impl FnOnce(Shared<T>, OwnedIrp)) -> NTSTATUS {
     // SAFETY: the caller's promise.
     match unsafe { socket::<T>(target) } {
         // SAFETY: as above.
@@ -226,7 +241,7 @@ unsafe extern "system" fn wsk_control_socket(
 unsafe extern "system" fn wsk_close_listen(socket: *mut WSK_SOCKET, irp: *mut IRP) -> NTSTATUS {
     // SAFETY: the client's socket and IRP.
     unsafe {
-        on::<ListenSocket>(socket, irp, |this, irp| {
+        enter::<ListenSocket>(socket, irp, |this, irp| {
             take_back(&this);
             ListenSocket::close(this, irp);
         })
@@ -236,7 +251,7 @@ unsafe extern "system" fn wsk_close_listen(socket: *mut WSK_SOCKET, irp: *mut IR
 unsafe extern "system" fn wsk_close_connection(socket: *mut WSK_SOCKET, irp: *mut IRP) -> NTSTATUS {
     // SAFETY: the client's socket and IRP.
     unsafe {
-        on::<Connection>(socket, irp, |this, irp| {
+        enter::<Connection>(socket, irp, |this, irp| {
             take_back(&this);
             Connection::close(this, irp);
         })

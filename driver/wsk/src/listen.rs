@@ -73,13 +73,19 @@ pub(crate) struct State {
     bind: Option<OwnedIrp>,
     /// The reservation of the local address.
     bound: Option<usize>,
-    listeners: Vec<Listener<ListenSocket>, LISTENERS>,
+    listeners: Vec<Listener<Arrivals>, LISTENERS>,
     accepts: IrpQueue<Accepts>,
+    close: Option<OwnedIrp>,
+    arrivals: Option<Shared<Arrivals>>,
     /// Established, and waiting for WskAccept.
     ready: Deque<Shared<Connection>, BACKLOG_MAX>,
     /// Accepted on the wire but not established.
     half_open: usize,
 }
+
+/// What the adapter's listeners know. They live until every connection accepted over them is closed, which is no reason
+/// for the socket to: the close cuts it off here.
+pub(crate) struct Arrivals(SpinLock<Option<Shared<ListenSocket>>>);
 
 /// A listening socket. It listens from WskBind on, at one address or at every adapter address of its family.
 #[repr(C)]
@@ -121,6 +127,8 @@ impl ListenSocket {
                         bound: None,
                         listeners: Vec::new(),
                         accepts: IrpQueue::new(),
+                        close: None,
+                        arrivals: None,
                         ready: Deque::new(),
                         half_open: 0,
                     }),
@@ -160,23 +168,29 @@ impl ListenSocket {
     /// Listens at every address that the bind names. IRQL: PASSIVE_LEVEL.
     fn start_listening(this: &Shared<Self>) {
         let Some(wanted) = this.state.lock().local else { return };
-        let outcome = this.listen_at(this, wanted);
+        let arrivals = Shared::try_new(TAG_SOCKET, Arrivals(SpinLock::new(Some(this.clone()))));
+        let outcome = arrivals
+            .map_err(|e| e.status())
+            .and_then(|arrivals| this.listen_at(&arrivals, wanted).inspect_err(|_| arrivals.cut()).map(|l| (arrivals, l)));
         let mut batch = CompletionBatch::new();
         let mut left_over = Vec::new();
         let mut unwanted = Deque::new();
+        let mut cut = None;
         {
             let mut state = this.state.lock();
             let binding = state.phase == Phase::Binding;
             let outcome = match outcome {
-                Ok((local, place, listeners)) if binding => {
+                Ok((arrivals, (local, place, listeners))) if binding => {
                     state.phase = Phase::Listening;
+                    state.arrivals = Some(arrivals);
                     state.local = Some(local);
                     state.bound = Some(place);
                     state.listeners = listeners;
                     Outcome::success(0)
                 }
-                Ok((_, place, listeners)) => {
+                Ok((arrivals, (_, place, listeners))) => {
                     left_over = listeners;
+                    cut = Some(arrivals);
                     this.client.provider().unbind(place);
                     Outcome::CANCELLED
                 }
@@ -194,6 +208,9 @@ impl ListenSocket {
             }
         }
         drop(left_over);
+        if let Some(arrivals) = cut {
+            arrivals.cut();
+        }
         for connection in &unwanted {
             Connection::abandon(connection);
         }
@@ -203,9 +220,9 @@ impl ListenSocket {
     /// Reserves the address, then listens at each of its adapter addresses.
     fn listen_at(
         &self,
-        this: &Shared<Self>,
+        arrivals: &Shared<Arrivals>,
         wanted: SocketAddr,
-    ) -> Result<(SocketAddr, usize, Vec<Listener<Self>, LISTENERS>), NTSTATUS> {
+    ) -> Result<(SocketAddr, usize, Vec<Listener<Arrivals>, LISTENERS>), NTSTATUS> {
         let provider = self.client.provider();
         // Ports that the adapter chose and another socket of ours has: kept until one fits, so that it chooses others.
         let mut unfit = Vec::<_, LISTENERS>::new();
@@ -213,7 +230,7 @@ impl ListenSocket {
             let mut listeners = Vec::new();
             if wanted.port() != 0 {
                 let place = provider.reserve(wanted)?.ok_or(STATUS_ADDRESS_ALREADY_EXISTS)?;
-                return match self.listen_everywhere(this, wanted, &mut listeners) {
+                return match self.listen_everywhere(arrivals, wanted, &mut listeners) {
                     Ok(_) => Ok((wanted, place, listeners)),
                     Err(status) => {
                         provider.unbind(place);
@@ -221,7 +238,7 @@ impl ListenSocket {
                     }
                 };
             }
-            let port = self.listen_everywhere(this, wanted, &mut listeners)?;
+            let port = self.listen_everywhere(arrivals, wanted, &mut listeners)?;
             let local = SocketAddr::new(wanted.ip(), port);
             if let Some(place) = provider.reserve(local)? {
                 return Ok((local, place, listeners));
@@ -233,9 +250,9 @@ impl ListenSocket {
     /// Listens at every adapter address that `wanted` names. Returns the port.
     fn listen_everywhere(
         &self,
-        this: &Shared<Self>,
+        arrivals: &Shared<Arrivals>,
         wanted: SocketAddr,
-        listeners: &mut Vec<Listener<Self>, LISTENERS>,
+        listeners: &mut Vec<Listener<Arrivals>, LISTENERS>,
     ) -> Result<u16, NTSTATUS> {
         let provider = self.client.provider();
         let mut places = Vec::<_, LISTENERS>::new();
@@ -249,7 +266,7 @@ impl ListenSocket {
         }
         let mut port = wanted.port();
         for (adapter, ip) in &places {
-            let listener = Listener::listen(adapter, SocketAddr::new(*ip, port), this.clone()).map_err(bind_status)?;
+            let listener = Listener::listen(adapter, SocketAddr::new(*ip, port), arrivals.clone()).map_err(bind_status)?;
             // The first one chooses, the others follow.
             port = listener.address().port();
             let _ = listeners.push(listener);
@@ -285,16 +302,22 @@ impl ListenSocket {
     /// WskCloseSocket: connections that nobody has accepted are aborted, accepted ones live on.
     pub(crate) fn close(this: Shared<Self>, irp: OwnedIrp) {
         let mut batch = CompletionBatch::new();
-        let (listeners, ready, bound) = {
+        let (listeners, arrivals, ready, bound) = {
             let mut state = this.state.lock();
             state.phase = Phase::Closed;
+            state.close = Some(irp);
             state.accepts.drain_into(&mut batch, |_| Outcome::CANCELLED);
             if let Some(bind) = state.bind.take() {
                 batch.push(bind, Outcome::CANCELLED);
             }
-            (core::mem::take(&mut state.listeners), core::mem::take(&mut state.ready), state.bound.take())
+            let ready = core::mem::take(&mut state.ready);
+            (core::mem::take(&mut state.listeners), state.arrivals.take(), ready, state.bound.take())
         };
+        batch.flush();
         drop(listeners);
+        if let Some(arrivals) = arrivals {
+            arrivals.cut();
+        }
         if let Some(place) = bound {
             this.client.provider().unbind(place);
         }
@@ -303,11 +326,6 @@ impl ListenSocket {
         }
         let enlisted = this.client.provider().delist(this.place.load(Ordering::Acquire));
         drop(enlisted);
-        batch.push(irp, Outcome::success(0));
-        // The client's registration may go as soon as this is completed: give the socket up before. Where something
-        // still holds it, that something ends by itself.
-        drop(this);
-        batch.flush();
     }
 
     /// A connection is established, or has failed (`None`), that this socket's adapter accepted.
@@ -350,13 +368,51 @@ impl ListenSocket {
     }
 }
 
-impl ListenHandler for ListenSocket {
+impl Drop for ListenSocket {
+    /// The close IRP is the last of the socket to be completed.
+    fn drop(&mut self) {
+        if let Some(irp) = self.state.get_mut().close.take() {
+            irp.complete(Outcome::success(0));
+        }
+    }
+}
+
+impl Arrivals {
+    /// The socket is closed: nothing arrives any more.
+    fn cut(&self) {
+        let socket = self.0.lock().take();
+        drop(socket);
+    }
+
+    /// A connection is established, or has failed (`None`), that came this way. Without a socket nobody wants it.
+    pub(crate) fn established(&self, connection: Option<Shared<Connection>>) {
+        let socket = self.0.lock().clone();
+        match (socket, connection) {
+            (Some(socket), connection) => ListenSocket::established(&socket, connection),
+            (None, Some(connection)) => Connection::abandon(&connection),
+            (None, None) => {}
+        }
+    }
+}
+
+impl ListenHandler for Arrivals {
     fn incoming(&self, incoming: Incoming) {
-        // SAFETY: `self` lives inside a `Shared`: sockets are made by `new` only, and the listener holds a reference.
-        let this = unsafe { Shared::clone_from_raw(core::ptr::from_ref(self)) };
+        let socket = self.0.lock().clone();
+        // Dropping the request rejects it: the peer sees CONNECTION_REFUSED.
+        if let Some(socket) = socket {
+            // SAFETY: `self` lives inside a `Shared`, which the listener holds during this call.
+            let arrivals = unsafe { Shared::clone_from_raw(core::ptr::from_ref(self)) };
+            ListenSocket::incoming(&socket, &arrivals, incoming);
+        }
+    }
+}
+
+impl ListenSocket {
+    /// A request has arrived. IRQL <= DISPATCH_LEVEL.
+    fn incoming(this: &Shared<Self>, arrivals: &Shared<Arrivals>, incoming: Incoming) {
         let room = {
             let mut state = this.state.lock();
-            let limit = (self.client.provider().settings.backlog as usize).min(BACKLOG_MAX);
+            let limit = (this.client.provider().settings.backlog as usize).min(BACKLOG_MAX);
             let waiting = state.half_open.saturating_add(state.ready.len());
             // While the bind is under way the listener listens already; its connections wait.
             let room = matches!(state.phase, Phase::Listening | Phase::Binding) && waiting < limit;
@@ -365,9 +421,8 @@ impl ListenHandler for ListenSocket {
             }
             room
         };
-        // Dropping the request rejects it: the peer sees CONNECTION_REFUSED.
-        if room && let Err(_no_memory) = Connection::incoming(&this.client, &this, incoming) {
-            Self::established(&this, None);
+        if room && let Err(_no_memory) = Connection::incoming(&this.client, arrivals, incoming) {
+            Self::established(this, None);
         }
     }
 }

@@ -55,16 +55,19 @@ pub fn device_io_control(
         // SAFETY: the pool block holds at least `input.len()` bytes.
         unsafe { buffer.cast::<u8>().copy_from_nonoverlapping(input.as_ptr(), input.len()) };
     }
-    // Two locations: the driver's, and one above it for the routine that sees the completion.
-    let irp = NonNull::new(IoAllocateIrp(1, 0)).expect("no memory for an IRP");
+    let Some(irp) = NonNull::new(IoAllocateIrp(1, 0)) else { unreachable!("no memory for an IRP") };
+    // SAFETY: a fresh IRP.
+    let place = unsafe { current_location(irp.as_ptr()) };
     // SAFETY: a fresh IRP.
     let fields = unsafe { &mut *irp.as_ptr() };
     fields.AssociatedIrp.SystemBuffer = buffer;
     fields.CurrentLocation -= 1;
-    // SAFETY: one location is left below the end.
-    let location = unsafe { fields.Tail.Overlay.CurrentStackLocation.sub(1) };
+    // SAFETY: as computed above.
+    let end = unsafe { *place };
+    // SAFETY: one location lies below the end.
+    let location = unsafe { end.sub(1) };
     // SAFETY: the IRP is ours.
-    unsafe { *current_location(irp.as_ptr()) = location };
+    unsafe { *place = location };
     // SAFETY: the location lies behind the IRP.
     let driver = unsafe { &mut *location };
     driver.MajorFunction = IRP_MJ_DEVICE_CONTROL;
@@ -102,7 +105,6 @@ pub fn device_io_control(
     // SAFETY: completed, and kept by the completion routine.
     unsafe { IoFreeIrp(irp.as_ptr()) };
     if !buffer.is_null() {
-        // SAFETY: allocated above.
         pool::ExFreePoolWithTag(buffer, TAG);
     }
     (status, copied)

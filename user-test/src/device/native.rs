@@ -36,7 +36,7 @@ impl World {
         let failed = |what: &str, status| DeviceError::Unavailable(format!("{what}: {}", NtStatus(status)));
         // SAFETY: the simulated device lives as long as the process.
         unsafe { kernel::init(ksim::device()) };
-        let config = Config { settings: wsk::Settings::DEFAULT, software_adapter: Some(ADDRESSES) };
+        let config = Config { software_adapter: Some(ADDRESSES), ..Config::default() };
         let runtime = Runtime::start(&config).map_err(|s| failed("start the provider", s))?;
         let mut registration = Box::new(WSK_REGISTRATION {
             ReservedRegistrationState: 0,

@@ -66,7 +66,7 @@ impl<'a> CrossCargo<'a> {
             arguments
                 .extend(row.features.iter().map(|feature| format!("--features={}/{feature}", row.package)));
         }
-        arguments.extend(self.standard_library(target).map(str::to_owned));
+        arguments.extend(self.standard_library(target));
         if target == KERNEL_TARGET && self.kit.is_some() {
             arguments.extend(self.stand_in()?);
         }
@@ -78,12 +78,16 @@ impl<'a> CrossCargo<'a> {
     }
 
     /// How the compiler gets its own libraries: built ones where it has them. For programs nobody has them.
-    fn standard_library(&self, target: &str) -> Option<&'static str> {
-        match target {
-            KERNEL_TARGET if self.rust.target => None,
-            KERNEL_TARGET => Some("-Zbuild-std=core,alloc"),
-            _ => Some("-Zbuild-std=std,panic_abort"),
-        }
+    fn standard_library(&self, target: &str) -> Vec<String> {
+        let arguments: &[&str] = match target {
+            KERNEL_TARGET if self.rust.target => &[],
+            // Without optimisation the compiler's own routines refer to C's mathematics, which no kernel has.
+            KERNEL_TARGET => {
+                &["-Zbuild-std=core,alloc", "--config=profile.dev.package.compiler_builtins.opt-level=2"]
+            }
+            _ => &["-Zbuild-std=std,panic_abort"],
+        };
+        arguments.iter().map(|&argument| argument.to_owned()).collect()
     }
 
     /// Puts the stand-in for `wdk-build` in place of Microsoft's, which compiles only on Windows. The lock file is a copy:

@@ -20,11 +20,13 @@ pub(super) struct Sizes {
     pub(super) elements: u32,
     pub(super) inline: u32,
     pub(super) read_limit: u32,
+    /// Whether the active end wants a disconnect event.
+    pub(super) event: bool,
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { receives: 8, initiators: 8, elements: 4, inline: 64, read_limit: 4 }
+        Self { receives: 8, initiators: 8, elements: 4, inline: 64, read_limit: 4, event: true }
     }
 }
 
@@ -300,9 +302,9 @@ impl End {
 
     pub(super) fn complete_connect(&self) -> NTSTATUS {
         let event_context = self.events.context.cast_mut().cast();
-        request(|rc, context| {
-            ndk!(self.connector, NdkCompleteConnect, Some(on_disconnect), event_context, rc, context)
-        })
+        let event: Option<NDK_FN_DISCONNECT_EVENT_CALLBACK> =
+            if self.sizes.event { Some(on_disconnect) } else { None };
+        request(|rc, context| ndk!(self.connector, NdkCompleteConnect, event, event_context, rc, context))
     }
 
     /// Issues an accept with the longer event.

@@ -259,12 +259,14 @@ impl Worker<'_> {
 
 #[test]
 fn a_close_waits_for_the_end_that_the_other_side_has_begun() {
-    for round in 0..80 {
+    for round in 0..20 {
         let world = World::plain();
-        let Pair { pd, mut active, mut passive } = Pair::new(&world);
-        let memory = Memory::new(1 << 20);
+        // An event would keep the connector open until it has been delivered.
+        let sizes = Sizes { event: false, ..Sizes::default() };
+        let Pair { pd, mut active, mut passive } = Pair::with_sizes(&world, sizes);
+        let memory = Memory::new(2 << 20);
         let mr = TestMr::registered(pd, &memory, NDK_MR_FLAG::all());
-        let (from, to) = ((memory.address(), mr.local()), (memory.address(), mr.remote()));
+        let (from, to) = ((memory.address(), mr.local()), (memory.address() + (1 << 20), mr.remote()));
         assert_eq!(active.receive(0, &[]), STATUS_SUCCESS);
         let (started, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let connector = core::mem::replace(&mut active.connector, core::ptr::null_mut());
@@ -285,7 +287,7 @@ fn a_close_waits_for_the_end_that_the_other_side_has_begun() {
                 hint::spin_loop();
             }
             // At another point of the other side's close each time.
-            for _ in 0..round * 100 {
+            for _ in 0..round * 400 {
                 hint::spin_loop();
             }
             let connector: *mut NDK_CONNECTOR = core::ptr::with_exposed_provenance_mut(connector);

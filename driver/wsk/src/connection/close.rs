@@ -3,7 +3,7 @@
 use super::{After, Connection, Phase, State};
 use abi::status::STATUS_CANCELLED;
 use core::sync::atomic::Ordering;
-use irp::{CompletionBatch, Outcome, OwnedIrp};
+use irp::{Outcome, OwnedIrp};
 use kernel::pool::Shared;
 
 impl Connection {
@@ -21,12 +21,13 @@ impl Connection {
         Self::with(this, |state, after| state.begin_close(after));
     }
 
-    /// The last step: no endpoint, no work, no IRP but the close.
+    /// The last step but the drop: no endpoint, no work, no IRP but the close, which the drop completes. Whoever still
+    /// holds a reference, as an IRP does until its completion routine has returned, is ahead of it.
     pub(super) fn finish(this: &Shared<Self>) {
         let provider = this.client.provider();
-        let (irp, link, bound) = {
+        let (link, bound) = {
             let mut state = this.state.lock();
-            (state.close.take(), state.link.take(), state.bound.take())
+            (state.link.take(), state.bound.take())
         };
         // Unregisters the memory, and ends the circle of references between connection and endpoint.
         drop(link);
@@ -36,11 +37,15 @@ impl Connection {
         provider.totals().add(&this.counters.snapshot());
         let enlisted = provider.delist(this.place.load(Ordering::Acquire));
         drop(enlisted);
-        let mut batch = CompletionBatch::new();
-        if let Some(irp) = irp {
-            batch.push(irp, Outcome::success(0));
+    }
+}
+
+impl Drop for Connection {
+    /// The close IRP is the last of the socket to be completed.
+    fn drop(&mut self) {
+        if let Some(irp) = self.state.get_mut().close.take() {
+            irp.complete(Outcome::success(0));
         }
-        batch.flush();
     }
 }
 

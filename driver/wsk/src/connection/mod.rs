@@ -18,7 +18,7 @@ mod settle;
 
 use crate::client::ClientUse;
 use crate::edge::CONNECTION_DISPATCH;
-use crate::listen::{ListenSocket, NO_PLACE};
+use crate::listen::{Arrivals, NO_PLACE};
 use crate::provider::SocketView;
 use crate::socket::{Front, Socket};
 use crate::TAG_SOCKET;
@@ -90,7 +90,7 @@ pub(crate) struct State {
     /// The reservation of the local address.
     bound: Option<usize>,
     reason: Reason,
-    listener: Option<Shared<ListenSocket>>,
+    listener: Option<Shared<Arrivals>>,
     incoming: Option<Incoming>,
     /// A work item is building an endpoint, or will.
     building: bool,
@@ -134,7 +134,7 @@ struct After {
     /// Nothing of the connection is left: finish the close.
     finish: bool,
     /// The listener that waits for this connection, and whether it is established.
-    listener: Option<(Shared<ListenSocket>, bool)>,
+    listener: Option<(Shared<Arrivals>, bool)>,
     /// A request that was never decided: dropping it rejects it.
     reject: Option<Incoming>,
 }
@@ -154,7 +154,7 @@ impl Connection {
     /// INSUFFICIENT_RESOURCES; the request is rejected.
     pub(crate) fn incoming(
         client: &ClientUse,
-        listener: &Shared<ListenSocket>,
+        listener: &Shared<Arrivals>,
         incoming: Incoming,
     ) -> Result<(), NTSTATUS> {
         let (local, remote) = incoming.addresses().ok_or(abi::status::STATUS_INTERNAL_ERROR)?;
@@ -285,7 +285,7 @@ impl After {
         self.batch.flush();
         drop(self.reject.take());
         if let Some((listener, established)) = self.listener.take() {
-            ListenSocket::established(&listener, established.then(|| this.clone()));
+            listener.established(established.then(|| this.clone()));
         }
         if let Some((poster, graceful)) = self.close.take() {
             poster.close(graceful);
