@@ -5,6 +5,11 @@
  * (fxldr.h, wdfglobals.h, fxdriverapi.cpp in microsoft/Windows-Driver-Frameworks) leaves no choice. Nothing here is compiled
  * with stack cookies, so there is no cookie to initialise.
  */
+
+/* mingw-w64 defines these two in every object that includes its header; under names of their own they clash with nobody's. */
+#define InterlockedBitTestAndSet WdfEntryBitTestAndSet
+#define InterlockedBitTestAndReset WdfEntryBitTestAndReset
+
 #include <ntddk.h>
 #include <wdf.h>
 

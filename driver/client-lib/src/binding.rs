@@ -16,7 +16,7 @@ use abi::status::{
 use abi::wsk::{WSK_CLIENT_NPI, WSK_PROVIDER_CHARACTERISTICS, WSK_PROVIDER_NPI, WSK_REGISTRATION};
 
 use crate::block::{Purpose, State};
-use crate::request::WSKRDMA_REGISTRATION_ENTRIES;
+use control::provider::WSKRDMA_REGISTRATION_ENTRIES;
 
 /// What the functions need from the machine. One implementation ships; the tests have another.
 pub trait World {

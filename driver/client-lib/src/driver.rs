@@ -19,7 +19,7 @@ use abi::nt::{
 use abi::status::{STATUS_MORE_PROCESSING_REQUIRED, nt_success};
 
 use crate::kernel;
-use crate::request::{
+use control::provider::{
     DEVICE_NAME, IOCTL_INTERNAL_WSKRDMA_PROVIDER, WSKRDMA_PROVIDER_REQUEST_LENGTH,
     WSKRDMA_REGISTRATION_ENTRIES, accept, question,
 };

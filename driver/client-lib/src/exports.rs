@@ -14,8 +14,8 @@ use abi::wsk::{WSK_CLIENT_NPI, WSK_PROVIDER_CHARACTERISTICS, WSK_PROVIDER_NPI, W
 
 use crate::binding::{self, World};
 use crate::driver::{self, Hold};
-use crate::request::WSKRDMA_REGISTRATION_ENTRIES;
 use crate::{kernel, netio};
+use control::provider::WSKRDMA_REGISTRATION_ENTRIES;
 
 /// Windows.
 struct Windows;

@@ -8,7 +8,7 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`request`] | the kernel-only request the driver answers with its entry points |
+//! | `control::provider` | the kernel-only request the driver answers with its entry points |
 //! | [`block`] | what the library keeps in the client's `WSK_REGISTRATION` |
 //! | [`binding`] | the five functions, over any provider |
 //! | `exports` | their C symbols, and those a `dllimport` caller looks for |
@@ -24,7 +24,6 @@ extern crate std;
 
 pub mod binding;
 pub mod block;
-pub mod request;
 
 #[cfg(windows)]
 mod driver;

@@ -14,7 +14,7 @@ use abi::wsk::{
     PFN_WSK_REGISTER, PFN_WSK_RELEASE_PROVIDER_NPI,
 };
 
-use crate::request::WSKRDMA_REGISTRATION_ENTRIES;
+use control::provider::WSKRDMA_REGISTRATION_ENTRIES;
 
 global_asm!(
     // Import descriptor: lookup table, time stamp, forwarder chain, name, address table.

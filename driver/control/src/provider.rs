@@ -1,14 +1,15 @@
 //! How the library asks the driver for its registration functions: one internal device control request.
 //!
-//! The library opens [`DEVICE_NAME`], sends [`IOCTL_INTERNAL_WSKRDMA_PROVIDER`] as `IRP_MJ_INTERNAL_DEVICE_CONTROL`,
-//! and keeps the device open for as long as it may call what it was given: an open file keeps the driver loaded. The
-//! I/O manager makes no such request for user mode, so pointers may cross here and nowhere else.
+//! The library opens [`DEVICE_NAME`], sends [`IOCTL_INTERNAL_WSKRDMA_PROVIDER`] as
+//! `IRP_MJ_INTERNAL_DEVICE_CONTROL`, and keeps the device open for as long as it may call what it was given:
+//! an open file keeps the driver loaded. The I/O manager makes no such request for user mode, so pointers may
+//! cross here and nowhere else.
 //!
 //! Both sides compile this module; it has no state, no unsafe code and no kernel call.
 //!
-//! Versions: [`WSKRDMA_PROVIDER_REQUEST`] may grow at its end. Who adds a member raises the minor number; who changes
-//! the meaning of one raises the major number. Each side states the range it speaks and the driver picks the highest
-//! number in both.
+//! Versions: [`WSKRDMA_PROVIDER_REQUEST`] may grow at its end. Who adds a member raises the minor number; who
+//! changes the meaning of one raises the major number. Each side states the range it speaks and the driver
+//! picks the highest number in both.
 
 use abi::NTSTATUS;
 use abi::nt::{CTL_CODE, FILE_ANY_ACCESS, FILE_DEVICE_NETWORK, KPROCESSOR_MODE, KernelMode, METHOD_BUFFERED};
@@ -21,10 +22,10 @@ use abi::wsk::{
     PFN_WSK_REGISTER, PFN_WSK_RELEASE_PROVIDER_NPI,
 };
 
-/// The driver's device.
-pub const DEVICE_NAME: &str = "\\Device\\wskrdma";
+pub use crate::driver::DEVICE_NAME;
 
-/// `IRP_MJ_INTERNAL_DEVICE_CONTROL` code of the request: `METHOD_BUFFERED`, a [`WSKRDMA_PROVIDER_REQUEST`] in and out.
+/// `IRP_MJ_INTERNAL_DEVICE_CONTROL` code of the request: `METHOD_BUFFERED`, a [`WSKRDMA_PROVIDER_REQUEST`] in
+/// and out.
 ///
 /// | status | when |
 /// |---|---|
@@ -35,8 +36,9 @@ pub const DEVICE_NAME: &str = "\\Device\\wskrdma";
 /// | NOINTERFACE | the ranges do not meet |
 /// | DEVICE_NOT_READY | the driver is starting or stopping |
 ///
-/// Any failure makes the library use the system's provider; a failure of the driver's own `WskRegister` does not.
-/// `PASSIVE_LEVEL`; the driver may complete the request later, but the client's `WskRegister` waits for it.
+/// Any failure makes the library use the system's provider; a failure of the driver's own `WskRegister` does
+/// not. `PASSIVE_LEVEL`; the driver may complete the request later, but the client's `WskRegister` waits for
+/// it.
 pub const IOCTL_INTERNAL_WSKRDMA_PROVIDER: u32 =
     CTL_CODE(FILE_DEVICE_NETWORK, 0x900, METHOD_BUFFERED, FILE_ANY_ACCESS);
 
@@ -63,11 +65,12 @@ pub struct WSKRDMA_REGISTRATION_ENTRIES {
     pub WskQueryProviderCharacteristics: PFN_WSK_QUERY_PROVIDER_CHARACTERISTICS,
 }
 
-/// Question and answer of [`IOCTL_INTERNAL_WSKRDMA_PROVIDER`], in the one buffer of a `METHOD_BUFFERED` request.
+/// Question and answer of [`IOCTL_INTERNAL_WSKRDMA_PROVIDER`], in the one buffer of a `METHOD_BUFFERED`
+/// request.
 ///
-/// The functions may be called for as long as the file is open that the request was sent through. Their contracts are
-/// those of `wsk.h`, with a `WSK_REGISTRATION` that the client never sees: 24 zero bytes on the way into `WskRegister`,
-/// the driver's own until its `WskDeregister` returns, and never moved.
+/// The functions may be called for as long as the file is open that the request was sent through. Their
+/// contracts are those of `wsk.h`, with a `WSK_REGISTRATION` that the client never sees: 24 zero bytes on the
+/// way into `WskRegister`, the driver's own until its `WskDeregister` returns, and never moved.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[expect(non_snake_case, reason = "the members of a structure that C drivers see")]
@@ -82,7 +85,8 @@ pub struct WSKRDMA_PROVIDER_REQUEST {
     pub Reserved: u16,
     /// Out, as all that follow; null on the way in. A failure of it is the client's answer.
     pub WskRegister: Option<PFN_WSK_REGISTER>,
-    /// Wakes all who wait in `WskCaptureProviderNPI` with DEVICE_NOT_READY before it waits for anything itself.
+    /// Wakes all who wait in `WskCaptureProviderNPI` with DEVICE_NOT_READY before it waits for anything
+    /// itself.
     pub WskDeregister: Option<PFN_WSK_DEREGISTER>,
     /// Not called any more once `WskDeregister` has been; it may still be waiting then.
     pub WskCaptureProviderNPI: Option<PFN_WSK_CAPTURE_PROVIDER_NPI>,
@@ -123,11 +127,11 @@ pub const fn question() -> WSKRDMA_PROVIDER_REQUEST {
     }
 }
 
-/// The driver's side: answers one request. `buffer` is the system buffer, `input` octets of it are the question and the
-/// reply may use `output` octets. Returns the status and `IoStatus.Information`.
+/// The driver's side: answers one request. `buffer` is the system buffer, `input` octets of it are the
+/// question and the reply may use `output` octets. Returns the status and `IoStatus.Information`.
 ///
-/// The caller knows that the code is [`IOCTL_INTERNAL_WSKRDMA_PROVIDER`] and gives the IRP's `RequestorMode`. Statuses as
-/// listed there; on failure the buffer is as it was.
+/// The caller knows that the code is [`IOCTL_INTERNAL_WSKRDMA_PROVIDER`] and gives the IRP's `RequestorMode`.
+/// Statuses as listed there; on failure the buffer is as it was.
 pub fn handle(
     requestor: KPROCESSOR_MODE,
     buffer: &mut [u8],
@@ -173,7 +177,8 @@ pub fn accept(
     let whole = usize::from(WSKRDMA_PROVIDER_REQUEST_LENGTH);
     let (lowest, highest) = WSKRDMA_PROVIDER_VERSIONS;
     let version = reply.HighestVersion;
-    // A driver that completes what it does not know with success leaves the question as it was: null functions.
+    // A driver that completes what it does not know with success leaves the question as it was: null
+    // functions.
     if !nt_success(status)
         || information < whole
         || usize::from(reply.Length) < whole
@@ -191,6 +196,3 @@ pub fn accept(
         WskQueryProviderCharacteristics: reply.WskQueryProviderCharacteristics?,
     })
 }
-
-#[cfg(test)]
-mod tests;

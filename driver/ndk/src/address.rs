@@ -65,7 +65,7 @@ pub unsafe fn socket_addr_from_raw(address: *const SOCKADDR) -> Option<SocketAdd
         return None;
     }
     // SAFETY: every socket address begins with its family; a client's buffer need not be aligned.
-    let family = unsafe { (&raw const (*address).sa_family).read_unaligned() };
+    let family = unsafe { address.cast::<u16>().read_unaligned() };
     match family {
         AF_INET => {
             // SAFETY: the family says that 16 octets are there.

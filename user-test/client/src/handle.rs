@@ -73,10 +73,14 @@ impl Handle {
         unsafe { kernel::irp::mark_pending(irp.as_ptr()) };
         // SAFETY: as above.
         let location = unsafe { kernel::irp::current_stack_location(irp.as_ptr()) };
-        // SAFETY: the location is the caller's, and the IRP is a device control.
-        let parameters = unsafe { (*location).Parameters.DeviceIoControl };
+        // SAFETY: the location is the caller's.
+        let parameters = unsafe { (*location).Parameters };
+        // SAFETY: the IRP is a device control, which says which member is valid.
+        let parameters = unsafe { parameters.DeviceIoControl };
+        // SAFETY: the caller holds the IRP.
+        let associated = unsafe { (*irp.as_ptr()).AssociatedIrp };
         // SAFETY: METHOD_BUFFERED: the member is the system buffer.
-        let buffer = unsafe { (*irp.as_ptr()).AssociatedIrp.SystemBuffer };
+        let buffer = unsafe { associated.SystemBuffer };
         let (input, output) = (parameters.InputBufferLength as usize, parameters.OutputBufferLength as usize);
         // SAFETY: marked pending above; the I/O manager's buffer has room for the larger length.
         let ioctl = unsafe { Ioctl::new(irp, buffer.cast(), input, output) };

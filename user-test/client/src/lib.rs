@@ -6,7 +6,7 @@
 //! Every request is asynchronous: the IOCTL is marked pending and completed by the completion routine of the WSK
 //! call's IRP, so any number may be outstanding. The crate must never know which provider it talks to.
 //!
-//! UNSAFETY: it calls through WSK dispatch tables and completes IRPs.
+//! It may use unsafe: it calls through WSK dispatch tables and completes IRPs.
 #![no_std]
 
 mod handle;

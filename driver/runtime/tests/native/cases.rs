@@ -1,7 +1,7 @@
 //! Every case of the table, over the software adapter in each of its three ways to answer.
 
 use cases::CASES;
-use runtime::{AnswerMode, Config};
+use wskrdma_runtime::{AnswerMode, Config};
 
 use crate::world::Native;
 

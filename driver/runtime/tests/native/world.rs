@@ -15,7 +15,7 @@ use cases::world::{Buffer, Call, Completion, Operation, Socket, Target};
 use cases::{PATIENCE, World};
 use ksim::buffer::{Chain, Pages};
 use ksim::client::TestIrp;
-use runtime::{Config, LOOPBACK_ADDRESSES, Runtime};
+use wskrdma_runtime::{Config, LOOPBACK_ADDRESSES, Runtime};
 
 /// What the client registers with.
 static CLIENT_DISPATCH: WSK_CLIENT_DISPATCH =

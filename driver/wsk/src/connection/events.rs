@@ -87,10 +87,10 @@ impl Link {
         poster.receive(slot, entry.context)?;
         counters.receives.add(1);
         let snapshot = self.target_entry();
-        match self.engine.handle_message(u32::from_le_bytes(word), snapshot) {
-            Ok(Event::Credit { clear_entry: Some(index) }) => self.clear_entry(index),
-            // What a peer did wrong stays in the engine's state; settling ends the connection.
-            Ok(_) | Err(_) => {}
+        // What a peer did wrong stays in the engine's state; settling ends the connection.
+        let event = self.engine.handle_message(u32::from_le_bytes(word), snapshot);
+        if let Ok(Event::Credit { clear_entry: Some(index) }) = event {
+            self.clear_entry(index);
         }
         Ok(())
     }

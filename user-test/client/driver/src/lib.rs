@@ -2,7 +2,7 @@
 //!
 //! On any target but Windows this crate is empty, so that the workspace can be checked as a whole.
 //!
-//! UNSAFETY: it is a WDM driver: it is called by the I/O manager and calls it.
+//! It may use unsafe: it is called by the I/O manager and calls it.
 #![cfg_attr(windows, no_std)]
 
 #[cfg(windows)]

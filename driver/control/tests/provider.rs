@@ -1,12 +1,14 @@
+//! The request for the registration functions, from both sides.
+
 use abi::NTSTATUS;
-use abi::nt::{KernelMode, METHOD_FROM_CTL_CODE, UserMode};
+use abi::nt::{KernelMode, METHOD_BUFFERED, METHOD_FROM_CTL_CODE, UserMode};
 use abi::status::{
     STATUS_ACCESS_DENIED, STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER,
     STATUS_NOINTERFACE, STATUS_SUCCESS,
 };
 use abi::wsk::{WSK_CLIENT_NPI, WSK_PROVIDER_CHARACTERISTICS, WSK_PROVIDER_NPI, WSK_REGISTRATION};
 
-use super::*;
+use wskrdma_control::provider::*;
 
 unsafe extern "system" fn register(_: *mut WSK_CLIENT_NPI, _: *mut WSK_REGISTRATION) -> NTSTATUS {
     STATUS_SUCCESS
