@@ -35,7 +35,10 @@ impl fmt::Display for DeviceError {
             Self::Unavailable(text) => f.write_str(text),
             Self::Status { what, status } => write!(f, "{what}: {status}"),
             Self::Malformed(what) => {
-                write!(f, "{what}: the driver's answer has another layout; program and driver versions differ")
+                write!(
+                    f,
+                    "{what}: the driver's answer has another layout; program and driver versions differ"
+                )
             }
         }
     }

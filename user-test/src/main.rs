@@ -8,6 +8,7 @@
 mod device;
 mod ntstatus;
 mod pieces;
+mod probe;
 mod report;
 mod status;
 mod transfer;
@@ -38,6 +39,8 @@ enum Command {
     Version,
     /// Show adapters, sockets and the path each one takes.
     Status,
+    /// Send both devices requests that no right program makes, and check every answer.
+    Probe,
     /// Stream a file through two sockets of the test client and write what arrives.
     Transfer {
         /// The file to send.
@@ -60,6 +63,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
             let driver = device::open_driver().map_err(text)?;
             status::show(arguments.json, &status::read(&*driver).map_err(text)?);
         }
+        Command::Probe => return report::findings(arguments.json, &probe::run().map_err(text)?),
         Command::Transfer { file, copy, listen } => {
             let outcome = transfer::run(file, copy, *listen, &mut report::progress(arguments.json))?;
             report::outcome(arguments.json, &outcome);

@@ -13,7 +13,11 @@ const WORDS: &[(u32, &str, &str)] = &[
     (0xC000_0001, "UNSUCCESSFUL", "the driver could not do it and cannot say why"),
     (0xC000_0008, "INVALID_HANDLE", "no such socket on this handle"),
     (0xC000_000D, "INVALID_PARAMETER", "a value in the request is not valid"),
-    (0xC000_0010, "INVALID_DEVICE_REQUEST", "the driver does not know this request; program and driver versions differ"),
+    (
+        0xC000_0010,
+        "INVALID_DEVICE_REQUEST",
+        "the driver does not know this request; program and driver versions differ",
+    ),
     (0xC000_0022, "ACCESS_DENIED", "run as an administrator"),
     (0xC000_0023, "BUFFER_TOO_SMALL", "the buffer is shorter than the record"),
     (0xC000_0034, "OBJECT_NAME_NOT_FOUND", "the device does not exist; start the driver"),

@@ -1,5 +1,6 @@
 //! What the program prints: tables and bars for people, one JSON object a line for programs.
 
+use crate::probe::Finding;
 use crate::transfer::Outcome;
 use comfy_table::Table;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -58,6 +59,28 @@ pub(crate) fn progress(json: bool) -> Progress {
             bar.finish_and_clear();
         }
     })
+}
+
+/// Prints the answers of a probe; the error says how many were wrong.
+pub(crate) fn findings(json: bool, findings: &[Finding]) -> Result<(), String> {
+    let wrong: Vec<_> = findings.iter().filter(|f| !f.right()).collect();
+    for f in &wrong {
+        if json {
+            object(&json!({ "event": "wrong", "what": f.what, "expected": f.expected.0, "got": f.got.0 }));
+        } else {
+            println!("{}: expected {}, got {}", f.what, f.expected, f.got);
+        }
+    }
+    if json {
+        object(&json!({ "event": "probe", "answers": findings.len(), "wrong": wrong.len() }));
+    } else {
+        println!("{} answers, {} wrong", findings.len(), wrong.len());
+    }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{} of {} answers are wrong", wrong.len(), findings.len()))
+    }
 }
 
 /// Prints what a transfer did.

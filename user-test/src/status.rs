@@ -81,7 +81,8 @@ pub(crate) fn read(driver: &dyn Device) -> Result<Status, DeviceError> {
         let (adapters, sockets) = (header.adapters as usize, header.sockets as usize);
         if status == BUFFER_OVERFLOW {
             // Sockets come and go between two questions: leave room for more.
-            room = StatusHeader::SIZE + adapters * AdapterRow::SIZE + (sockets + FIRST_ROOM) * SocketRow::SIZE;
+            room =
+                StatusHeader::SIZE + adapters * AdapterRow::SIZE + (sockets + FIRST_ROOM) * SocketRow::SIZE;
             continue;
         }
         let rows = reply.get(StatusHeader::SIZE..).unwrap_or_default();
@@ -135,8 +136,10 @@ pub(crate) fn show(json: bool, status: &Status) {
         }));
         return;
     }
-    println!("{} octets sent, {} received, {} IRPs outstanding", h.total.octets_sent, h.total.octets_received,
-        h.irps_outstanding);
+    println!(
+        "{} octets sent, {} received, {} IRPs outstanding",
+        h.total.octets_sent, h.total.octets_received, h.irps_outstanding
+    );
     let mut table = Table::new();
     table.set_header(["adapter", "NDKPI", "interface"]);
     for a in &status.adapters {

@@ -65,7 +65,12 @@ impl<'a> Socket<'a> {
     }
 
     fn address(&self, what: &'static str, code: u32, address: SocketAddr) -> Result<(), DeviceError> {
-        tell(self.device, what, code, &AddressRequest { socket: self.id, reserved: 0, address: address.into() })
+        tell(
+            self.device,
+            what,
+            code,
+            &AddressRequest { socket: self.id, reserved: 0, address: address.into() },
+        )
     }
 
     fn local(&self) -> Result<Address, DeviceError> {
@@ -191,7 +196,12 @@ fn receive_file(
 }
 
 /// Runs the whole job. The error is one sentence for a person.
-pub(crate) fn run(from: &Path, to: &Path, listen: SocketAddr, progress: &mut Progress) -> Result<Outcome, String> {
+pub(crate) fn run(
+    from: &Path,
+    to: &Path,
+    listen: SocketAddr,
+    progress: &mut Progress,
+) -> Result<Outcome, String> {
     let mut source = File::open(from).map_err(|e| failed(from, "read", &e))?;
     let metadata = source.metadata().map_err(|e| failed(from, "read", &e))?;
     if !metadata.is_file() {
@@ -253,7 +263,9 @@ pub(crate) fn run(from: &Path, to: &Path, listen: SocketAddr, progress: &mut Pro
 
     let seen = status::read(&*driver).map_err(text)?;
     let row = |a: &Address, b: &Address| {
-        seen.connection(a, b).copied().ok_or_else(|| "the driver's status does not show the connection".to_owned())
+        seen.connection(a, b)
+            .copied()
+            .ok_or_else(|| "the driver's status does not show the connection".to_owned())
     };
     let rows = [row(&ends.remote, &ends.local)?, row(&ends.local, &ends.remote)?];
     receiver.disconnect().map_err(text)?;
@@ -289,4 +301,3 @@ pub(crate) fn run(from: &Path, to: &Path, listen: SocketAddr, progress: &mut Pro
         copies_per_octet: if octets == 0 { 0.0 } else { copied as f64 / octets as f64 },
     })
 }
-

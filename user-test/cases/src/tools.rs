@@ -123,15 +123,18 @@ impl dyn World + '_ {
     /// Makes a call.
     #[track_caller]
     pub(crate) fn start(&mut self, call: &Call<'_>) -> Check<Operation> {
-        self.call(call).ok_or_else(|| Failure::new("the world has room for a request", Found::Nothing))
+        match self.call(call) {
+            Some(operation) => Ok(operation),
+            None => Err(Failure::new("the world has room for a request", Found::Nothing)),
+        }
     }
 
     /// Waits for the end of a request, and checks what holds for all.
     #[track_caller]
     pub(crate) fn done(&mut self, operation: Operation) -> Check<Completion> {
-        let completion = self
-            .wait(operation, PATIENCE)
-            .ok_or_else(|| Failure::new("the request is completed", Found::Nothing))?;
+        let Some(completion) = self.wait(operation, PATIENCE) else {
+            return Err(Failure::new("the request is completed", Found::Nothing));
+        };
         check(&completion)?;
         Ok(completion)
     }
@@ -188,7 +191,10 @@ impl dyn World + '_ {
     #[track_caller]
     pub(crate) fn made(&mut self, operation: Operation) -> Check<Socket> {
         let completion = self.succeeded(operation)?;
-        completion.socket.ok_or_else(|| Failure::new("Information is a socket", completion.information))
+        match completion.socket {
+            Some(socket) => Ok(socket),
+            None => Err(Failure::new("Information is a socket", completion.information)),
+        }
     }
 
     /// A new socket of a category.
@@ -219,14 +225,20 @@ impl dyn World + '_ {
     #[track_caller]
     pub(crate) fn local_address(&mut self, socket: Socket) -> Check<SocketAddr> {
         let completion = self.succeeds(&local(socket), 0)?;
-        completion.address.ok_or_else(|| Failure::new("an address is written", completion.address))
+        match completion.address {
+            Some(address) => Ok(address),
+            None => Err(Failure::new("an address is written", completion.address)),
+        }
     }
 
     /// The remote address of a socket.
     #[track_caller]
     pub(crate) fn remote_address(&mut self, socket: Socket) -> Check<SocketAddr> {
         let completion = self.succeeds(&remote(socket), 0)?;
-        completion.address.ok_or_else(|| Failure::new("an address is written", completion.address))
+        match completion.address {
+            Some(address) => Ok(address),
+            None => Err(Failure::new("an address is written", completion.address)),
+        }
     }
 
     /// A listening socket that listens, and where.

@@ -82,7 +82,8 @@ impl Device for Handle {
         }
         let event = Handle(event);
         let mut overlapped = OVERLAPPED { hEvent: event.0, ..Default::default() };
-        let (Ok(input_len), Ok(output_len)) = (u32::try_from(input.len()), u32::try_from(output.len())) else {
+        let (Ok(input_len), Ok(output_len)) = (u32::try_from(input.len()), u32::try_from(output.len()))
+        else {
             return (NtStatus(0xC000_0206_u32.cast_signed()), 0);
         };
         let mut bytes = 0;
@@ -124,13 +125,19 @@ pub(crate) fn start() -> Result<Vec<String>, DeviceError> {
         let service = manager
             .open_service(name, ServiceAccess::START | ServiceAccess::QUERY_STATUS)
             .map_err(|e| unavailable("open", name, &e, "Install the driver first (docs: operations)"))?;
-        let query = |what| service.query_status().map_err(|e| unavailable(what, name, &e, "Run as an administrator"));
+        let query =
+            |what| service.query_status().map_err(|e| unavailable(what, name, &e, "Run as an administrator"));
         if query("query")?.current_state == ServiceState::Running {
             told.push(format!("{name} was running already"));
             continue;
         }
         service.start::<&str>(&[]).map_err(|e| {
-            unavailable("start", name, &e, "Look at the driver's messages with a debugger or in the System log")
+            unavailable(
+                "start",
+                name,
+                &e,
+                "Look at the driver's messages with a debugger or in the System log",
+            )
         })?;
         let until = Instant::now() + SERVICE_PATIENCE;
         while query("query")?.current_state != ServiceState::Running {
@@ -153,12 +160,15 @@ pub(crate) fn stop() -> Result<Vec<String>, DeviceError> {
         let service = manager
             .open_service(name, ServiceAccess::STOP | ServiceAccess::QUERY_STATUS)
             .map_err(|e| unavailable("open", name, &e, "It is not installed"))?;
-        let query = |what| service.query_status().map_err(|e| unavailable(what, name, &e, "Run as an administrator"));
+        let query =
+            |what| service.query_status().map_err(|e| unavailable(what, name, &e, "Run as an administrator"));
         if query("query")?.current_state == ServiceState::Stopped {
             told.push(format!("{name} was stopped already"));
             continue;
         }
-        service.stop().map_err(|e| unavailable("stop", name, &e, "A program or driver still uses it; end that first"))?;
+        service.stop().map_err(|e| {
+            unavailable("stop", name, &e, "A program or driver still uses it; end that first")
+        })?;
         let until = Instant::now() + SERVICE_PATIENCE;
         while query("query")?.current_state != ServiceState::Stopped {
             if Instant::now() > until {
