@@ -26,7 +26,7 @@
 //! or read the public part of an object.
 //!
 //! Lock order, outermost first: link, initiator queue, inbound side, then memory places or a completion queue and its notifier.
-//! Port space before listener. Every other lock is taken alone.
+//! Port space before listener; the adapter's list of notifiers before their links. Every other lock is taken alone.
 #![no_std]
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub(crate) use notifier::Notifier;
 pub(crate) use queue::{Completion, Overrun};
 
 /// A completion queue (`NDK_CQ`).
+///
+/// After an overrun it takes nothing any more. Each queue pair on it dies when it next has something to complete or to post.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Cq {

@@ -12,12 +12,13 @@ use core::net::SocketAddr;
 
 use abi::NTSTATUS;
 use abi::status::{
-    STATUS_CANCELLED, STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_INVALID, STATUS_CONNECTION_REFUSED,
-    STATUS_INVALID_DEVICE_STATE, STATUS_IO_TIMEOUT, STATUS_PENDING, STATUS_SUCCESS,
+    STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_INVALID, STATUS_INVALID_DEVICE_STATE, STATUS_PENDING,
+    STATUS_SUCCESS,
 };
 use kernel::lock::SpinLock;
 use kernel::pool::{AllocError, PoolBox, Shared};
 
+use super::teardown::Outcome;
 use super::{Peer, Side};
 use crate::adapter::Adapter;
 use crate::answer::Request;
@@ -34,8 +35,6 @@ use crate::tag;
 
 /// `ProviderDisconnectReason`: the peer's consumer disconnected.
 const REASON_DISCONNECTED: u32 = 1;
-/// `ProviderDisconnectReason`: the connection broke.
-const REASON_BROKEN: u32 = 2;
 
 /// Private data of one side, padded with zeros.
 pub(crate) type PrivateData = [u8; PRIVATE_DATA_BYTES];
@@ -67,7 +66,7 @@ pub(crate) struct DisconnectEvent {
 }
 
 impl DisconnectEvent {
-    fn deliver(self, reason: u32) {
+    pub(super) fn deliver(self, reason: u32) {
         let Self { callback, context, adapter, job } = self;
         adapter.post(job, Action::Disconnect { callback, context, reason });
     }
@@ -94,7 +93,7 @@ pub(crate) enum Cause {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+pub(super) enum Stage {
     Requested,
     Accepted,
     Established,
@@ -102,17 +101,17 @@ enum Stage {
 }
 
 /// One end.
-struct EndState {
-    qp: Option<Shared<Qp>>,
-    limits: ReadLimits,
-    data: PrivateData,
+pub(super) struct EndState {
+    pub(super) qp: Option<Shared<Qp>>,
+    pub(super) limits: ReadLimits,
+    pub(super) data: PrivateData,
     /// The consumer's connect, accept or disconnect, while it waits for the other side.
-    request: Option<Request>,
-    event: Option<DisconnectEvent>,
-    disconnecting: bool,
-    address: SocketAddr,
+    pub(super) request: Option<Request>,
+    pub(super) event: Option<DisconnectEvent>,
+    pub(super) disconnecting: bool,
+    pub(super) address: SocketAddr,
     /// Open as long as the link is not closed: its close closes the link first.
-    connector: Option<Shared<Connector>>,
+    pub(super) connector: Option<Shared<Connector>>,
 }
 
 impl EndState {
@@ -136,14 +135,14 @@ impl EndState {
     }
 }
 
-struct State {
-    stage: Stage,
-    active: EndState,
-    passive: EndState,
+pub(super) struct State {
+    pub(super) stage: Stage,
+    pub(super) active: EndState,
+    pub(super) passive: EndState,
     /// The request's place with the listener, until the passive consumer has decided.
-    backlog: Option<Backlog>,
+    pub(super) backlog: Option<Backlog>,
     /// The passive consumer has rejected, so its data may be read by the other.
-    rejected: bool,
+    pub(super) rejected: bool,
 }
 
 impl State {
@@ -154,7 +153,7 @@ impl State {
         }
     }
 
-    const fn end_mut(&mut self, side: Side) -> &mut EndState {
+    pub(super) const fn end_mut(&mut self, side: Side) -> &mut EndState {
         match side {
             Side::Active => &mut self.active,
             Side::Passive => &mut self.passive,
@@ -172,7 +171,7 @@ enum Decision {
 
 /// One connection.
 pub(crate) struct Link {
-    core: Shared<Core>,
+    pub(super) core: Shared<Core>,
     state: SpinLock<State>,
 }
 
@@ -231,8 +230,7 @@ impl Link {
 
     /// `NdkAccept`: the active side's connect completes, and this one waits for its complete connect.
     ///
-    /// Consumes the request: the result is what the consumer's call returns. If it is not `STATUS_PENDING` and not a
-    /// success, `qp` is to be detached.
+    /// Consumes the request: the result is what the consumer's call returns. After a failure the queue pair is as before.
     pub(crate) fn accept(
         &self,
         handshake: Handshake,
@@ -269,7 +267,6 @@ impl Link {
             Err((status, handshake, event, request)) => {
                 handshake.qp.detach();
                 drop(event);
-                self.core.counters().connect_failures.add(1);
                 request.answer(status)
             }
         }
@@ -351,7 +348,7 @@ impl Link {
                 _ => return STATUS_INVALID_DEVICE_STATE,
             }
             state.end_mut(side).data = data;
-            state.rejected = true;
+            state.rejected = side == Side::Passive;
             outcome.take(&mut state, side, Cause::Close);
         }
         outcome.carry_out(this);
@@ -455,117 +452,6 @@ impl Link {
             (Stage::Closed, Side::Active) if state.rejected => Ok((ReadLimits::default(), other.data)),
             (Stage::Closed, _) => Err(STATUS_CONNECTION_ABORTED),
             _ => Err(STATUS_INVALID_DEVICE_STATE),
-        }
-    }
-}
-
-/// What is left to do for one end after a decision.
-#[derive(Default)]
-struct EndOutcome {
-    /// Keeps connector and queue pair open until everything is done: their closes wait for it.
-    connector: Option<Hold<Connector>>,
-    /// The consumer had disconnected, so its deadline goes.
-    disconnecting: bool,
-    qp: Option<Shared<Qp>>,
-    request: Option<(Request, NTSTATUS)>,
-    event: Option<DisconnectEvent>,
-    /// An event that is not to be delivered; what it holds goes after the lock.
-    unused: Option<DisconnectEvent>,
-}
-
-/// What is left to do after the connection was closed.
-#[derive(Default)]
-struct Outcome {
-    active: EndOutcome,
-    passive: EndOutcome,
-    backlog: Option<Backlog>,
-    /// Whether the connection was established.
-    established: bool,
-    /// Whether the queue pairs die with it, or are as before.
-    kill: bool,
-    failed: bool,
-}
-
-impl Outcome {
-    /// Closes the connection because `side` ended it.
-    fn take(&mut self, state: &mut State, side: Side, cause: Cause) {
-        let stage = self.close(state);
-        self.failed = self.established && !(self.active.disconnecting && self.passive.disconnecting);
-        for end in [Side::Active, Side::Passive] {
-            let own = end == side;
-            let told = self.established && (!own || cause == Cause::Fault);
-            let status = match (stage, own, cause) {
-                (_, true, Cause::Close) => STATUS_CANCELLED,
-                (_, true, Cause::TimeOut) => STATUS_IO_TIMEOUT,
-                (Stage::Requested, false, _) => STATUS_CONNECTION_REFUSED,
-                _ => STATUS_CONNECTION_ABORTED,
-            };
-            let ended = state.end_mut(end);
-            let outcome = self.end_mut(end);
-            outcome.request = ended.request.take().map(|request| (request, status));
-            *(if told { &mut outcome.event } else { &mut outcome.unused }) = ended.event.take();
-        }
-    }
-
-    /// Closes the connection because `side` was the second to disconnect; its own request is answered by the caller.
-    fn take_graceful(&mut self, state: &mut State, side: Side) {
-        self.close(state);
-        let first = state.end_mut(side.other());
-        let outcome = self.end_mut(side.other());
-        outcome.request = first.request.take().map(|request| (request, STATUS_SUCCESS));
-        outcome.unused = first.event.take();
-    }
-
-    /// What every end of a connection has in common. Returns the stage before.
-    fn close(&mut self, state: &mut State) -> Stage {
-        let stage = core::mem::replace(&mut state.stage, Stage::Closed);
-        self.backlog = state.backlog.take();
-        self.established = stage == Stage::Established;
-        self.kill = self.established;
-        for end in [Side::Active, Side::Passive] {
-            let ended = state.end_mut(end);
-            let outcome = self.end_mut(end);
-            outcome.qp = ended.qp.take();
-            outcome.disconnecting = ended.disconnecting;
-            // The connector is open: only now that the link is closed may its close go on.
-            outcome.connector = ended.connector.take().map(|connector| Hold::new(&connector));
-        }
-        stage
-    }
-
-    const fn end_mut(&mut self, side: Side) -> &mut EndOutcome {
-        match side {
-            Side::Active => &mut self.active,
-            Side::Passive => &mut self.passive,
-        }
-    }
-
-    fn carry_out(self, link: &Link) {
-        let counters = link.core.counters();
-        let qps = [&self.active.qp, &self.passive.qp];
-        for qp in qps.into_iter().flatten() {
-            if self.kill {
-                qp.die();
-            } else {
-                qp.detach();
-            }
-        }
-        if self.established {
-            counters.active_connections.subtract(2);
-            counters.connection_errors.add(u64::from(self.failed));
-        } else if qps.into_iter().any(Option::is_some) {
-            counters.connect_failures.add(1);
-        }
-        for (end, side) in [(self.active, Side::Active), (self.passive, Side::Passive)] {
-            if let (true, Some(connector)) = (end.disconnecting, &end.connector) {
-                connector.adapter().deadlines().remove(link, side);
-            }
-            if let Some((request, status)) = end.request {
-                request.complete(status);
-            }
-            if let Some(event) = end.event {
-                event.deliver(REASON_BROKEN);
-            }
         }
     }
 }

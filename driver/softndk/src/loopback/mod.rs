@@ -6,6 +6,7 @@
 
 mod buffer;
 mod link;
+mod teardown;
 mod transfer;
 
 use kernel::pool::Shared;

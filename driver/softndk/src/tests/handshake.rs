@@ -8,6 +8,7 @@ use abi::status::*;
 
 use super::harness::*;
 use super::pair::*;
+use super::registration::*;
 use crate::{AnswerMode, Config};
 
 const DATA: [u8; 40] = *b"forty octets of private data, as on wire";

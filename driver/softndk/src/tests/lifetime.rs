@@ -9,6 +9,7 @@ use abi::status::*;
 
 use super::harness::*;
 use super::pair::*;
+use super::registration::*;
 use crate::AnswerMode;
 
 #[test]

@@ -8,6 +8,7 @@ use ksim::buffer::{Chain, Pages};
 
 use super::harness::*;
 use super::pair::*;
+use super::registration::*;
 use crate::{AnswerMode, Config};
 
 const NONE: NDK_OP_FLAG = NDK_OP_FLAG::empty();

@@ -9,6 +9,7 @@ mod notification;
 mod pair;
 mod ports;
 mod protection;
+mod registration;
 mod scarcity;
 mod stress;
 mod transfer;

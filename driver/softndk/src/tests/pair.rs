@@ -11,6 +11,7 @@ use abi::ndk::*;
 use abi::status::STATUS_SUCCESS;
 
 use super::harness::*;
+use super::registration::*;
 
 /// Sizes of the queue pairs of a test.
 #[derive(Clone, Copy)]

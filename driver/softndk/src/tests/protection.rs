@@ -6,6 +6,7 @@ use abi::status::*;
 
 use super::harness::*;
 use super::pair::*;
+use super::registration::*;
 
 const NONE: NDK_OP_FLAG = NDK_OP_FLAG::empty();
 

@@ -8,6 +8,7 @@ use abi::status::*;
 
 use super::harness::*;
 use super::pair::*;
+use super::registration::*;
 use crate::{AnswerMode, Config, SoftNdk};
 
 /// Calls `attempt` with one allocation more each time until none fails, and returns how often one did.
@@ -16,7 +17,7 @@ use crate::{AnswerMode, Config, SoftNdk};
 fn retry<T>(mut attempt: impl FnMut() -> Result<T, NTSTATUS>) -> (T, u64) {
     for successes in 0..1000 {
         ksim::quiesce();
-        let before = blocks();
+        let before = outstanding();
         let failing = ksim::pool::fail_after(successes);
         let result = attempt();
         let failed = failing.has_failed();
@@ -30,15 +31,11 @@ fn retry<T>(mut attempt: impl FnMut() -> Result<T, NTSTATUS>) -> (T, u64) {
                 assert!(failed, "status {status:#x} without a failed allocation");
                 assert_eq!(status, STATUS_INSUFFICIENT_RESOURCES);
                 ksim::quiesce();
-                assert_eq!(blocks(), before, "after {successes} allocations");
+                assert_eq!(outstanding(), before, "after {successes} allocations");
             }
         }
     }
     panic!("it never succeeds");
-}
-
-fn blocks() -> usize {
-    ksim::pool::usage().iter().map(|usage| usage.blocks).sum()
 }
 
 fn done(status: NTSTATUS) -> Result<(), NTSTATUS> {

@@ -9,6 +9,7 @@ use abi::status::*;
 
 use super::harness::*;
 use super::pair::*;
+use super::registration::*;
 use crate::AnswerMode;
 
 /// Slots of the ring at each end, and bytes in each.
@@ -186,6 +187,7 @@ fn end_under_writes(answers: AnswerMode, ending: Ending) {
         // A writer that meets no more memory stops by itself.
         stop.store(true, Ordering::SeqCst);
     });
+    ksim::pool::check_quarantine();
     source_mr.close();
     active.close();
     passive.close();

@@ -7,6 +7,7 @@ use abi::status::*;
 
 use super::harness::*;
 use super::pair::*;
+use super::registration::*;
 
 const NONE: NDK_OP_FLAG = NDK_OP_FLAG::empty();
 const EVERYTHING: NDK_MR_FLAG = NDK_MR_FLAG::all();
