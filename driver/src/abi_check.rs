@@ -1,11 +1,11 @@
 //! Ties the types of `abi::nt` to those that `wdk-sys` makes from the headers at hand.
 //!
-//! `abi` states layouts in fixed-width integers so that one source also compiles on a host; here, in the Windows build, every
-//! statement is held against the header it stands for. Nothing in this file exists at run time.
+//! `abi` states layouts in fixed-width integers so that one source also compiles on a host; here, in the Windows
+//! build, every statement is held against the header it stands for. Nothing in this file exists at run time.
 //!
-//! Three differences are allowed, because headers differ among themselves: alignment of IRPs and device objects (older
-//! headers ask for less than the 16 bytes the kernel gives), the padding this causes at the end of a device object,
-//! and the last member of an IRP's tail (older headers leave it out).
+//! Three differences are allowed, because headers differ among themselves: alignment of IRPs and device objects
+//! (older headers ask for less than the 16 bytes the kernel gives), the padding this causes at the end of a
+//! device object, and the last member of an IRP's tail (older headers leave it out).
 
 use core::mem::{align_of, offset_of, size_of};
 

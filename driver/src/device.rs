@@ -16,6 +16,9 @@ const SDDL: &str = "D:P(A;;GA;;;SY)(A;;GA;;;BA)";
 /// What Win32 programs open.
 const LINK: &str = "\\DosDevices\\wskrdma";
 
+/// What answers: code, buffer, bytes of input, room for output; status and bytes of the reply come back.
+type Handler = fn(&Provider, u32, &mut [u8], usize, usize) -> (NTSTATUS, usize);
+
 /// The transfer method in an IOCTL code.
 const METHOD_MASK: u32 = 0b11;
 
@@ -63,13 +66,7 @@ unsafe extern "C" fn internal_device_control(
 }
 
 /// Answers a METHOD_BUFFERED request by `handler` and completes any other.
-fn answer(
-    mut request: Request,
-    code: u32,
-    input: usize,
-    output: usize,
-    handler: fn(&Provider, u32, &mut [u8], usize, usize) -> (NTSTATUS, usize),
-) {
+fn answer(mut request: Request, code: u32, input: usize, output: usize, handler: Handler) {
     let buffers = Buffers { input, output };
     let (status, length) = match entry::provider() {
         Some(provider) if code & METHOD_MASK == METHOD_BUFFERED => match request.buffer(buffers) {

@@ -1,7 +1,8 @@
 //! `DriverEntry`, the ladder of initialisation, and unloading.
 //!
-//! Each rung of the ladder is a value that undoes itself when dropped, so a failure half way up climbs down by itself. The last
-//! rung lets programs in. Unloading is the ladder downwards; the framework's own rungs go after `EvtDriverUnload`.
+//! Each rung of the ladder is a value that undoes itself when dropped, so a failure half way up climbs down by
+//! itself. The last rung lets programs in. Unloading is the ladder downwards; the framework's own rungs go after
+//! `EvtDriverUnload`.
 
 use abi::NTSTATUS;
 use abi::status::{STATUS_OBJECT_NAME_NOT_FOUND, STATUS_SUCCESS};
@@ -47,8 +48,8 @@ unsafe fn climb(driver: *mut DRIVER_OBJECT, registry_path: *const UNICODE_STRING
     let driver = unsafe { Driver::create(driver, registry_path, UNLOAD) }?;
     let settings = read_settings(driver)?;
     let device = device::create(driver)?;
-    // SAFETY: the device is this driver's and outlives the guard: it is dropped after it below, and at unload the framework
-    // deletes the device after the unload routine.
+    // SAFETY: the device is this driver's and outlives the guard: it is dropped after it below, and at unload the
+    // framework deletes the device after the unload routine.
     let kernel = unsafe { KernelGuard::init(device.wdm_object()) };
     let provider = Provider::start(settings)?;
     // SAFETY: no request can be under way, as the device cannot be opened yet.
@@ -59,7 +60,8 @@ unsafe fn climb(driver: *mut DRIVER_OBJECT, registry_path: *const UNICODE_STRING
 
 /// `EvtDriverUnload`. PASSIVE_LEVEL. The I/O manager calls it when no handle to the device is open any more.
 unsafe extern "C" fn unload(_: WDFDRIVER) {
-    // SAFETY: without an open handle no request is under way, and none can come: the driver object is marked for unloading.
+    // SAFETY: without an open handle no request is under way, and none can come: the driver object is marked for
+    // unloading.
     drop(unsafe { LOADED.empty() });
 }
 

@@ -1,7 +1,8 @@
 //! wskrdma.sys: wiring only.
 //!
-//! The shell around the crates that do the work: it binds to KMDF, makes the control device, reads the settings, starts the
-//! rest and stops it again. It decides nothing about sockets or adapters, and nothing else in the image knows KMDF.
+//! The shell around the crates that do the work: it binds to KMDF, makes the control device, reads the settings,
+//! starts the rest and stops it again. It decides nothing about sockets or adapters, and nothing else in the
+//! image knows KMDF.
 //!
 //! | module | is |
 //! |---|---|

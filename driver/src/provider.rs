@@ -24,8 +24,8 @@ impl Provider {
         Ok(Self { runtime: Some(Runtime::start(&config)?) })
     }
 
-    /// Answers IRP_MJ_INTERNAL_DEVICE_CONTROL: `wskrdma.lib` asks for the registration functions. The lengths are those of the
-    /// stack location; the caller has made sure that kernel mode asks. PASSIVE_LEVEL.
+    /// Answers IRP_MJ_INTERNAL_DEVICE_CONTROL: `wskrdma.lib` asks for the registration functions. The lengths are
+    /// those of the stack location; the caller has made sure that kernel mode asks. PASSIVE_LEVEL.
     pub(crate) fn internal_device_control(
         &self,
         code: u32,
@@ -39,8 +39,8 @@ impl Provider {
         }
     }
 
-    /// Answers IRP_MJ_DEVICE_CONTROL with a METHOD_BUFFERED code: the first `input` bytes of `buffer` are the question, the reply
-    /// has at most `output`. Returns the status and the length of the reply. PASSIVE_LEVEL.
+    /// Answers IRP_MJ_DEVICE_CONTROL with a METHOD_BUFFERED code: the first `input` bytes of `buffer` are the
+    /// question, the reply has at most `output`. Returns the status and the length of the reply. PASSIVE_LEVEL.
     pub(crate) fn device_control(
         &self,
         code: u32,

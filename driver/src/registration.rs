@@ -14,8 +14,8 @@ const ENTRIES: WSKRDMA_REGISTRATION_ENTRIES = WSKRDMA_REGISTRATION_ENTRIES {
     WskQueryProviderCharacteristics: wsk::wsk_query_provider_characteristics,
 };
 
-/// Answers an internal device control from kernel mode, as [`provider::handle`] does; INVALID_DEVICE_REQUEST for a code that
-/// is not [`IOCTL_INTERNAL_WSKRDMA_PROVIDER`].
+/// Answers an internal device control from kernel mode, as [`provider::handle`] does; INVALID_DEVICE_REQUEST for
+/// a code that is not [`IOCTL_INTERNAL_WSKRDMA_PROVIDER`].
 pub(crate) fn handle(code: u32, buffer: &mut [u8], input: usize, output: usize) -> (NTSTATUS, usize) {
     if code != IOCTL_INTERNAL_WSKRDMA_PROVIDER {
         return (STATUS_INVALID_DEVICE_REQUEST, 0);

@@ -1,22 +1,16 @@
 //! The values under the service's `Parameters` key, read once when the driver starts.
 //!
-//! A missing value means its default. A bad one is reported to the debugger and means its default too: a typing error in the
-//! registry must not keep a machine from booting.
+//! A missing value means its default. A bad one is reported to the debugger and means its default too: a typing
+//! error in the registry must not keep a machine from booting.
 
 use abi::NTSTATUS;
 use abi::status::STATUS_OBJECT_NAME_NOT_FOUND;
 
 /// What an operator may choose. All values are REG_DWORD.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
     /// `SoftwareAdapter`: whether the software adapter is offered: 0 no, 1 yes.
     pub(crate) software_adapter: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { software_adapter: false }
-    }
 }
 
 /// Where the values come from.

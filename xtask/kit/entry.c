@@ -1,12 +1,12 @@
 /*
  * WdfDriverEntry.lib for builds without a WDK: the image's entry point, and the variables that the framework fills.
  *
- * Microsoft's library of that name is not published. The steps are those on which the framework's side of the contract
- * (fxldr.h, wdfglobals.h, fxdriverapi.cpp in microsoft/Windows-Driver-Frameworks) leaves no choice. Nothing here is compiled
- * with stack cookies, so there is no cookie to initialise.
+ * Microsoft's library of that name is not published. The steps are those on which the framework's side of the
+ * contract (fxldr.h, wdfglobals.h, fxdriverapi.cpp in microsoft/Windows-Driver-Frameworks) leaves no choice.
+ * Nothing here is compiled with stack cookies, so there is no cookie to initialise.
  */
 
-/* mingw-w64 defines these two in every object that includes its header; under names of their own they clash with nobody's. */
+/* mingw-w64 defines these two in every object that includes its header; under other names they cannot clash. */
 #define InterlockedBitTestAndSet WdfEntryBitTestAndSet
 #define InterlockedBitTestAndReset WdfEntryBitTestAndReset
 
@@ -111,7 +111,7 @@ static VOID Unbind(VOID)
     WdfVersionUnbind(&RegistryPathCopy, &BindInfo.Base, WdfDriverGlobals);
 }
 
-/* Runs the framework's unload routine, which calls EvtDriverUnload and deletes the driver's objects, and only then unbinds. */
+/* Runs the framework's unload routine (EvtDriverUnload, deletion of the driver's objects), and only then unbinds. */
 static VOID NTAPI UnloadAndUnbind(PDRIVER_OBJECT DriverObject)
 {
     if (DisplacedUnload != NULL) {

@@ -1,9 +1,10 @@
 /*
  * The part of KMDF's headers that this project uses, for builds without a WDK.
  *
- * Names, field order and table indexes are Microsoft's (wdffuncenum.h, wdfdriver.h, wdfcontrol.h, wdfdevice.h, wdfio.h,
- * wdfrequest.h, wdfobject.h, wdfregistry.h; the same in 1.15 to 1.33), so a source that compiles against this header compiles
- * against theirs. A function is added by its index in _WDFFUNCENUM and its PFN_ type; nothing else is needed.
+ * Names, field order and table indexes are Microsoft's (wdffuncenum.h, wdfdriver.h, wdfcontrol.h, wdfdevice.h,
+ * wdfio.h, wdfrequest.h, wdfobject.h, wdfregistry.h; the same in 1.15 to 1.33), so a source that compiles against
+ * this header compiles against theirs. A function is added by its index in _WDFFUNCENUM and its PFN_ type;
+ * nothing else is needed.
  */
 #ifndef WSKRDMA_WDF_H
 #define WSKRDMA_WDF_H

@@ -3,6 +3,7 @@
 mod archive;
 pub mod artefact;
 mod cross;
+mod identity;
 mod image;
 
 use std::fs;
@@ -93,8 +94,8 @@ impl Build {
         }
         fs::copy(&source, &destination).with_context(|| source.display().to_string())?;
         if row.kind == Kind::Image {
-            image::finish(&destination)?;
-            copy_symbols(&source, &destination)?;
+            let symbols = copy_symbols(&source, &destination)?;
+            image::finish(&destination, symbols.as_deref())?;
         }
         Ok(())
     }
@@ -105,13 +106,14 @@ impl Build {
     }
 }
 
-fn copy_symbols(source: &Path, destination: &Path) -> Result<()> {
+fn copy_symbols(source: &Path, destination: &Path) -> Result<Option<PathBuf>> {
     let symbols = source.with_extension("pdb");
-    if symbols.exists() {
-        // The name is recorded in the image, so it stays what the linker called it.
-        let name = symbols.file_name().context("a file has a name")?;
-        fs::copy(&symbols, destination.with_file_name(name))
-            .with_context(|| symbols.display().to_string())?;
+    if !symbols.exists() {
+        return Ok(None);
     }
-    Ok(())
+    // The name is recorded in the image, so it stays what the linker called it.
+    let name = symbols.file_name().context("a file has a name")?;
+    let copy = destination.with_file_name(name);
+    fs::copy(&symbols, &copy).with_context(|| symbols.display().to_string())?;
+    Ok(Some(copy))
 }

@@ -1,7 +1,8 @@
 //! The kit: what stands in for an installed WDK when the Windows images are built on another system.
 //!
-//! A folder with the mingw-w64 kernel headers, the project's own `wdf.h` and the import libraries of a KMDF driver. It is
-//! generated, and generated again when anything that goes into it changes. On Windows the WDK itself is used.
+//! A folder with the mingw-w64 kernel headers, the project's own `wdf.h` and the import libraries of a KMDF
+//! driver. It is generated, and generated again when anything that goes into it changes. On Windows the WDK
+//! itself is used.
 
 mod import_library;
 

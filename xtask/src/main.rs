@@ -7,8 +7,9 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use xtask::build::{Action, Build};
+use xtask::test::Worlds;
 use xtask::workspace::Workspace;
-use xtask::{setup, tidy, wine};
+use xtask::{Told, ci, demo, setup, test, tidy, verify, wine};
 
 /// Builds, runs and checks wskrdma.
 #[derive(Parser)]
@@ -26,8 +27,16 @@ enum Command {
     Build(BuildArgs),
     /// Run clippy over the crates that only build for Windows.
     Clippy,
+    /// Run every test; ends with a line that counts them.
+    Test(TestArgs),
+    /// Check format and lints, then run every test.
+    Ci,
+    /// Stream a file through the driver and compare the copy.
+    Demo(DemoArgs),
     /// Check what the design says about the repository.
     Tidy,
+    /// Check the built images and the INF without running them.
+    Verify,
     /// Make a Wine prefix in which the driver runs, and start it.
     Wine(WineArgs),
 }
@@ -54,9 +63,26 @@ struct WineArgs {
     reload: u32,
 }
 
+#[derive(Args)]
+struct TestArgs {
+    /// Which tests: native, wine or all.
+    #[arg(long, default_value = "all")]
+    world: Worlds,
+}
+
+#[derive(Args)]
+struct DemoArgs {
+    /// What the drivers run in: wine or native.
+    #[arg(long, default_value = "wine")]
+    world: String,
+    /// The file; 16 MiB are made up without one.
+    file: Option<PathBuf>,
+}
+
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Told>() => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -75,6 +101,10 @@ fn run(command: Command) -> Result<()> {
         Command::Clippy => {
             Build { action: Action::Clippy, release: false, only: Vec::new() }.run(&workspace).map(drop)
         }
+        Command::Verify => verify::run(&workspace),
+        Command::Demo(args) => demo::run(&workspace, &args.world, args.file.as_deref()),
+        Command::Test(args) => test::run(&workspace, args.world),
+        Command::Ci => ci::run(&workspace),
         Command::Tidy => tidy::run(&workspace),
         Command::Wine(args) => wine::command::run(&workspace, &args.prefix, args.release, args.reload),
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: what a fresh machine lacks, and how it gets it.
 //!
-//! Looking ([`machine`]), deciding ([`plan`]) and doing ([`apply`]) are apart, so that the decisions are tested without a machine.
+//! Looking ([`machine`]), deciding ([`plan`]) and doing ([`apply`]) are apart, so that the decisions are tested
+//! without a machine.
 
 mod apply;
 mod library_source;
@@ -22,7 +23,8 @@ pub use tools::Need;
 ///
 /// # Errors
 ///
-/// One message that names all that is missing and the command that installs it, if this program may not or cannot do so.
+/// One message that names all that is missing and the command that installs it, if this program may not or cannot
+/// do so.
 pub fn ensure(workspace: &Workspace, needs: &[Need]) -> Result<()> {
     // On Windows the WDK is installed by its own installer, and wdk-build says so if it is missing.
     if cfg!(windows) {

@@ -61,7 +61,7 @@ impl fmt::Display for Finding {
 #[derive(Debug)]
 pub(crate) struct Repository {
     tree: Tree,
-    members: Vec<Member>,
+    pub(crate) members: Vec<Member>,
 }
 
 impl Repository {

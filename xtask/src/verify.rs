@@ -60,13 +60,16 @@ pub(crate) fn report(workspace: &Workspace, dist: &Path) -> Result<Report> {
     let folders = machine_folders(workspace);
     for row in &policy.images {
         let path = dist.join(&row.file);
-        let bytes = fs::read(&path).with_context(|| format!("{} (cargo xtask build makes it)", path.display()))?;
+        let bytes =
+            fs::read(&path).with_context(|| format!("{} (cargo xtask build makes it)", path.display()))?;
         let image = Image::parse(&bytes, row, &folders).with_context(|| row.file.clone())?;
         for check in image::CHECKS.iter().filter(|check| row.ships || !check.only_shipped) {
             let name = format!("{}: {}", row.file, check.name);
             report.verdicts.push(Verdict { name, wrong: check.findings(&image) });
         }
-        report.remarks.extend(image::remarks(&image).into_iter().map(|remark| format!("{}: {remark}", row.file)));
+        report
+            .remarks
+            .extend(image::remarks(&image).into_iter().map(|remark| format!("{}: {remark}", row.file)));
     }
     let library = "wskrdma.lib";
     let bytes = fs::read(dist.join(library)).with_context(|| library.to_owned())?;

@@ -38,7 +38,8 @@ impl Workspace {
         self.target.join("kit")
     }
 
-    /// Target folder of the cross builds: they differ from a host build in lock file and environment, and would rebuild it.
+    /// Target folder of the cross builds: they differ from a host build in lock file and environment, and would
+    /// rebuild it.
     pub fn cross(&self) -> PathBuf {
         self.target.join("cross")
     }

@@ -2,7 +2,8 @@
 
 use crate::cq::Cq;
 use crate::object::slot;
-use crate::{TAG, wait};
+use crate::wait::{self, Closing};
+use crate::TAG;
 use abi::NTSTATUS;
 use abi::ndk::{NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_PD, NDK_VERSION};
 use abi::status::{STATUS_DEVICE_NOT_READY, STATUS_INSUFFICIENT_RESOURCES, STATUS_NOT_SUPPORTED, nt_success};
@@ -12,8 +13,7 @@ use core::ptr::NonNull;
 use heapless::Vec;
 use kernel::lock::SpinLock;
 use kernel::pool::Shared;
-use kernel::print::Level;
-use kernel::rundown::Rundown;
+use kernel::rundown::{Rundown, RundownGuard};
 
 /// Completion queues an adapter may get; each serves many endpoints.
 const CQ_MAX: usize = 64;
@@ -60,6 +60,8 @@ pub struct Adapter {
     close: CloseAdapter,
     info: AdapterInfo,
     pd: NonNull<NDK_PD>,
+    /// For the protection domain.
+    closing: Closing,
     cqs: SpinLock<Vec<Shared<Cq>, CQ_MAX>>,
     users: Rundown,
 }
@@ -80,21 +82,24 @@ impl Adapter {
     /// NOT_SUPPORTED when a limit is below what the stream protocol needs, INSUFFICIENT_RESOURCES, or the provider's
     /// status.
     pub unsafe fn adopt(object: NonNull<NDK_ADAPTER>, close: CloseAdapter) -> Result<Shared<Self>, NTSTATUS> {
-        let give_back = |status| {
-            // SAFETY: the caller's promise; nothing was created on the adapter, or it is closed already.
+        let adopted = query(object).and_then(|info| {
+            Shared::try_new_cyclic(TAG, |_| {
+                let users = Rundown::new()?;
+                let closing = Closing::new().map_err(Failed)?;
+                let adapter = object.as_ptr();
+                let create = slot!(adapter, NdkCreatePd);
+                // The last thing that can fail: the protection domain is never closed here.
+                // SAFETY: the adapter is open; the cell outlives the request.
+                let pd = wait::create(|done, context, out| unsafe { create(adapter, done, context, out) });
+                let (pd, cqs) = (pd.map_err(Failed)?, SpinLock::new(Vec::new()));
+                Ok(Self { object, close, info, pd, closing, cqs, users })
+            })
+            .map_err(|Failed(status)| status)
+        });
+        adopted.inspect_err(|_| {
+            // SAFETY: the caller's promise; nothing was created on the adapter.
             unsafe { (close.close)(close.context, object) };
-            status
-        };
-        let info = query(object).map_err(give_back)?;
-        let adapter = object.as_ptr();
-        let create = slot!(adapter, NdkCreatePd);
-        // SAFETY: the adapter is open; the cell outlives the request.
-        let pd = wait::create(|done, context, out| unsafe { create(adapter, done, context, out) });
-        let pd = pd.map_err(give_back)?;
-        let users = Rundown::new().map_err(|e| give_back(close_pd(pd, e.status())))?;
-        let cqs = SpinLock::new(Vec::new());
-        Shared::try_new(TAG, Self { object, close, info, pd, cqs, users })
-            .map_err(|e| give_back(close_pd(pd, e.status())))
+        })
     }
 
     /// Limits and properties.
@@ -111,6 +116,13 @@ impl Adapter {
         self.pd.as_ptr()
     }
 
+    /// Keeps [`Adapter::close`] waiting for a request that is made on this thread.
+    ///
+    /// # Errors
+    /// DEVICE_NOT_READY: the adapter is being closed.
+    pub(crate) fn enter(&self) -> Result<RundownGuard<'_>, NTSTATUS> {
+        self.users.acquire().ok_or(STATUS_DEVICE_NOT_READY)
+    }
 
     /// A completion queue with room for `entries` more, created when there is none. The room is taken; it is given
     /// back with [`Cq::release`]. IRQL: PASSIVE_LEVEL.
@@ -143,7 +155,11 @@ impl Adapter {
         for cq in &cqs {
             cq.close();
         }
-        close_pd(self.pd, 0);
+        let pd = self.pd.as_ptr();
+        let close = slot!(pd, NdkClosePd);
+        // Ends when the last region is closed.
+        // SAFETY: the PD is open, and nothing is created on it any more.
+        self.closing.close(|done, context| unsafe { close(pd.cast(), done, context) });
         // SAFETY: the promise of `adopt`; every object on the adapter is closed.
         unsafe { (self.close.close)(self.close.context, self.object) };
     }
@@ -156,7 +172,7 @@ impl Use {
     /// # Errors
     /// DEVICE_NOT_READY: the adapter is being closed.
     pub(crate) fn new(adapter: &Shared<Adapter>) -> Result<Self, NTSTATUS> {
-        adapter.users.acquire().ok_or(STATUS_DEVICE_NOT_READY)?.forget();
+        adapter.enter()?.forget();
         Ok(Self(adapter.clone()))
     }
 }
@@ -176,17 +192,13 @@ impl Drop for Use {
     }
 }
 
-/// Closes a protection domain and waits for it; returns `status` for the caller's convenience.
-fn close_pd(pd: NonNull<NDK_PD>, status: NTSTATUS) -> NTSTATUS {
-    let pd = pd.as_ptr();
-    let close = slot!(pd, NdkClosePd);
-    // SAFETY: the PD is open and not used after this; the cell outlives the request. Without memory for the cell the
-    // PD is left to the adapter's close, which cannot end before it: report instead of hiding it.
-    let closed = wait::close(|done, context| unsafe { close(pd.cast(), done, context) });
-    if closed.is_err() {
-        kernel::dbg_print!(Level::Error, "wskrdma: no memory to close a protection domain");
+/// A status on its way out of `try_new_cyclic`.
+struct Failed(NTSTATUS);
+
+impl From<kernel::pool::AllocError> for Failed {
+    fn from(e: kernel::pool::AllocError) -> Self {
+        Self(e.status())
     }
-    status
 }
 
 /// Reads the adapter's properties and refuses an adapter that cannot carry a stream.

@@ -7,7 +7,8 @@
 use crate::adapter::Adapter;
 use crate::gate::Gate;
 use crate::object::slot;
-use crate::{TAG, wait};
+use crate::wait::{self, Closing};
+use crate::TAG;
 use abi::NTSTATUS;
 use abi::ndk::{NDK_CQ, NDK_CQ_NOTIFY_ANY, NDK_RESULT, NDK_RESULT_EX};
 use abi::status::nt_success;
@@ -19,7 +20,6 @@ use heapless::Vec;
 use kernel::dpc::Dpc;
 use kernel::lock::SpinLock;
 use kernel::pool::Shared;
-use kernel::print::Level;
 use kernel::rundown::Rundown;
 
 /// Entries taken in one call of the provider.
@@ -122,6 +122,7 @@ pub(crate) struct Cq {
     lists: SpinLock<Lists>,
     /// Passes under way: the close waits for them.
     passes: Rundown,
+    closing: Closing,
 }
 
 // SAFETY: the NDK object may be used from any thread; reaping and arming are serialised by the gate.
@@ -151,6 +152,7 @@ impl Cq {
             // SAFETY: `continue_pass` takes the address of the queue, whose drop ends the DPC.
             let again = unsafe { Dpc::new(TAG, continue_pass, context) }.map_err(|e| Failed(e.status()))?;
             let passes = Rundown::new().map_err(|e| Failed(e.status()))?;
+            let closing = Closing::new().map_err(Failed)?;
             let object = adapter.object();
             let create = slot!(object, NdkCreateCq);
             let created = wait::create(|done, request, out| {
@@ -171,6 +173,7 @@ impl Cq {
                     disconnected: Waiting::new(|a| &a.next_disconnected),
                 }),
                 passes,
+                closing,
             })
         })
         .map_err(|Failed(status)| status)?;
@@ -223,10 +226,7 @@ impl Cq {
         let object = self.object.as_ptr();
         let close = slot!(object, NdkCloseCq);
         // SAFETY: the queue is open, no pass is under way nor can begin, and it is not used again.
-        let closed = wait::close(|done, context| unsafe { close(object.cast(), done, context) });
-        if closed.is_err() {
-            kernel::dbg_print!(Level::Error, "wskrdma: no memory to close a completion queue");
-        }
+        self.closing.close(|done, context| unsafe { close(object.cast(), done, context) });
     }
 
     fn pass(&self) {

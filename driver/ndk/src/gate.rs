@@ -6,14 +6,35 @@ const IDLE: u32 = 0;
 const RUNNING: u32 = 1;
 const AGAIN: u32 = 2;
 
+/// What the gate needs of an atomic word; the tests explore it on another one.
+pub(crate) trait Word {
+    fn new(value: u32) -> Self;
+    fn swap(&self, value: u32, order: Ordering) -> u32;
+    fn compare_exchange(&self, current: u32, new: u32, ok: Ordering, err: Ordering) -> Result<u32, u32>;
+}
+
+impl Word for AtomicU32 {
+    fn new(value: u32) -> Self {
+        Self::new(value)
+    }
+
+    fn swap(&self, value: u32, order: Ordering) -> u32 {
+        self.swap(value, order)
+    }
+
+    fn compare_exchange(&self, current: u32, new: u32, ok: Ordering, err: Ordering) -> Result<u32, u32> {
+        self.compare_exchange(current, new, ok, err)
+    }
+}
+
 /// Serialises passes over something that must not be worked on twice at once. Whoever comes while a pass runs
 /// leaves a note, and the runner looks once more. Any IRQL <= DISPATCH_LEVEL.
 #[derive(Debug)]
-pub(crate) struct Gate(AtomicU32);
+pub(crate) struct Gate<W = AtomicU32>(W);
 
-impl Gate {
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU32::new(IDLE))
+impl<W: Word> Gate<W> {
+    pub(crate) fn new() -> Self {
+        Self(W::new(IDLE))
     }
 
     /// Asks to run. `true`: the caller is the runner now. `false`: another one is, and will look again.

@@ -47,12 +47,14 @@ impl Memory {
     /// Allocates and registers `len` octets. IRQL: PASSIVE_LEVEL.
     ///
     /// # Errors
-    /// INSUFFICIENT_RESOURCES, INVALID_PARAMETER for a length of 0 or beyond the adapter's limit, or the provider's
-    /// status; nothing is left behind.
+    /// INSUFFICIENT_RESOURCES, DEVICE_NOT_READY (the adapter is being closed), INVALID_PARAMETER for a length of 0 or
+    /// beyond the adapter's limit, or the provider's status; nothing is left behind.
     pub fn register(adapter: &Adapter, len: usize, access: Access) -> Result<Self, NTSTATUS> {
         if len == 0 || len > adapter.info().max_registration {
             return Err(STATUS_INVALID_PARAMETER);
         }
+        // What is registered keeps the protection domain from closing; until then this does.
+        let _open = adapter.enter()?;
         let region = Region::try_new(TAG_MEMORY, len).map_err(|e| e.status())?;
         let pd = adapter.pd();
         let create = slot!(pd, NdkCreateMr);

@@ -11,7 +11,7 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 use kernel::event::{Event, EventType};
 
-/// The answer of one request, on the waiter's stack.
+/// The answer of one request: the waiter's, who keeps it until the request is over.
 struct Cell {
     event: Event,
     status: AtomicI32,
@@ -99,14 +99,18 @@ pub(crate) fn request(
     if nt_success(status) { Ok(()) } else { Err(status) }
 }
 
-/// Closes an object and waits until its last callback has returned. IRQL: PASSIVE_LEVEL.
-///
-/// # Errors
-/// No memory for the wait; the close was not issued.
-pub(crate) fn close(
-    call: impl FnOnce(NDK_FN_CLOSE_COMPLETION, *mut c_void) -> NTSTATUS,
-) -> Result<(), NTSTATUS> {
-    let cell = Cell::new()?;
-    cell.status(call(closed, cell.context()));
-    Ok(())
+/// What the close of one object needs, made before the object: a close must not fail for want of memory.
+pub(crate) struct Closing(Cell);
+
+impl Closing {
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES.
+    pub(crate) fn new() -> Result<Self, NTSTATUS> {
+        Ok(Self(Cell::new()?))
+    }
+
+    /// Closes the object and waits until its last callback has returned. Call once. IRQL: PASSIVE_LEVEL.
+    pub(crate) fn close(&self, call: impl FnOnce(NDK_FN_CLOSE_COMPLETION, *mut c_void) -> NTSTATUS) {
+        self.0.status(call(closed, self.0.context()));
+    }
 }

@@ -8,6 +8,11 @@ use wdk_sys::{
 
 use super::{check, size};
 
+/// `WdfDriverInitNonPnpDriver` with the type of the member that takes it. The enumeration's own type depends on
+/// the headers.
+const NON_PNP_DRIVER: u32 = 1;
+const _: () = assert!(_WDF_DRIVER_INIT_FLAGS::WdfDriverInitNonPnpDriver as i64 == NON_PNP_DRIVER as i64);
+
 /// `EVT_WDF_DRIVER_UNLOAD`. PASSIVE_LEVEL. Not called if `DriverEntry` fails.
 pub(crate) type UnloadRoutine = unsafe extern "C" fn(WDFDRIVER);
 
@@ -34,7 +39,7 @@ impl Driver {
             Size: size::<WDF_DRIVER_CONFIG>(),
             // Without it the framework makes the driver one that cannot be unloaded.
             EvtDriverUnload: Some(unload),
-            DriverInitFlags: _WDF_DRIVER_INIT_FLAGS::WdfDriverInitNonPnpDriver as u32,
+            DriverInitFlags: NON_PNP_DRIVER,
             ..WDF_DRIVER_CONFIG::default()
         };
         let mut handle: WDFDRIVER = core::ptr::null_mut();

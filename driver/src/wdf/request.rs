@@ -65,8 +65,8 @@ impl Request {
             }
         };
         check(status)?;
-        // SAFETY: the I/O manager's buffer has at least `length` bytes and lives until the request is completed, which takes
-        // the request and so ends this borrow; nobody else uses it meanwhile.
+        // SAFETY: the I/O manager's buffer has at least `length` bytes and lives until the request is completed,
+        // which takes the request and so ends this borrow; nobody else uses it meanwhile.
         Ok(unsafe { slice::from_raw_parts_mut(start.cast(), length) })
     }
 

@@ -59,13 +59,18 @@ pub(crate) static CONNECTION_DISPATCH: WSK_PROVIDER_CONNECTION_DISPATCH = WSK_PR
     WskReceiveEx: wsk_receive_ex,
 };
 
-/// Completes `irp` with `status`.
+/// Answers a call of a function that is not served: NOT_SUPPORTED, or INVALID_HANDLE where even `on`, the client or
+/// socket, is NULL.
 ///
 /// # Safety
 /// `irp` is a client's IRP, entered here.
-unsafe fn refuse(irp: *mut IRP, status: NTSTATUS) -> NTSTATUS {
+unsafe fn refuse<T>(on: *const T, irp: *mut IRP) -> NTSTATUS {
+    if on.is_null() {
+        // SAFETY: the caller's promise.
+        return unsafe { fail_unmarked(irp, STATUS_INVALID_HANDLE) };
+    }
     // SAFETY: the caller's promise.
-    unsafe { pend(irp, |irp| irp.complete(Outcome::failure(status))) }
+    unsafe { pend(irp, |irp| irp.complete(Outcome::failure(STATUS_NOT_SUPPORTED))) }
 }
 
 /// The socket behind a client's pointer, with a reference of its own: a completion routine may close it.
@@ -149,7 +154,7 @@ unsafe extern "system" fn wsk_socket(
 }
 
 unsafe extern "system" fn wsk_socket_connect(
-    _client: PWSK_CLIENT,
+    client: PWSK_CLIENT,
     _socket_type: u16,
     _protocol: u32,
     _local: *mut SOCKADDR,
@@ -163,11 +168,11 @@ unsafe extern "system" fn wsk_socket_connect(
     irp: *mut IRP,
 ) -> NTSTATUS {
     // SAFETY: the client's IRP, entered once.
-    unsafe { refuse(irp, STATUS_NOT_SUPPORTED) }
+    unsafe { refuse(client, irp) }
 }
 
 unsafe extern "system" fn wsk_control_client(
-    _client: PWSK_CLIENT,
+    client: PWSK_CLIENT,
     _code: u32,
     _input_size: usize,
     _input: *mut c_void,
@@ -181,11 +186,11 @@ unsafe extern "system" fn wsk_control_client(
         return STATUS_NOT_SUPPORTED;
     }
     // SAFETY: the client's IRP, entered once.
-    unsafe { refuse(irp, STATUS_NOT_SUPPORTED) }
+    unsafe { refuse(client, irp) }
 }
 
 unsafe extern "system" fn wsk_get_address_info(
-    _client: PWSK_CLIENT,
+    client: PWSK_CLIENT,
     _node: *mut UNICODE_STRING,
     _service: *mut UNICODE_STRING,
     _name_space: u32,
@@ -197,14 +202,14 @@ unsafe extern "system" fn wsk_get_address_info(
     irp: *mut IRP,
 ) -> NTSTATUS {
     // SAFETY: the client's IRP, entered once.
-    unsafe { refuse(irp, STATUS_NOT_SUPPORTED) }
+    unsafe { refuse(client, irp) }
 }
 
 /// No address list was ever given out, so there is nothing to free.
 unsafe extern "system" fn wsk_free_address_info(_client: PWSK_CLIENT, _info: *mut ADDRINFOEXW) {}
 
 unsafe extern "system" fn wsk_get_name_info(
-    _client: PWSK_CLIENT,
+    client: PWSK_CLIENT,
     _address: *mut SOCKADDR,
     _address_length: u32,
     _node: *mut UNICODE_STRING,
@@ -215,11 +220,11 @@ unsafe extern "system" fn wsk_get_name_info(
     irp: *mut IRP,
 ) -> NTSTATUS {
     // SAFETY: the client's IRP, entered once.
-    unsafe { refuse(irp, STATUS_NOT_SUPPORTED) }
+    unsafe { refuse(client, irp) }
 }
 
 unsafe extern "system" fn wsk_control_socket(
-    _socket: *mut WSK_SOCKET,
+    socket: *mut WSK_SOCKET,
     _request: WSK_CONTROL_SOCKET_TYPE,
     _code: u32,
     _level: u32,
@@ -235,7 +240,7 @@ unsafe extern "system" fn wsk_control_socket(
         return STATUS_NOT_SUPPORTED;
     }
     // SAFETY: the client's IRP, entered once.
-    unsafe { refuse(irp, STATUS_NOT_SUPPORTED) }
+    unsafe { refuse(socket, irp) }
 }
 
 unsafe extern "system" fn wsk_close_listen(socket: *mut WSK_SOCKET, irp: *mut IRP) -> NTSTATUS {
@@ -311,13 +316,13 @@ unsafe extern "system" fn wsk_accept(
 }
 
 unsafe extern "system" fn wsk_inspect_complete(
-    _socket: *mut WSK_SOCKET,
+    socket: *mut WSK_SOCKET,
     _id: *mut WSK_INSPECT_ID,
     _action: WSK_INSPECT_ACTION,
     irp: *mut IRP,
 ) -> NTSTATUS {
     // SAFETY: the client's IRP, entered once.
-    unsafe { refuse(irp, STATUS_NOT_SUPPORTED) }
+    unsafe { refuse(socket, irp) }
 }
 
 unsafe extern "system" fn wsk_connect(
@@ -448,18 +453,18 @@ unsafe extern "system" fn wsk_release(_socket: *mut WSK_SOCKET, _list: *mut WSK_
 }
 
 unsafe extern "system" fn wsk_connect_ex(
-    _socket: *mut WSK_SOCKET,
+    socket: *mut WSK_SOCKET,
     _remote: *mut SOCKADDR,
     _buffer: *mut WSK_BUF,
     _flags: u32,
     irp: *mut IRP,
 ) -> NTSTATUS {
     // SAFETY: the client's IRP, entered once.
-    unsafe { refuse(irp, STATUS_NOT_SUPPORTED) }
+    unsafe { refuse(socket, irp) }
 }
 
 unsafe extern "system" fn wsk_send_ex(
-    _socket: *mut WSK_SOCKET,
+    socket: *mut WSK_SOCKET,
     _buffer: *mut WSK_BUF,
     _flags: u32,
     _control_length: u32,
@@ -467,11 +472,11 @@ unsafe extern "system" fn wsk_send_ex(
     irp: *mut IRP,
 ) -> NTSTATUS {
     // SAFETY: the client's IRP, entered once.
-    unsafe { refuse(irp, STATUS_NOT_SUPPORTED) }
+    unsafe { refuse(socket, irp) }
 }
 
 unsafe extern "system" fn wsk_receive_ex(
-    _socket: *mut WSK_SOCKET,
+    socket: *mut WSK_SOCKET,
     _buffer: *mut WSK_BUF,
     _flags: u32,
     _control_length: *mut u32,
@@ -480,5 +485,5 @@ unsafe extern "system" fn wsk_receive_ex(
     irp: *mut IRP,
 ) -> NTSTATUS {
     // SAFETY: the client's IRP, entered once.
-    unsafe { refuse(irp, STATUS_NOT_SUPPORTED) }
+    unsafe { refuse(socket, irp) }
 }

@@ -108,7 +108,7 @@ impl Device for Handle {
         unsafe { GetOverlappedResult(self.0, &overlapped, &mut bytes, 1) };
         // Internal holds the NTSTATUS, which says more than the Win32 error made from it.
         let status = (overlapped.Internal as u32).cast_signed();
-        (NtStatus(status), usize::try_from(overlapped.InternalHigh).unwrap_or(0).min(output.len()))
+        (NtStatus(status), overlapped.InternalHigh.min(output.len()))
     }
 }
 

@@ -1,9 +1,10 @@
 //! wdfldr.sys for Wine: a test double of KMDF's loader and of the part of the framework that wskrdma.sys uses.
 //!
-//! Wine has no KMDF. A driver that imports `WdfVersionBind` from WDFLDR.SYS gets this one, which hands out a function table of
-//! the right length. Behind the functions that the driver calls stand the few kernel routines that Wine has; behind every other
-//! index stands a routine that says which index it is. The framework's rules are checked rather than tolerated: breaking one
-//! prints a line that begins with `wdfldr: ERROR` and stops at a breakpoint.
+//! Wine has no KMDF. A driver that imports `WdfVersionBind` from WDFLDR.SYS gets this one, which hands out a
+//! function table of the right length. Behind the functions that the driver calls stand the few kernel routines
+//! that Wine has; behind every other index stands a routine that says which index it is. The framework's rules
+//! are checked rather than tolerated: breaking one prints a line that begins with `wdfldr: ERROR` and stops at a
+//! breakpoint.
 //!
 //! | module | is |
 //! |---|---|

@@ -48,8 +48,8 @@ pub(crate) fn borrow<'a, T: Behind>(handle: Handle, function: &str) -> &'a T {
 pub(crate) fn delete<T: Behind>(handle: Handle, function: &str) -> T {
     let object = check::<T>(handle, function);
     object.kind = 0;
-    // SAFETY: of this kind, so made by `create`; the number is gone, so a second deletion is noticed before it gets here unless
-    // the pool has reused the block.
+    // SAFETY: of this kind, so made by `create`; the number is gone, so a second deletion is noticed before it
+    // gets here unless the pool has reused the block.
     let object = unsafe { Box::from_raw(object) };
     object.value
 }
@@ -64,8 +64,8 @@ fn check<'a, T: Behind>(handle: Handle, function: &str) -> &'a mut Object<T> {
     if !is::<T>(handle) {
         broken!("{function}: {handle:p} is no {:?}", T::KIND);
     }
-    // SAFETY: the number says that it is an object of this type. The reference is used inside one call of the framework, and
-    // calls that change an object are serial by the framework's own rules.
+    // SAFETY: the number says that it is an object of this type. The reference is used inside one call of the
+    // framework, and calls that change an object are serial by the framework's own rules.
     unsafe { &mut *handle.cast() }
 }
 

@@ -24,7 +24,8 @@ pub(crate) enum Direction {
     Output,
 }
 
-/// Whether the I/O manager's copy may be handed out as a buffer of `length` bytes, of which the driver needs `minimum`.
+/// Whether the I/O manager's copy may be handed out as a buffer of `length` bytes, of which the driver needs
+/// `minimum`.
 ///
 /// # Errors
 ///

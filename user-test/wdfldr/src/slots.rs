@@ -1,7 +1,7 @@
 //! Which requests are under way.
 //!
-//! A request's handle is a place in a fixed table together with the number of times the place has been used, so a handle that is
-//! used after its request was completed is always recognised, whatever has come in since.
+//! A request's handle is a place in a fixed table together with the number of times the place has been used, so a
+//! handle that is used after its request was completed is always recognised, whatever has come in since.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 

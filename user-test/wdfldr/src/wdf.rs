@@ -1,4 +1,5 @@
-//! The framework's structures that cross its boundary (`fxldr.h`, `wdfglobals.h`, `wdfdriver.h`, `wdfio.h`, `wdfobject.h`).
+//! The framework's structures that cross its boundary (`fxldr.h`, `wdfglobals.h`, `wdfdriver.h`, `wdfio.h`,
+//! `wdfobject.h`).
 
 use core::ffi::c_void;
 

@@ -1,7 +1,8 @@
 //! What ships of a static library: the one member that a client needs.
 //!
-//! rustc packs its own support code into the archive. A client whose code calls `memcpy` would pull that in, and with it
-//! symbols that no kernel has. The member that defines the library's functions needs nothing but the kernel.
+//! rustc packs its own support code into the archive. A client whose code calls `memcpy` would pull that in, and
+//! with it symbols that no kernel has. The member that defines the library's functions needs nothing but the
+//! kernel.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -3,7 +3,8 @@
 /// Target of everything in kernel mode.
 pub(crate) const KERNEL_TARGET: &str = "x86_64-pc-windows-msvc";
 
-/// Target of programs: the same as the GNU target, but without functions that came after Windows 7 and that Wine lacks.
+/// Target of programs: the same as the GNU target, but without functions that came after Windows 7 and that Wine
+/// lacks.
 pub(crate) const PROGRAM_TARGET: &str = "x86_64-win7-windows-gnu";
 
 /// How an artefact comes about.

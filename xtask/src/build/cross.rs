@@ -72,7 +72,7 @@ impl<'a> CrossCargo<'a> {
         }
         arguments.push(format!("--config={}", self.rustflags(target)?));
         if action == Action::Clippy {
-            arguments.extend(["--", "-Dwarnings"].map(str::to_owned));
+            arguments.extend(["--keep-going", "--", "-Dwarnings"].map(str::to_owned));
         }
         Ok(arguments)
     }
@@ -90,8 +90,8 @@ impl<'a> CrossCargo<'a> {
         arguments.iter().map(|&argument| argument.to_owned()).collect()
     }
 
-    /// Puts the stand-in for `wdk-build` in place of Microsoft's, which compiles only on Windows. The lock file is a copy:
-    /// that of the repository must go on naming Microsoft's.
+    /// Puts the stand-in for `wdk-build` in place of Microsoft's, which compiles only on Windows. The lock file
+    /// is a copy: that of the repository must go on naming Microsoft's.
     fn stand_in(&self) -> Result<[String; 3]> {
         let lock = self.lock_file()?;
         let stand_in = self.workspace.root().join("xtask/wdk-build");
@@ -120,17 +120,20 @@ impl<'a> CrossCargo<'a> {
 
     /// Keeps this machine's folders out of the binaries, so that two machines build the same ones.
     fn rustflags(&self, target: &str) -> Result<String> {
-        let registry = cargo_home()?.join("registry/src");
-        let folders = [
-            (self.workspace.root().to_owned(), "wskrdma"),
-            (self.workspace.cross(), "target"),
-            (self.rust.source_folder(), "library"),
-            (registry, "registry"),
+        let mut folders = vec![
+            (self.workspace.root().to_owned(), "wskrdma".to_owned()),
+            (self.workspace.cross(), "target".to_owned()),
+            self.rust.source_name(),
         ];
-        let remap = |(folder, name): (PathBuf, &str)| {
+        // One folder per registry that cargo has used, each named after its host.
+        let registries = fs::read_dir(cargo_home()?.join("registry/src")).into_iter().flatten().flatten();
+        folders.extend(registries.map(|registry| (registry.path(), "registry".to_owned())));
+        folders.sort();
+        let remap = |(folder, name): (PathBuf, String)| {
             quote(Path::new(&format!("--remap-path-prefix={}={name}", folder.display())))
         };
-        Ok(format!("target.{target}.rustflags=[{}]", folders.map(remap).join(",")))
+        let flags: Vec<_> = folders.into_iter().map(remap).collect();
+        Ok(format!("target.{target}.rustflags=[{}]", flags.join(",")))
     }
 
     fn environment(&self, cargo: Expression) -> Expression {

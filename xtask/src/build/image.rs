@@ -1,6 +1,7 @@
 //! What the linker leaves undone on a kernel image.
 //!
-//! lld-link writes no checksum, and the loader refuses a driver whose checksum is wrong.
+//! lld-link writes no checksum, and the loader refuses a driver whose checksum is wrong. And what it identifies the
+//! image by depends on where it was built.
 
 use std::fs;
 use std::mem::offset_of;
@@ -10,13 +11,16 @@ use anyhow::{Context, Result, bail};
 use object::pe::{IMAGE_NT_OPTIONAL_HDR64_MAGIC, ImageDosHeader, ImageNtHeaders64, ImageOptionalHeader64};
 use object::read::pe::{ImageNtHeaders, ImageOptionalHeader};
 
-/// Completes the image at `path` in place.
+use super::identity;
+
+/// Completes the image at `path` in place, together with its symbols if it has any.
 ///
 /// # Errors
 ///
 /// If the file cannot be read or written, or is no 64-bit image.
-pub(crate) fn finish(path: &Path) -> Result<()> {
+pub(crate) fn finish(path: &Path, symbols: Option<&Path>) -> Result<()> {
     let mut image = fs::read(path).with_context(|| path.display().to_string())?;
+    identity::settle(&mut image, symbols).with_context(|| path.display().to_string())?;
     set_checksum(&mut image).with_context(|| path.display().to_string())?;
     fs::write(path, image).with_context(|| path.display().to_string())
 }
@@ -42,8 +46,8 @@ fn checksum_offset(image: &[u8]) -> Result<usize> {
     Ok(headers + offset_of!(ImageNtHeaders64, optional_header) + offset_of!(ImageOptionalHeader64, check_sum))
 }
 
-/// The sum that `CheckSumMappedFile` of imagehlp computes: 16-bit words with end-around carry, the field itself left out, plus
-/// the length of the file.
+/// The sum that `CheckSumMappedFile` of imagehlp computes: 16-bit words with end-around carry, the field itself
+/// left out, plus the length of the file.
 fn checksum(image: &[u8], field: usize) -> u32 {
     let mut sum = 0_u32;
     for (index, word) in image.chunks(2).enumerate() {

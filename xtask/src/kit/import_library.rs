@@ -1,6 +1,7 @@
 //! Import libraries of the kernel's modules.
 //!
-//! The names come from mingw-w64's own libraries, which lld-link cannot read; what is newer than those is listed here.
+//! The names come from mingw-w64's own libraries, which lld-link cannot read; what is newer than those is listed
+//! here.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,7 +1,8 @@
 //! The sources of Rust's standard library from Debian's package `rust-src`.
 //!
-//! The release that has the pinned version is newer than the one this machine runs, so its list of packages is read into a
-//! folder of our own: the machine's configuration and its list of packages stay as they are, and no rights are needed.
+//! The release that has the pinned version is newer than the one this machine runs, so its list of packages is
+//! read into a folder of our own: the machine's configuration and its list of packages stay as they are, and no
+//! rights are needed.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -42,6 +42,8 @@ pub(crate) struct Machine {
 #[derive(Debug, Clone)]
 pub(crate) struct RustLibraries {
     sysroot: PathBuf,
+    /// The compiler's own commit.
+    commit: String,
     /// Built for [`KERNEL_TARGET`].
     pub(crate) target: bool,
     /// As source, for `-Zbuild-std`.
@@ -55,18 +57,19 @@ impl RustLibraries {
     ///
     /// If there is no compiler, or it is not the pinned one.
     pub(crate) fn look(workspace: &Workspace) -> Result<Self> {
-        let rustc = |argument: &[&str]| {
-            let output = command::output("rustc", &cmd("rustc", argument).dir(workspace.root()))?;
-            Ok::<_, anyhow::Error>(output.trim().to_owned())
-        };
+        let rustc = |argument: &str| command::output("rustc", &cmd!("rustc", argument).dir(workspace.root()));
         let pinned = workspace.rust_version()?;
-        let version = rustc(&["--version"])?;
-        if version.split(' ').nth(1) != Some(pinned.as_str()) {
+        let about = rustc("-vV")?;
+        let line =
+            |key: &str| about.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().trim();
+        if line("release:") != pinned {
+            let found = line("release:");
             bail!(
-                "Rust {pinned} is needed, this is {version}; install it with: rustup toolchain install {pinned}"
+                "Rust {pinned} is needed, this is {found}; install it with: rustup toolchain install {pinned}"
             );
         }
-        Ok(Self::in_sysroot(PathBuf::from(rustc(&["--print", "sysroot"])?)))
+        let sysroot = PathBuf::from(rustc("--print=sysroot")?.trim());
+        Ok(Self { commit: line("commit-hash:").to_owned(), ..Self::in_sysroot(sysroot) })
     }
 
     /// Looks into `sysroot`.
@@ -74,7 +77,12 @@ impl RustLibraries {
         let libraries = sysroot.join("lib/rustlib");
         let target = has_core(&libraries.join(KERNEL_TARGET).join("lib"));
         let sources = libraries.join("src/rust/library/std/Cargo.toml").is_file();
-        Self { sysroot, target, sources }
+        Self { sysroot, commit: String::new(), target, sources }
+    }
+
+    /// The folder that holds the sources, and the name that the compiler's makers gave it in the built libraries.
+    pub(crate) fn source_name(&self) -> (PathBuf, String) {
+        (self.sysroot.join("lib/rustlib/src/rust"), format!("/rustc/{}", self.commit))
     }
 
     /// Where the compiler looks for the sources.

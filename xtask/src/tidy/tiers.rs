@@ -62,15 +62,10 @@ const TIERS: &[(&str, Uses)] = &[
     ("user-test", Uses::Anything),
     ("user-test/bench", Uses::Anything),
     ("user-test/cases", Uses::Only(&["driver/abi"])),
+    ("user-test/client", Uses::Only(&["driver/abi", "driver/control", "driver/kernel", "user-test/cases"])),
     (
-        "user-test/client",
-        Uses::Only(&[
-            "driver/abi",
-            "driver/control",
-            "driver/kernel",
-            "driver/client-lib",
-            "user-test/cases",
-        ]),
+        "user-test/client/driver",
+        Uses::Only(&["driver/abi", "driver/control", "driver/kernel", "user-test/client"]),
     ),
     ("user-test/fuzz", Uses::Anything),
     ("user-test/ksim", Uses::Only(&["driver/abi"])),

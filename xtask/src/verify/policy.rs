@@ -50,7 +50,10 @@ impl ImagePolicy {
         let imports = row.get("imports").and_then(toml::Value::as_table).context("`imports` is missing")?;
         let names = |table: &toml::Value| -> Result<Vec<String>> {
             let table = table.as_table().context("a table of functions and their uses")?;
-            table.iter().map(|(name, used)| used.as_str().map(|_| name.clone()).context(name.clone())).collect()
+            table
+                .iter()
+                .map(|(name, used)| used.as_str().map(|_| name.clone()).context(name.clone()))
+                .collect()
         };
         Ok(Self {
             file,

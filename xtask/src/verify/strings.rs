@@ -25,7 +25,11 @@ fn position(bytes: &[u8], needle: &[u8]) -> Option<usize> {
 /// The printable text from `place` on.
 fn around(bytes: &[u8], place: usize) -> String {
     let rest = bytes.get(place..).unwrap_or_default();
-    rest.iter().take(SHOWN).take_while(|byte| (b' '..=b'~').contains(byte)).map(|&byte| char::from(byte)).collect()
+    rest.iter()
+        .take(SHOWN)
+        .take_while(|byte| (b' '..=b'~').contains(byte))
+        .map(|&byte| char::from(byte))
+        .collect()
 }
 
 #[cfg(test)]

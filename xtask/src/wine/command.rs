@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::service::GROUP;
 use super::{Linger, Prefix};
 use crate::build::{Action, Build};
 use crate::progress::{note, step};
@@ -54,7 +55,8 @@ pub fn run(workspace: &Workspace, folder: &Path, release: bool, reload: u32) -> 
     note(format_args!("  {}", session.prefix().drivers().display()));
     note("and run");
     note(format_args!(
-        "  {wine} sc create NAME type= kernel start= demand binPath= 'C:\\windows\\system32\\drivers\\NAME.sys'"
+        "  {wine} sc create NAME type= kernel start= demand group= {GROUP} \
+         binPath= 'C:\\windows\\system32\\drivers\\NAME.sys'"
     ));
     note(format_args!("  {wine} net start NAME"));
     note("to stop the driver, and to end everything in the prefix, run");

@@ -1,4 +1,5 @@
-//! Wine prefixes. Making one from nothing takes Wine several seconds, so one is kept as a template and linked from then on.
+//! Wine prefixes. Making one from nothing takes Wine several seconds, so one is kept as a template and linked
+//! from then on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -140,7 +141,8 @@ impl Prefix {
         self.stop()
     }
 
-    /// Files below `drive_c` are shared with the template where the file system allows it: Wine replaces what it changes.
+    /// Files below `drive_c` are shared with the template where the file system allows it: Wine replaces what it
+    /// changes.
     fn copy_from(&self, template: &Path) -> Result<()> {
         fs::create_dir_all(&self.root).with_context(|| self.root.display().to_string())?;
         let (from, to) = (template.join("drive_c"), self.root.join("drive_c"));

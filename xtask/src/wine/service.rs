@@ -10,21 +10,24 @@ use super::session::Session;
 /// Wine starts a driver in a fraction of a second.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// ERROR_SERVICE_EXISTS.
-const SERVICE_EXISTS: &str = "1073";
+/// Load order group of every driver here. Wine runs the drivers of one group in one process, and a driver without a
+/// group in a process of its own, where it cannot call another driver: kernel addresses mean nothing across processes.
+pub(super) const GROUP: &str = "wskrdma";
 
 impl Session {
-    /// Makes a service of the image `name`.sys, unless there is one.
+    /// Makes a service of the image `name`.sys. One that exists is made anew, and loses its parameters.
     ///
     /// # Errors
     ///
-    /// If Wine refuses.
+    /// If Wine refuses, for example because the service runs.
     pub fn create_service(&self, name: &str) -> Result<()> {
+        // It fails where there is none, which is what is wanted.
+        self.run(Path::new("sc"), &["delete", name], LIMIT)?;
         let image = format!("C:\\windows\\system32\\drivers\\{name}.sys");
-        let arguments = ["create", name, "type=", "kernel", "start=", "demand", "binPath=", &image];
+        let arguments =
+            ["create", name, "type=", "kernel", "start=", "demand", "group=", GROUP, "binPath=", &image];
         let created = self.run(Path::new("sc"), &arguments, LIMIT)?;
-        if created.code != 0 && !created.output.contains(SERVICE_EXISTS) && self.query_service(name).is_err()
-        {
+        if created.code != 0 {
             bail!("cannot create the service {name}: {}", created.output.trim());
         }
         Ok(())
@@ -62,11 +65,6 @@ impl Session {
             bail!("cannot set {value} of {service}: {}", set.output.trim());
         }
         Ok(())
-    }
-
-    fn query_service(&self, name: &str) -> Result<()> {
-        let query = self.run(Path::new("sc"), &["query", name], LIMIT)?;
-        if query.code == 0 { Ok(()) } else { bail!("there is no service {name}") }
     }
 
     fn net(&self, verb: &str, name: &str) -> Result<()> {

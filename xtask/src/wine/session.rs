@@ -47,7 +47,8 @@ impl Session {
         // The server outlives this process, and must not keep its streams open.
         let server = session.prefix.server([persist.as_str()]).stdin_null().stdout_null().stderr_null();
         server.run().context("starting Wine's server")?;
-        // Services and drivers inherit the error stream of the program that starts them, and write their debug output there.
+        // Services and drivers inherit the error stream of the program that starts them, and write their debug
+        // output there.
         let log = File::create(session.log_path()).context("creating Wine's log")?;
         let first = session.prefix.talking_wine(["cmd", "/c", "exit"]);
         let first = first.stdin_null().stdout_null().stderr_file(log).unchecked();

@@ -18,7 +18,8 @@ pub trait BuilderExt {
     fn wdk_default(config: impl Borrow<Config> + Debug) -> Result<Builder, ConfigError>;
 }
 
-/// Flags for clang: the Windows ABI with GNU syntax, because with Microsoft's syntax mingw-w64's `vadefs.h` refuses to be read.
+/// Flags for clang: the Windows ABI with GNU syntax, because with Microsoft's syntax mingw-w64's `vadefs.h`
+/// refuses to be read.
 const CLANG_FLAGS: [&str; 8] = [
     "--target=x86_64-w64-windows-gnu",
     "-fno-ms-compatibility",

@@ -1,8 +1,9 @@
 //! What the build scripts of `wdk-sys` and of our images ask of `wdk-build`, answered from a generated kit.
 //!
-//! The names are those of Microsoft's crate of the same version, so that build scripts cannot tell the two apart. The kit is the
-//! folder that `cargo xtask` lays out: links to the mingw-w64 headers, the project's `wdf.h`, and import libraries. Four
-//! environment variables say where it is and which KMDF it stands for; `cargo xtask` sets them.
+//! The names are those of Microsoft's crate of the same version, so that build scripts cannot tell the two apart.
+//! The kit is the folder that `cargo xtask` lays out: links to the mingw-w64 headers, the project's `wdf.h`, and
+//! import libraries. Four environment variables say where it is and which KMDF it stands for; `cargo xtask` sets
+//! them.
 
 mod builder;
 
@@ -267,8 +268,8 @@ impl Config {
             _ => "/ENTRY:DriverEntry",
         };
         let common = ["/DRIVER", "/NODEFAULTLIB", "/SUBSYSTEM:NATIVE", "/NXCOMPAT", "/DYNAMICBASE"];
-        // lld-link writes no manifest and knows neither /KERNEL nor /INTEGRITYCHECK warnings; without /Brepro it would stamp
-        // the time of the build into the image.
+        // lld-link writes no manifest and knows neither /KERNEL nor /INTEGRITYCHECK warnings; without /Brepro it
+        // would stamp the time of the build into the image.
         for argument in common.into_iter().chain([entry, "/OPT:REF,ICF", "/MANIFEST:NO", "/Brepro"]) {
             println!("cargo::rustc-cdylib-link-arg={argument}");
         }

@@ -52,6 +52,8 @@ struct Request {
 struct Open {
     pointer: *mut WSK_SOCKET,
     category: u32,
+    /// A close was asked for and accepted: nothing else may follow.
+    closing: bool,
 }
 
 /// A provider with its software adapter, and a WSK client of it.
@@ -96,7 +98,7 @@ impl Native {
             let _ = self.wait(operation, Duration::ZERO);
         }
         for index in 0..self.sockets.len() {
-            if self.sockets[index].is_some() {
+            if self.sockets[index].is_some_and(|open| !open.closing) {
                 let on = Socket(u32::try_from(index).unwrap()).into();
                 let closing = self.call(&Call::Close { on }).unwrap();
                 assert!(self.wait(closing, PATIENCE).is_some(), "a close is never completed");
@@ -484,6 +486,11 @@ impl World for Native {
         let irp = request.irp.submit();
         request.returned = self.make(call, irp, request.chain.as_ref(), first, second);
         request.before_return = request.irp.completion().is_some();
+        if let Effect::Closes(index) = effect
+            && let Some(open) = &mut self.sockets[index]
+        {
+            open.closing = request.returned >= 0;
+        }
         self.requests.push(request);
         Some(operation)
     }
@@ -508,7 +515,7 @@ impl World for Native {
             let pointer = ptr::with_exposed_provenance_mut::<WSK_SOCKET>(done.information);
             assert!(!pointer.is_null(), "a new socket is not NULL");
             request.made = Some(Socket(u32::try_from(self.sockets.len()).unwrap()));
-            self.sockets.push(Some(Open { pointer, category }));
+            self.sockets.push(Some(Open { pointer, category, closing: false }));
         }
         if let Effect::Closes(index) = request.effect
             && done.status == 0

@@ -53,28 +53,24 @@ impl State {
     pub(super) fn begin_close(&mut self, after: &mut After) {
         self.phase = Phase::Closing;
         self.connect.drain_into(&mut after.batch, |_| Outcome::CANCELLED);
-        self.fail_sends(STATUS_CANCELLED, true, after);
+        self.fail_sends(STATUS_CANCELLED, after);
         self.receives.drain_into(&mut after.batch, |_| Outcome::CANCELLED);
-        if let Some(irp) = self.disconnect.take() {
-            after.batch.push(irp, Outcome::CANCELLED);
-        }
+        self.disconnect.drain_into(&mut after.batch, |()| Outcome::CANCELLED);
         after.reject = self.incoming.take();
         if let Some(listener) = self.listener.take() {
             after.listener = Some((listener, false));
         }
-        match &mut self.link {
-            Some(link) => match link.poster.take() {
+        if let Some(link) = &mut self.link {
+            match link.poster.take() {
                 Some(poster) => {
                     link.engine.handle_connection_lost();
                     after.close = Some((poster, false));
                 }
                 // Both directions are finished and the endpoint is being closed: no longer than now. Or it is closed.
                 None if !link.closed => after.abort = link.endpoint.clone(),
-                None => after.finish = true,
-            },
-            // Whoever builds an endpoint at this moment finds the phase and finishes.
-            None if self.building => {}
-            None => after.finish = true,
+                None => {}
+            }
         }
+        self.go_on(after);
     }
 }

@@ -39,11 +39,19 @@ unsafe impl QueueKind for Connects {
         &mut state.connect
     }
 
-    /// The client is told by now; the attempt itself is given up.
+    /// The attempt is given up. The client may ask for another one as soon as it is told.
+    fn on_cancel(state: &mut State, _record: &()) -> usize {
+        if state.phase == Phase::Connecting {
+            state.phase = Phase::Unwinding;
+            state.remote = None;
+        }
+        0
+    }
+
     fn after_cancel(owner: &Shared<Connection>) {
         Connection::with(owner, |state, after| {
-            if state.phase == Phase::Connecting {
-                state.unwind(after);
+            if state.phase == Phase::Unwinding {
+                state.give_up_endpoint(after);
             }
         });
     }
@@ -87,40 +95,41 @@ impl Connection {
 
     /// WskConnect. INVALID_DEVICE_STATE: not bound. CONNECTION_ACTIVE: connected or connecting.
     pub(crate) fn connect(this: &Shared<Self>, remote: Option<SocketAddr>, irp: OwnedIrp) {
-        let begun = Self::with(this, |state, after| {
+        Self::with(this, |state, after| {
             let refused = match (state.phase, remote) {
-                (Phase::Connecting | Phase::Unwinding | Phase::Accepting | Phase::Connected, _) => {
-                    STATUS_CONNECTION_ACTIVE
-                }
+                (Phase::Connecting | Phase::Accepting | Phase::Connected, _) => STATUS_CONNECTION_ACTIVE,
                 (Phase::Created | Phase::Closing, _) => STATUS_INVALID_DEVICE_STATE,
-                (Phase::Bound, Some(remote)) if remote.is_ipv4() == this.ipv4 && remote.port() != 0 => {
+                (Phase::Unwinding, _) if !state.connect.is_empty() => STATUS_CONNECTION_ACTIVE,
+                (Phase::Bound | Phase::Unwinding, Some(remote))
+                    if remote.is_ipv4() == this.ipv4 && remote.port() != 0 =>
+                {
                     match state.connect.park(this, irp, ()) {
                         Ok(()) => {
-                            state.phase = Phase::Connecting;
                             state.remote = Some(remote);
-                            state.building = true;
-                            return true;
+                            if state.phase == Phase::Bound {
+                                state.begin_connect(after);
+                            }
                         }
-                        Err(irp) => {
-                            after.batch.push(irp, Outcome::CANCELLED);
-                            return false;
-                        }
+                        Err(irp) => after.batch.push(irp, Outcome::CANCELLED),
                     }
+                    return;
                 }
-                (Phase::Bound, _) => STATUS_INVALID_ADDRESS_COMPONENT,
+                (Phase::Bound | Phase::Unwinding, _) => STATUS_INVALID_ADDRESS_COMPONENT,
             };
             after.batch.push(irp, Outcome::failure(refused));
-            false
         });
-        if begun {
-            Self::queue_work(this);
-        }
     }
 
     /// Builds an endpoint and connects. IRQL: PASSIVE_LEVEL.
     fn connect_out(this: &Shared<Self>) {
-        let (local, remote) = this.addresses();
-        let (Some(local), Some(remote)) = (local, remote) else { return };
+        let wanted = {
+            let state = this.state.lock();
+            if state.phase == Phase::Connecting { state.local.zip(state.remote) } else { None }
+        };
+        let Some((local, remote)) = wanted else {
+            // Given up before it began.
+            return Self::not_built(this, STATUS_CANCELLED, Reason::Undecided);
+        };
         let routed = this.client.provider().route(local, remote);
         let reason = if routed.is_ok() { Reason::AdapterResources } else { Reason::NoAdapter };
         let built = routed.and_then(|(adapter, local)| {
@@ -184,15 +193,15 @@ impl Connection {
         link.endpoint = Some(endpoint.clone());
         link.poster = Some(poster);
         Self::with(this, |state, after| {
-            state.building = false;
             state.local = Some(local);
             let link = state.link.insert(link);
             let posted = match state.phase {
                 Phase::Connecting | Phase::Accepting => link.post_receives(&this.counters),
                 _ => Err(STATUS_CANCELLED),
             };
-            if posted.is_err() {
-                after.close = link.poster.take().map(|poster| (poster, false));
+            match posted {
+                Ok(()) => state.building = false,
+                Err(_) => after.close = link.poster.take().map(|poster| (poster, false)),
             }
             posted
         })?;
@@ -274,12 +283,11 @@ impl State {
     fn not_connected(&mut self, status: NTSTATUS, after: &mut After) {
         match self.phase {
             Phase::Accepting => self.begin_close(after),
-            Phase::Closing if self.link.is_none() => after.finish = true,
-            Phase::Connecting | Phase::Unwinding => {
+            Phase::Connecting => {
                 self.connect.drain_into(&mut after.batch, |()| Outcome::failure(status));
                 self.unwind(after);
             }
-            _ => {}
+            _ => self.go_on(after),
         }
     }
 
@@ -287,16 +295,43 @@ impl State {
     fn unwind(&mut self, after: &mut After) {
         self.remote = None;
         self.phase = Phase::Unwinding;
-        match &mut self.link {
-            Some(link) => {
-                if let Some(poster) = link.poster.take() {
-                    after.close = Some((poster, false));
+        self.give_up_endpoint(after);
+    }
+
+    /// Closes the endpoint if that is not done yet.
+    fn give_up_endpoint(&mut self, after: &mut After) {
+        if let Some(poster) = self.link.as_mut().and_then(|link| link.poster.take()) {
+            after.close = Some((poster, false));
+        }
+        self.go_on(after);
+    }
+
+    /// Goes on to what waits for the endpoint to be gone, if it is: neither is one being built, nor is one open. Called
+    /// whenever that may have become true; the last of these calls does it.
+    pub(super) fn go_on(&mut self, after: &mut After) {
+        if self.building || self.link.as_ref().is_some_and(|link| !link.closed) {
+            return;
+        }
+        match self.phase {
+            Phase::Closing => after.finish = true,
+            Phase::Unwinding => {
+                after.link = self.link.take();
+                if self.connect.is_empty() {
+                    self.phase = Phase::Bound;
+                } else {
+                    self.begin_connect(after);
                 }
             }
-            // While an endpoint is being built, its builder finds the phase and goes on from there.
-            None if self.building => {}
-            None => self.phase = Phase::Bound,
+            // The stream is over, and the socket stays for what is left to read.
+            _ => {}
         }
+    }
+
+    /// The connect that is parked begins.
+    fn begin_connect(&mut self, after: &mut After) {
+        self.phase = Phase::Connecting;
+        self.building = true;
+        after.work = true;
     }
 }
 

@@ -3,8 +3,27 @@
 use super::{After, Connection, Phase, SendRequest, State};
 use crate::buffer::ClientBuffer;
 use abi::status::{STATUS_CONNECTION_ABORTED, STATUS_INVALID_DEVICE_STATE};
-use irp::{Outcome, OwnedIrp};
+use irp::{IrpQueue, Outcome, OwnedIrp, QueueKind};
+use kernel::lock::SpinLock;
 use kernel::pool::Shared;
+
+/// The WskDisconnect whose data are copied: it waits for its message to be out. Cancelling it takes nothing back.
+pub(super) enum Disconnects {}
+
+// SAFETY: lock and queue are fields of the socket and of the state under its lock; nothing moves the state.
+unsafe impl QueueKind for Disconnects {
+    type Owner = Connection;
+    type State = State;
+    type Record = ();
+
+    fn lock(owner: &Connection) -> &SpinLock<State> {
+        &owner.state
+    }
+
+    fn queue(state: &mut State) -> &mut IrpQueue<Self> {
+        &mut state.disconnect
+    }
+}
 
 impl Connection {
     /// A graceful WskDisconnect: sends `buffer` and what was queued before it, then finishes the sending direction.

@@ -1,7 +1,7 @@
 //! What the endpoint tells.
 
 use super::layout::{LOCAL, Layout};
-use super::{Connection, Link, Phase, State};
+use super::{Connection, Link, State};
 use abi::NTSTATUS;
 use abi::status::{STATUS_CONNECTION_RESET, STATUS_INTERNAL_ERROR, nt_success};
 use kernel::pool::Shared;
@@ -39,8 +39,7 @@ impl Handler for Connection {
             let Some(link) = &mut state.link else { return };
             for entry in entries {
                 if let Err(status) = link.take(entry, &self.counters) {
-                    link.failure.get_or_insert(status);
-                    link.engine.handle_connection_lost();
+                    link.lose(status);
                 }
             }
         });
@@ -50,9 +49,7 @@ impl Handler for Connection {
         let this = self.shared();
         Self::with(&this, |state, _| {
             if let Some(link) = &mut state.link {
-                // Without effect when the stream ended in order.
-                link.failure.get_or_insert(STATUS_CONNECTION_RESET);
-                link.engine.handle_connection_lost();
+                link.lose(STATUS_CONNECTION_RESET);
             }
         });
     }
@@ -102,14 +99,6 @@ impl State {
         if let Some(link) = &mut self.link {
             link.closed = true;
         }
-        match self.phase {
-            Phase::Closing => after.finish = true,
-            Phase::Unwinding => {
-                self.link = None;
-                self.phase = Phase::Bound;
-            }
-            // The stream is over, and the socket stays for what is left to read.
-            _ => {}
-        }
+        self.go_on(after);
     }
 }

@@ -27,7 +27,7 @@ use abi::status::STATUS_INVALID_DEVICE_STATE;
 use abi::wsk::WSK_FLAG_CONNECTION_SOCKET;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use irp::{CompletionBatch, IrpList, IrpQueue, OwnedIrp};
+use irp::{CompletionBatch, IrpQueue, OwnedIrp};
 use kernel::lock::SpinLock;
 use kernel::pool::{AllocError, PoolBox, Shared};
 use kernel::work::WorkItem;
@@ -36,11 +36,12 @@ use stream::Engine;
 use trace::{Counters, Reason};
 
 use connect::Connects;
+use disconnect::Disconnects;
 use layout::Layout;
 pub(crate) use receive::ReceiveRequest;
 use receive::Receives;
 pub(crate) use send::SendRequest;
-use send::{Copied, Sends};
+use send::{CopiedSends, Sends};
 
 /// What a connection socket is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ enum Phase {
     Bound,
     /// WskConnect, until the answer.
     Connecting,
-    /// A connect has failed or was cancelled, and its endpoint is being closed.
+    /// A connect has failed or was cancelled, and its endpoint is being closed. The next one may wait already.
     Unwinding,
     /// Accepted by the listener's adapter, not established.
     Accepting,
@@ -92,21 +93,17 @@ pub(crate) struct State {
     reason: Reason,
     listener: Option<Shared<Arrivals>>,
     incoming: Option<Incoming>,
-    /// A work item is building an endpoint, or will.
+    /// A work item is building an endpoint, or will; or has not yet let go of one that it built for nothing.
     building: bool,
     /// In memory of its own: a socket that is not connected does not need it.
     link: Option<PoolBox<Link>>,
     connect: IrpQueue<Connects>,
     sends: IrpQueue<Sends>,
-    /// The send whose octets are being copied: part of it may be on the wire.
-    copying: Option<(OwnedIrp, SendRequest)>,
-    /// Sends whose octets are copied and not all sent.
-    copied: IrpList<Copied>,
+    copied: IrpQueue<CopiedSends>,
     /// No send may follow: WskDisconnect was called.
     send_ended: bool,
     receives: IrpQueue<Receives>,
-    /// WskDisconnect whose data are copied: waits for the message to be out.
-    disconnect: Option<OwnedIrp>,
+    disconnect: IrpQueue<Disconnects>,
     close: Option<OwnedIrp>,
 }
 
@@ -131,6 +128,10 @@ struct After {
     close: Option<(Poster<Connection>, bool)>,
     /// The endpoint whose graceful close must not wait any longer.
     abort: Option<Shared<Endpoint<Connection>>>,
+    /// What is left of a connect that failed: its memory.
+    link: Option<PoolBox<Link>>,
+    /// A work item is to build an endpoint.
+    work: bool,
     /// Nothing of the connection is left: finish the close.
     finish: bool,
     /// The listener that waits for this connection, and whether it is established.
@@ -184,11 +185,10 @@ impl Connection {
             link: None,
             connect: IrpQueue::new(),
             sends: IrpQueue::new(),
-            copying: None,
-            copied: IrpList::new(),
+            copied: IrpQueue::new(),
             send_ended: false,
             receives: IrpQueue::new(),
-            disconnect: None,
+            disconnect: IrpQueue::new(),
             close: None,
         };
         set(&mut state);
@@ -292,6 +292,10 @@ impl After {
         }
         if let Some(endpoint) = self.abort.take() {
             Endpoint::abort(&endpoint);
+        }
+        drop(self.link.take());
+        if self.work {
+            Connection::queue_work(this);
         }
         if self.finish {
             Connection::finish(this);

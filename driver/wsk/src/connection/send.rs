@@ -1,4 +1,7 @@
 //! WskSend: octets are copied into the send buffer as room comes, and the IRP is completed when they are sent.
+//!
+//! Every send can be cancelled. One of which nothing is copied is simply gone. The octets of any other are part of the
+//! stream and cannot be taken back: the connection ends with it, so that the peer never takes half a send for a whole one.
 
 use super::layout::LOCAL;
 use super::{After, Connection, Phase, State};
@@ -10,7 +13,6 @@ use abi::status::{
 use irp::{IrpQueue, Outcome, OwnedIrp, QueueKind};
 use kernel::lock::SpinLock;
 use kernel::pool::Shared;
-use trace::Counters;
 
 /// A send that waits, or is being copied.
 #[derive(Clone, Copy)]
@@ -30,7 +32,7 @@ pub(super) struct Copied {
     octets: usize,
 }
 
-/// Sends of which nothing is copied yet. Those may be cancelled.
+/// Sends that are not copied; all but the oldest have no octet in the stream.
 pub(super) enum Sends {}
 
 // SAFETY: lock and queue are fields of the socket and of the state under its lock; nothing moves the state.
@@ -47,13 +49,54 @@ unsafe impl QueueKind for Sends {
         &mut state.sends
     }
 
-    /// A cancelled WskDisconnect leaves the sending direction open.
+    /// A cancelled WskDisconnect leaves the sending direction open, unless octets of it are sent.
     fn on_cancel(state: &mut State, record: &SendRequest) -> usize {
-        if record.last {
+        if record.copied != 0 {
+            state.cut();
+        } else if record.last {
             state.send_ended = false;
         }
         0
     }
+
+    fn after_cancel(owner: &Shared<Connection>) {
+        // Settling does the rest.
+        Connection::with(owner, |_, _| {});
+    }
+}
+
+/// Sends whose octets are copied and not all sent.
+pub(super) enum CopiedSends {}
+
+// SAFETY: lock and queue are fields of the socket and of the state under its lock; nothing moves the state.
+unsafe impl QueueKind for CopiedSends {
+    type Owner = Connection;
+    type State = State;
+    type Record = Copied;
+
+    fn lock(owner: &Connection) -> &SpinLock<State> {
+        &owner.state
+    }
+
+    fn queue(state: &mut State) -> &mut IrpQueue<Self> {
+        &mut state.copied
+    }
+
+    fn on_cancel(state: &mut State, _record: &Copied) -> usize {
+        state.cut();
+        0
+    }
+
+    fn after_cancel(owner: &Shared<Connection>) {
+        // Settling does the rest.
+        Connection::with(owner, |_, _| {});
+    }
+}
+
+/// Takes the oldest request; `None` also where that one is being cancelled and others wait behind it.
+fn take_front<K: QueueKind>(queue: &mut IrpQueue<K>) -> Option<(OwnedIrp, K::Record)> {
+    let mut first = true;
+    queue.take_if(|_| core::mem::replace(&mut first, false))
 }
 
 impl SendRequest {
@@ -92,16 +135,31 @@ impl State {
         }
     }
 
+    /// Part of what was given to this side to send never will be sent: the stream ends here.
+    fn cut(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.failure.get_or_insert(STATUS_CONNECTION_ABORTED);
+            link.engine.handle_connection_lost();
+        }
+    }
+
     /// Copies the octets of sends, in order, into what room the send buffer has.
-    pub(super) fn copy_sends(&mut self, counters: &Counters, after: &mut After) {
+    pub(super) fn copy_sends(&mut self, connection: &Shared<Connection>, after: &mut After) {
         loop {
             let Some(link) = self.link.as_mut().filter(|l| l.engine.state() == stream::State::Open) else { return };
-            // From its first octet on a send cannot be taken back: it leaves the queue only when there is room for it.
-            let waits = self.copying.is_some() || self.sends.front().is_some_and(|r| r.buffer.len() != 0);
+            let Some(front) = self.sends.front() else { return };
+            // From its first octet on a send cannot be taken back: it is begun only when there is room for it.
+            let waits = front.buffer.len() != 0;
             if waits && link.layout.send_room(link.engine.queued_offset(), link.engine.sent_offset()) == 0 {
                 return;
             }
-            let Some((irp, mut request)) = self.copying.take().or_else(|| self.sends.take_next()) else { return };
+            let Some((irp, mut request)) = take_front(&mut self.sends) else {
+                // It is being cancelled. The next one is its successor in the stream only if nothing of it is there.
+                if front.copied != 0 {
+                    return self.cut();
+                }
+                continue;
+            };
             while request.copied < request.buffer.len() {
                 let queued = link.engine.queued_offset();
                 let (place, contiguous) = link.layout.send_buffer(queued);
@@ -109,7 +167,11 @@ impl State {
                 let rest = request.buffer.len().saturating_sub(request.copied);
                 let len = rest.min(usize::try_from(room).unwrap_or(usize::MAX));
                 if len == 0 {
-                    self.copying = Some((irp, request));
+                    // Its cancel has been noticed just now if it cannot wait.
+                    if let Err(irp) = self.sends.park_front(connection, irp, request) {
+                        after.batch.push(irp, Outcome::CANCELLED);
+                        self.cut();
+                    }
                     return;
                 }
                 let copied = match link.memory(LOCAL) {
@@ -123,20 +185,28 @@ impl State {
                     after.batch.push(irp, Outcome::failure(status));
                     if request.copied != 0 {
                         // Half a send is in the stream and the other half will never be: nothing after it is right.
-                        link.failure.get_or_insert(STATUS_CONNECTION_ABORTED);
-                        link.engine.handle_connection_lost();
+                        self.cut();
+                    } else if request.last {
+                        self.send_ended = false;
                     }
                     return;
                 }
-                counters.octets_copied_out.add(len as u64);
+                connection.counters.octets_copied_out.add(len as u64);
                 request.copied = request.copied.saturating_add(len);
             }
-            if request.last {
+            let parked = if request.last {
                 link.engine.shutdown_send();
-                self.disconnect = Some(irp);
+                self.disconnect.park(connection, irp, ())
             } else {
                 let end = link.engine.queued_offset();
-                self.copied.push_back(irp, Copied { end, octets: request.copied });
+                self.copied.park(connection, irp, Copied { end, octets: request.copied })
+            };
+            if let Err(irp) = parked {
+                after.batch.push(irp, Outcome::CANCELLED);
+                // The end of the sending direction stays asked for; only octets cannot be half there.
+                if !request.last {
+                    return self.cut();
+                }
             }
         }
     }
@@ -146,24 +216,29 @@ impl State {
         let Some(link) = &self.link else { return };
         let sent = link.engine.sent_offset();
         while self.copied.front().is_some_and(|c| c.end <= sent) {
-            let Some((irp, done)) = self.copied.pop_front() else { return };
-            after.batch.push(irp, Outcome::success(done.octets));
+            // One that is being cancelled is left to that.
+            if let Some((irp, done)) = take_front(&mut self.copied) {
+                after.batch.push(irp, Outcome::success(done.octets));
+            }
         }
     }
 
-    /// Fails the sends that are not copied, and those that are when `all` is set. The copied ones need no adapter any
-    /// more: their octets lie in the send buffer.
-    pub(super) fn fail_sends(&mut self, status: NTSTATUS, all: bool, after: &mut After) {
-        if all {
-            self.copied.drain_into(&mut after.batch, |_| Outcome::failure(status));
+    /// Fails every send, because the stream is lost. The copied ones need no adapter any more: their octets lie in the send
+    /// buffer.
+    pub(super) fn fail_sends(&mut self, status: NTSTATUS, after: &mut After) {
+        self.copied.drain_into(&mut after.batch, |_| Outcome::failure(status));
+        self.sends.drain_into(&mut after.batch, |_| Outcome::failure(status));
+    }
+
+    /// Ends the sends that never will be sent, because the peer has finished both directions: those with octets beyond
+    /// `posted`. The others are told by their completions.
+    pub(super) fn end_sends(&mut self, posted: u64, after: &mut After) {
+        while let Some((irp, _)) = self.copied.take_if(|copied| copied.end > posted) {
+            after.batch.push(irp, Outcome::failure(STATUS_CONNECTION_DISCONNECTED));
         }
-        let outcome = |request: &SendRequest| {
-            // The peer has finished both directions: a WskDisconnect has nothing left to do.
-            if request.last && !all { Outcome::success(0) } else { Outcome::failure(status) }
-        };
-        if let Some((irp, request)) = self.copying.take() {
-            after.batch.push(irp, outcome(&request));
-        }
-        self.sends.drain_into(&mut after.batch, outcome);
+        // A WskDisconnect has nothing left to do.
+        self.sends.drain_into(&mut after.batch, |request| {
+            if request.last { Outcome::success(0) } else { Outcome::failure(STATUS_CONNECTION_DISCONNECTED) }
+        });
     }
 }

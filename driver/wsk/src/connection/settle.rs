@@ -4,7 +4,8 @@ use super::layout::LIST;
 use super::{After, Connection, Link, Phase, State};
 use abi::NTSTATUS;
 use abi::status::{
-    STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_DISCONNECTED, STATUS_CONNECTION_RESET, STATUS_SUCCESS,
+    STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_DISCONNECTED, STATUS_CONNECTION_INVALID, STATUS_CONNECTION_RESET,
+    STATUS_SUCCESS,
 };
 use irp::Outcome;
 use kernel::pool::Shared;
@@ -18,7 +19,7 @@ impl State {
     pub(super) fn settle(&mut self, connection: &Shared<Connection>, after: &mut After) {
         if self.phase == Phase::Connected {
             self.serve_receives(connection, after);
-            self.copy_sends(&connection.counters, after);
+            self.copy_sends(connection, after);
             if let Some(link) = &mut self.link {
                 link.transmit(&connection.counters);
             }
@@ -33,10 +34,8 @@ impl State {
     /// Completes a WskDisconnect whose message is out, and ends what cannot go on once the stream is over.
     fn end_stream(&mut self, connection: &Shared<Connection>, after: &mut After) {
         let Some(link) = &mut self.link else { return };
-        if link.control.is_some_and(|number| link.completed > number)
-            && let Some(irp) = self.disconnect.take()
-        {
-            after.batch.push(irp, Outcome::success(0));
+        if link.control.is_some_and(|number| link.completed > number) {
+            self.disconnect.drain_into(&mut after.batch, |()| Outcome::success(0));
         }
         let failure = match link.engine.state() {
             stream::State::Unconnected | stream::State::Open => return,
@@ -49,15 +48,17 @@ impl State {
         {
             after.close = Some((poster, failure.is_none()));
         }
+        // What is posted is told by its completion, unless there will be none any more.
+        let posted = if link.closed { 0 } else { link.engine.posted_offset() };
         // A WskDisconnect that the peer's own DISCONNECT has made pointless has nothing left to do.
-        if (failure.is_some() || link.control.is_none())
-            && let Some(irp) = self.disconnect.take()
-        {
-            after.batch.push(irp, failure.map_or(Outcome::success(0), Outcome::failure));
+        if failure.is_some() || link.closed || link.control.is_none() {
+            let outcome = failure.map_or(Outcome::success(0), Outcome::failure);
+            self.disconnect.drain_into(&mut after.batch, |()| outcome);
         }
-        // What is not sent never will be; what is sent but not completed is told by its completion, unless there will
-        // be none.
-        self.fail_sends(failure.unwrap_or(STATUS_CONNECTION_DISCONNECTED), failure.is_some(), after);
+        match failure {
+            Some(status) => self.fail_sends(status, after),
+            None => self.end_sends(posted, after),
+        }
         self.serve_receives(connection, after);
     }
 
@@ -87,10 +88,20 @@ impl Link {
             let (_, contiguous) = self.layout.send_buffer(self.engine.posted_offset());
             let Some(work) = self.engine.poll_transmit(contiguous) else { return };
             if let Err(status) = self.post(work, counters) {
-                self.failure.get_or_insert(status);
-                self.engine.handle_connection_lost();
+                self.lose(status);
             }
         }
+    }
+
+    /// The adapter has lost the connection, and says so with `status`. The client is told in terms that it knows.
+    pub(super) fn lose(&mut self, status: NTSTATUS) {
+        let status = match status {
+            STATUS_CONNECTION_RESET | STATUS_CONNECTION_INVALID => STATUS_CONNECTION_RESET,
+            _ => STATUS_CONNECTION_ABORTED,
+        };
+        // Without effect when the stream ended in order.
+        self.failure.get_or_insert(status);
+        self.engine.handle_connection_lost();
     }
 
     fn post(&mut self, work: Transmit, counters: &Counters) -> Result<(), NTSTATUS> {

@@ -33,8 +33,8 @@ fn unbound(world: &mut dyn World) -> Check {
 /// Where nobody listens the answer is CONNECTION_REFUSED; the socket stays bound.
 fn refused(world: &mut dyn World) -> Check {
     let (listener, at) = world.listener()?;
-    world.close_all(&[listener])?;
     let socket = world.bound()?;
+    world.close_all(&[listener])?;
     let before = world.local_address(socket)?;
     world.fails(&connect(socket, at), &[STATUS_CONNECTION_REFUSED])?;
     let after = world.local_address(socket)?;
@@ -45,8 +45,8 @@ fn refused(world: &mut dyn World) -> Check {
 /// A refused socket may connect again, at once, from its own address.
 fn again_after_refusal(world: &mut dyn World) -> Check {
     let (listener, at) = world.listener()?;
-    world.close_all(&[listener])?;
     let near = world.bound()?;
+    world.close_all(&[listener])?;
     let here = world.local_address(near)?;
     world.fails(&connect(near, at), &[STATUS_CONNECTION_REFUSED])?;
     world.fails(&connect(near, at), &[STATUS_CONNECTION_REFUSED])?;

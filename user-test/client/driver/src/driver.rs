@@ -33,18 +33,17 @@ const INITIALIZING: u32 = 0x80;
 
 static DISPATCH: WSK_CLIENT_DISPATCH = WSK_CLIENT_DISPATCH { Version: 0x0100, Reserved: 0, WskClientEvent: None };
 
-/// A UTF-16 name in the image.
+/// A name in the image, in the UTF-16 units that the kernel takes.
 struct Name<const N: usize>([u16; N]);
 
 impl<const N: usize> Name<N> {
-    /// The name in ASCII, widened.
+    /// The units of an ASCII name.
     const fn new(text: &str) -> Self {
-        let mut units = [0; N];
-        let bytes = text.as_bytes();
-        let mut i = 0;
-        while i < N {
-            units[i] = bytes[i] as u16;
-            i += 1;
+        let (mut units, mut bytes) = ([0; N], text.as_bytes());
+        let mut rest = units.as_mut_slice();
+        while let (Some((unit, units_left)), Some((byte, bytes_left))) = (rest.split_first_mut(), bytes.split_first()) {
+            *unit = *byte as u16;
+            (rest, bytes) = (units_left, bytes_left);
         }
         Self(units)
     }
@@ -148,13 +147,13 @@ fn start(driver: *mut DRIVER_OBJECT, loaded: &mut Loaded) -> Result<(), NTSTATUS
 
 fn link(make: bool) -> Result<(), NTSTATUS> {
     let (mut link, mut name) = (LINK_NAME.string(), DEVICE_NAME.string());
-    // SAFETY: both names are static.
-    check(unsafe {
-        if make {
-            ntddk::IoCreateSymbolicLink((&raw mut link).cast(), (&raw mut name).cast())
-        } else {
-            ntddk::IoDeleteSymbolicLink((&raw mut link).cast())
-        }
+    let link = (&raw mut link).cast();
+    check(if make {
+        // SAFETY: both names are static.
+        unsafe { ntddk::IoCreateSymbolicLink(link, (&raw mut name).cast()) }
+    } else {
+        // SAFETY: the name is static.
+        unsafe { ntddk::IoDeleteSymbolicLink(link) }
     })
 }
 
@@ -260,7 +259,8 @@ unsafe extern "system" fn close(_device: *mut DEVICE_OBJECT, irp: *mut IRP) -> N
     let file = unsafe { file(irp) };
     if let Some(file) = NonNull::new(file) {
         // SAFETY: the last IRP of the file: nobody else uses its context.
-        let context = unsafe { core::mem::replace(&mut (*file.as_ptr()).FsContext, ptr::null_mut()) };
+        let file = unsafe { &mut *file.as_ptr() };
+        let context = core::mem::replace(&mut file.FsContext, ptr::null_mut());
         if !context.is_null() {
             // SAFETY: the reference that `create` put there.
             drop(unsafe { Shared::<Handle>::from_raw(context.cast()) });

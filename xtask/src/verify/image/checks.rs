@@ -4,15 +4,15 @@ use std::mem::offset_of;
 
 use anyhow::{Context, Result};
 use object::pe::{
-    IMAGE_DEBUG_TYPE_CODEVIEW, IMAGE_DEBUG_TYPE_REPRO, IMAGE_DIRECTORY_ENTRY_BASERELOC,
+    DllFlags, IMAGE_DEBUG_TYPE_CODEVIEW, IMAGE_DEBUG_TYPE_REPRO, IMAGE_DIRECTORY_ENTRY_BASERELOC,
     IMAGE_DIRECTORY_ENTRY_BOUND_IMPORT, IMAGE_DIRECTORY_ENTRY_COM_DESCRIPTOR, IMAGE_DIRECTORY_ENTRY_DEBUG,
     IMAGE_DIRECTORY_ENTRY_DELAY_IMPORT, IMAGE_DIRECTORY_ENTRY_TLS, IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE,
     IMAGE_DLLCHARACTERISTICS_GUARD_CF, IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA,
     IMAGE_DLLCHARACTERISTICS_NX_COMPAT, IMAGE_FILE_MACHINE_AMD64, IMAGE_FILE_RELOCS_STRIPPED,
-    IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_SHARED, IMAGE_SCN_MEM_WRITE, IMAGE_SUBSYSTEM_NATIVE, DllFlags,
+    IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_SHARED, IMAGE_SCN_MEM_WRITE, IMAGE_SUBSYSTEM_NATIVE,
     ImageDebugDirectory, ImageNtHeaders64, ImageOptionalHeader64,
 };
-use object::read::pe::{Import, ImageNtHeaders};
+use object::read::pe::{ImageNtHeaders, Import};
 use object::{LittleEndian as LE, pod};
 
 use super::super::strings;
@@ -36,7 +36,11 @@ pub(crate) const CHECKS: &[Check] = &[
     Check { name: "has data that cannot be executed (NX_COMPAT)", only_shipped: false, find: nx_compat },
     Check { name: "takes high addresses (HIGH_ENTROPY_VA)", only_shipped: false, find: high_entropy },
     Check { name: "has the right checksum", only_shipped: false, find: checksum },
-    Check { name: "has no section that is writable and executable", only_shipped: false, find: writable_code },
+    Check {
+        name: "has no section that is writable and executable",
+        only_shipped: false,
+        find: writable_code,
+    },
     Check { name: "has sections on pages of their own", only_shipped: false, find: alignment },
     Check { name: "is entered in its code", only_shipped: false, find: entry },
     Check { name: "imports only what is listed", only_shipped: false, find: imports },
@@ -91,9 +95,12 @@ fn has_flag(image: &Image<'_>, flag: DllFlags) -> bool {
 }
 
 fn dynamic_base(image: &Image<'_>) -> Result<Vec<String>> {
-    let mut wrong = unless(has_flag(image, IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE), || "the flag is not set".into())?;
+    let mut wrong =
+        unless(has_flag(image, IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE), || "the flag is not set".into())?;
     let flags = image.pe.nt_headers().file_header().characteristics.get(LE);
-    if flags.contains(IMAGE_FILE_RELOCS_STRIPPED) || image.directory_size(IMAGE_DIRECTORY_ENTRY_BASERELOC) == 0 {
+    if flags.contains(IMAGE_FILE_RELOCS_STRIPPED)
+        || image.directory_size(IMAGE_DIRECTORY_ENTRY_BASERELOC) == 0
+    {
         wrong.push("there are no relocations".to_owned());
     }
     Ok(wrong)
@@ -149,7 +156,9 @@ fn writable_code(image: &Image<'_>) -> Result<Vec<String>> {
 
 fn alignment(image: &Image<'_>) -> Result<Vec<String>> {
     let alignment = image.optional_header().section_alignment.get(LE);
-    unless(alignment != 0 && alignment.is_multiple_of(0x1000), || format!("they are aligned to {alignment:#x}"))
+    unless(alignment != 0 && alignment.is_multiple_of(0x1000), || {
+        format!("they are aligned to {alignment:#x}")
+    })
 }
 
 fn entry(image: &Image<'_>) -> Result<Vec<String>> {
@@ -158,7 +167,9 @@ fn entry(image: &Image<'_>) -> Result<Vec<String>> {
     let is_code = section.is_some_and(|section| {
         name_of(section) == ".text" && section.characteristics.get(LE).contains(IMAGE_SCN_MEM_EXECUTE)
     });
-    unless(is_code, || format!("the entry point is {entry:#x}, in {}", section.map_or("no section".into(), name_of)))
+    unless(is_code, || {
+        format!("the entry point is {entry:#x}, in {}", section.map_or("no section".into(), name_of))
+    })
 }
 
 fn imports(image: &Image<'_>) -> Result<Vec<String>> {
@@ -180,7 +191,9 @@ fn imports(image: &Image<'_>) -> Result<Vec<String>> {
                         wrong.push(format!("{name} of {module} is not listed"));
                     }
                 }
-                Import::Ordinal(ordinal) => wrong.push(format!("{module} is asked for number {ordinal}, not a name")),
+                Import::Ordinal(ordinal) => {
+                    wrong.push(format!("{module} is asked for number {ordinal}, not a name"))
+                }
             }
         }
     }
@@ -235,7 +248,8 @@ fn symbols(image: &Image<'_>) -> Result<Vec<String>> {
 }
 
 fn reproducible(image: &Image<'_>) -> Result<Vec<String>> {
-    let is_marked = debug_entries(image)?.iter().any(|(entry, _)| entry.typ.get(LE) == IMAGE_DEBUG_TYPE_REPRO);
+    let is_marked =
+        debug_entries(image)?.iter().any(|(entry, _)| entry.typ.get(LE) == IMAGE_DEBUG_TYPE_REPRO);
     unless(is_marked, || "the linker has written the time (no REPRO entry)".into())
 }
 
@@ -248,5 +262,7 @@ fn isolation(image: &Image<'_>) -> Result<Vec<String>> {
 }
 
 fn security(image: &Image<'_>) -> Result<Vec<String>> {
-    unless(!strings::find(image.bytes, &[SDDL]).is_empty(), || format!("the security descriptor {SDDL} is not in it"))
+    unless(!strings::find(image.bytes, &[SDDL]).is_empty(), || {
+        format!("the security descriptor {SDDL} is not in it")
+    })
 }

@@ -66,7 +66,7 @@ impl Fixture {
         let mut writer = Writer::new(true, self.section_alignment, 0x200, &mut bytes);
         writer.reserve_dos_header_and_stub();
         writer.reserve_nt_headers(16);
-        writer.reserve_section_headers(4);
+        writer.reserve_section_headers(3 + u16::from(self.relocations));
         let text = writer.reserve_section(*b".text\0\0\0", self.text_flags, ROOM, ROOM);
         let rdata = writer.reserve_rdata_section(ROOM);
         let data = writer.reserve_section(*b".data\0\0\0", self.data_flags, ROOM, ROOM);

@@ -118,7 +118,9 @@ fn exports_that_are_not_listed_fail() {
     };
     // An export directory with one function, laid over the data.
     let mut table = vec![0_u8; 0x80];
-    for (offset, value) in [(20, 1), (24, 1), (28, address + 40), (32, address + 44), (36, address + 48), (44, address + 50)] {
+    for (offset, value) in
+        [(20, 1), (24, 1), (28, address + 40), (32, address + 44), (36, address + 48), (44, address + 50)]
+    {
         table[offset..offset + 4].copy_from_slice(&u32::to_le_bytes(value));
     }
     table[50..54].copy_from_slice(b"Leak");
@@ -164,13 +166,17 @@ fn an_absolute_registry_path_fails() {
 
 #[test]
 fn a_device_that_is_open_to_everybody_fails() {
-    assert_eq!(failing_with(|f| f.text = b"D:P(A;;GA;;;WD)".to_vec()), ["opens its device to administrators only"]);
+    assert_eq!(
+        failing_with(|f| f.text = b"D:P(A;;GA;;;WD)".to_vec()),
+        ["opens its device to administrators only"]
+    );
 }
 
 #[test]
 fn control_flow_guard_is_told_as_it_is() {
     let policy = Fixture::policy();
-    let told = |fixture: Fixture| remarks(&Image::parse(&fixture.build(), &policy, &[]).expect("an image")).concat();
+    let told =
+        |fixture: Fixture| remarks(&Image::parse(&fixture.build(), &policy, &[]).expect("an image")).concat();
     assert!(told(Fixture::default()).contains("is not set"));
     let mut guarded = Fixture::default();
     guarded.flags |= pe::IMAGE_DLLCHARACTERISTICS_GUARD_CF;

@@ -1,0 +1,75 @@
+//! Adopting and closing adapters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use abi::status::STATUS_DEVICE_NOT_READY;
+
+use super::harness::*;
+use crate::{Access, Endpoint, Listener, Memory};
+
+#[test]
+fn an_adapter_is_adopted_and_given_back() {
+    in_each_mode(|world| {
+        let info = world.adapter().info();
+        assert_eq!(info.version.0, 2);
+        assert!(info.max_receives >= 16 && info.max_cq_depth >= 1024 && info.max_inline >= 4);
+    });
+}
+
+#[test]
+fn two_adoptions_of_one_adapter_are_apart() {
+    in_each_mode(|world| {
+        let second = world.adopt().unwrap();
+        Pair::new(world).finish();
+        second.close();
+        Pair::new(world).finish();
+    });
+}
+
+/// Nothing begins on an adapter that is being closed.
+#[test]
+fn a_closed_adapter_makes_nothing() {
+    in_each_mode(|world| {
+        let second = world.adopt().unwrap();
+        second.close();
+        let register = Memory::register(&second, 4096, Access::LocalWrite);
+        assert_eq!(register.err(), Some(STATUS_DEVICE_NOT_READY));
+        let active = Endpoint::active(&second, Witness::new(), DEPTHS, heapless::Vec::new());
+        assert_eq!(active.err(), Some(STATUS_DEVICE_NOT_READY));
+        let listen = Listener::listen(&second, loopback(0), Door::new());
+        assert_eq!(listen.err(), Some(STATUS_DEVICE_NOT_READY));
+    });
+}
+
+/// The close waits for endpoints, for listeners, and for requests that nobody has decided.
+#[test]
+fn the_close_waits_for_everything() {
+    in_each_mode(|world| {
+        let second = world.adopt().unwrap();
+        let door = Door::new();
+        let listener = Listener::listen(&second, loopback(0), door.clone()).unwrap();
+        let near = active(world, Witness::new(), DEPTHS);
+        Endpoint::connect(&near.endpoint, loopback(0), listener.address(), b"");
+        let incoming = door.take();
+        let closed = Arc::new(AtomicBool::new(false));
+        let (adapter, flag) = (second.clone(), closed.clone());
+        let closing = thread::spawn(move || {
+            adapter.close();
+            flag.store(true, Ordering::SeqCst);
+        });
+        // The close has begun when nothing new is let in.
+        while Memory::register(&second, 4096, Access::LocalWrite).is_ok() {
+            thread::yield_now();
+        }
+        drop(listener);
+        ksim::quiesce();
+        assert!(!closed.load(Ordering::SeqCst), "closed with a request that is not decided");
+        drop(incoming);
+        closing.join().unwrap();
+        assert!(closed.load(Ordering::SeqCst));
+        assert_ne!(near.witness.answer(), 0);
+        near.finish(false);
+    });
+}

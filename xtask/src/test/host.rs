@@ -1,0 +1,91 @@
+//! The tests that cargo runs on this machine.
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use duct::cmd;
+
+use super::cargo_output::{CargoOutput, Suite};
+use super::tally::Tally;
+use crate::tidy::members::Member;
+use crate::workspace::Workspace;
+
+/// No test prints nothing for so long, and no crate takes the compiler so long.
+const SILENCE: Duration = Duration::from_mins(15);
+
+/// Runs the tests of the default members, then the unit tests of the crates whose product is for Windows only.
+pub(super) fn run(workspace: &Workspace, members: &[Member], tally: &mut Tally) {
+    cargo_test(workspace, "the native crates", &[], tally);
+    let others: Vec<_> = members
+        .iter()
+        .filter(|member| !member.is_default)
+        .map(|member| format!("--package={}", member.name))
+        .chain(["--lib".to_owned()])
+        .collect();
+    cargo_test(workspace, "the crates for Windows", &others, tally);
+}
+
+fn cargo_test(workspace: &Workspace, what: &str, arguments: &[String], tally: &mut Tally) {
+    let mut output = CargoOutput::default();
+    let mut failures = 0;
+    let mut tell = |suite: Suite, tally: &mut Tally| {
+        failures += suite.counted.failed;
+        for (test, reason) in &suite.ignored {
+            let reason = if reason.is_empty() { "it is marked so" } else { reason };
+            tally.not_run(&format!("{}: {test}", suite.name), reason);
+        }
+        if suite.counted.passed + suite.counted.failed > 0 {
+            tally.suite(&suite.name, suite.counted, &suite.output);
+        }
+    };
+    let status = listen(workspace, arguments, |line| {
+        if let Some(suite) = output.line(line) {
+            tell(suite, tally);
+        }
+    });
+    if let Some(suite) = output.end() {
+        tell(suite, tally);
+    }
+    // A test that fails is told above; anything else that makes cargo fail is told here.
+    let told = failures > 0;
+    tally.check(&format!("cargo test of {what}"), || match status? {
+        true => Ok(()),
+        false if told => bail!("tests failed, see above"),
+        false => bail!("cargo test failed:\n{}", output.outside()),
+    });
+}
+
+/// Runs `cargo test`, and hands each line to `hear`. Returns whether cargo was content.
+fn listen(workspace: &Workspace, arguments: &[String], mut hear: impl FnMut(&str)) -> Result<bool> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let fixed = ["test", "--no-fail-fast", "--color=never"].map(str::to_owned);
+    let command = cmd(cargo, fixed.iter().chain(arguments)).dir(workspace.root()).stdin_null();
+    let command = command.env("CARGO_TERM_PROGRESS_WHEN", "never").stderr_to_stdout().unchecked();
+    let reader = Arc::new(command.reader().context("cannot start cargo test")?);
+    let (sender, lines) = mpsc::channel();
+    let listener = Arc::clone(&reader);
+    thread::spawn(move || {
+        for line in BufReader::new(&*listener).split(b'\n').map_while(Result::ok) {
+            if sender.send(String::from_utf8_lossy(&line).trim_end().to_owned()).is_err() {
+                break;
+            }
+        }
+    });
+    loop {
+        match lines.recv_timeout(SILENCE) {
+            Ok(line) => hear(&line),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                reader.kill()?;
+                bail!("cargo test has printed nothing for {} min and was ended", SILENCE.as_secs() / 60);
+            }
+        }
+    }
+    let output = reader.try_wait()?.context("cargo test has closed its output and goes on")?;
+    Ok(output.status.success())
+}
