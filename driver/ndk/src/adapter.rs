@@ -1,9 +1,9 @@
 //! An opened adapter.
 
+use crate::TAG;
 use crate::cq::Cq;
 use crate::object::slot;
 use crate::wait::{self, Closing};
-use crate::TAG;
 use abi::NTSTATUS;
 use abi::ndk::{NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_PD, NDK_VERSION};
 use abi::status::{STATUS_DEVICE_NOT_READY, STATUS_INSUFFICIENT_RESOURCES, STATUS_NOT_SUPPORTED, nt_success};

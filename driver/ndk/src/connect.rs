@@ -159,10 +159,7 @@ pub(crate) fn connection_data(connector: NonNull<NDK_CONNECTOR>, data: &mut [u8]
 }
 
 /// Calls an address function with room for both families.
-fn address(
-    connector: NonNull<NDK_CONNECTOR>,
-    get: NDK_FN_GET_LOCAL_ADDRESS,
-) -> Option<SocketAddr> {
+fn address(connector: NonNull<NDK_CONNECTOR>, get: NDK_FN_GET_LOCAL_ADDRESS) -> Option<SocketAddr> {
     read_address(|address, length| {
         // SAFETY: the connector is open; `address` has room for `*length` octets.
         unsafe { get(connector.as_ptr(), address, length) }

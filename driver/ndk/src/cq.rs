@@ -4,11 +4,11 @@
 //! books of endpoints that are going away, and arms. Drain-then-arm loses no wake-up (NDKPI, "NdkArmCq"). A pass
 //! that has done [`PASS_LIMIT`] entries continues in a DPC, so that one busy queue does not keep a processor.
 
+use crate::TAG;
 use crate::adapter::Adapter;
 use crate::gate::Gate;
 use crate::object::slot;
 use crate::wait::{self, Closing};
-use crate::TAG;
 use abi::NTSTATUS;
 use abi::ndk::{NDK_CQ, NDK_CQ_NOTIFY_ANY, NDK_RESULT, NDK_RESULT_EX};
 use abi::status::nt_success;

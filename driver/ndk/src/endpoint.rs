@@ -175,12 +175,16 @@ impl<H: Handler> Endpoint<H> {
                 let (receives, initiators) = (depths.receives, depths.initiators);
                 // SAFETY: PD and CQ are open; no request is posted, so nothing uses the context, before this is over.
                 unsafe {
-                    create(pd, object, object, context, receives, initiators, 1, 1, inline, done, request, out)
+                    create(
+                        pd, object, object, context, receives, initiators, 1, 1, inline, done, request, out,
+                    )
                 }
             })
             .map_err(Failed)?;
             // The cell was filled above and is emptied here only.
-            let Some((incoming, handler, memories)) = held.take() else { return Err(Failed(STATUS_INVALID_PARAMETER)) };
+            let Some((incoming, handler, memories)) = held.take() else {
+                return Err(Failed(STATUS_INVALID_PARAMETER));
+            };
             let (connector, user) = incoming.into_parts();
             Ok(Self {
                 attachment: Attachment::new(deliver::<H>, retire::<H>, lost::<H>),
@@ -227,7 +231,9 @@ impl<H: Handler> Endpoint<H> {
     /// Enters a call that uses the connector; `None` once the close was asked for.
     pub(crate) fn enter(&self) -> Option<ConnectorUse<'_, H>> {
         self.uses
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |n| (n & CLOSING == 0).then_some(n.wrapping_add(1)))
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |n| {
+                (n & CLOSING == 0).then_some(n.wrapping_add(1))
+            })
             .ok()
             .map(|_| ConnectorUse(self))
     }

@@ -110,7 +110,11 @@ impl<L: ListenHandler> Listener<L> {
     /// # Errors
     /// The provider's: SHARING_VIOLATION (in use), INVALID_ADDRESS (not the adapter's), TOO_MANY_ADDRESSES (no
     /// ephemeral port left), INSUFFICIENT_RESOURCES; DEVICE_NOT_READY when the adapter is being closed.
-    pub fn listen(adapter: &Shared<Adapter>, address: SocketAddr, handler: Shared<L>) -> Result<Self, NTSTATUS> {
+    pub fn listen(
+        adapter: &Shared<Adapter>,
+        address: SocketAddr,
+        handler: Shared<L>,
+    ) -> Result<Self, NTSTATUS> {
         let user = Use::new(adapter)?;
         let object = adapter.object();
         let create = slot!(object, NdkCreateListener);

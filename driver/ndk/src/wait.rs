@@ -4,7 +4,9 @@
 //! call, and only the callback's status counts once the call has answered PENDING (NDKPI completion rules).
 
 use abi::NTSTATUS;
-use abi::ndk::{NDK_FN_CLOSE_COMPLETION, NDK_FN_CREATE_COMPLETION, NDK_FN_REQUEST_COMPLETION, NDK_OBJECT_HEADER};
+use abi::ndk::{
+    NDK_FN_CLOSE_COMPLETION, NDK_FN_CREATE_COMPLETION, NDK_FN_REQUEST_COMPLETION, NDK_OBJECT_HEADER,
+};
 use abi::status::{STATUS_INTERNAL_ERROR, STATUS_PENDING, nt_success};
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};

@@ -75,17 +75,23 @@ impl Runtime {
 
     fn start_adapters(&mut self, config: &Config<'_>) -> Result<(), NTSTATUS> {
         let Some(addresses) = config.software_adapter else { return Ok(()) };
-        let software = SoftNdk::start(softndk::Config { addresses, answers: config.answers, ..softndk::Config::default() })?;
+        let software = SoftNdk::start(softndk::Config {
+            addresses,
+            answers: config.answers,
+            ..softndk::Config::default()
+        })?;
         let software = self.software.insert(Shared::try_new(TAG, software).map_err(|e| e.status())?);
-        let object = NonNull::new(software.open_adapter(NDK_REQUEST)?)
-            .ok_or(STATUS_INTERNAL_ERROR)?;
-        let close = CloseAdapter { close: close_software, context: Shared::as_ptr(software).cast_mut().cast() };
+        let object = NonNull::new(software.open_adapter(NDK_REQUEST)?).ok_or(STATUS_INTERNAL_ERROR)?;
+        let close =
+            CloseAdapter { close: close_software, context: Shared::as_ptr(software).cast_mut().cast() };
         // SAFETY: the adapter was opened just now, and `close_software` closes it at the one that opened it, which
         // outlives the provider.
         let adapter = unsafe { Adapter::adopt(object, close) }?;
-        self.provider.add_adapter(adapter.clone(), "software adapter (loopback)", addresses).inspect_err(|_| {
-            adapter.close();
-        })
+        self.provider.add_adapter(adapter.clone(), "software adapter (loopback)", addresses).inspect_err(
+            |_| {
+                adapter.close();
+            },
+        )
     }
 
     /// Stops: no further client registers; waits for the clients there are, then closes adapters.
@@ -104,7 +110,13 @@ impl Runtime {
 
     /// Answers a request of the control device. `buffer` is the METHOD_BUFFERED system buffer with `input` octets of
     /// request and room for `output` octets of reply. IRQL <= DISPATCH_LEVEL.
-    pub fn device_control(&self, code: u32, buffer: &mut [u8], input: usize, output: usize) -> (NTSTATUS, usize) {
+    pub fn device_control(
+        &self,
+        code: u32,
+        buffer: &mut [u8],
+        input: usize,
+        output: usize,
+    ) -> (NTSTATUS, usize) {
         control::driver::handle(code, buffer, input, output, &status::Tree(&self.provider))
     }
 }

@@ -44,7 +44,13 @@ impl ClientBuffer {
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES: the client's pages could not be mapped.
-    pub(crate) fn copy_out(&self, skip: usize, region: &Region, offset: usize, len: usize) -> Result<(), NTSTATUS> {
+    pub(crate) fn copy_out(
+        &self,
+        skip: usize,
+        region: &Region,
+        offset: usize,
+        len: usize,
+    ) -> Result<(), NTSTATUS> {
         let mut to = offset;
         // SAFETY: the holder holds the IRP, so the chain is valid.
         for segment in unsafe { segments(&self.0, skip, len) } {
@@ -61,7 +67,13 @@ impl ClientBuffer {
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES: the client's pages could not be mapped.
-    pub(crate) fn copy_in(&self, skip: usize, region: &Region, offset: usize, len: usize) -> Result<(), NTSTATUS> {
+    pub(crate) fn copy_in(
+        &self,
+        skip: usize,
+        region: &Region,
+        offset: usize,
+        len: usize,
+    ) -> Result<(), NTSTATUS> {
         let mut from = offset;
         // SAFETY: the holder holds the IRP, so the chain is valid.
         for segment in unsafe { segments(&self.0, skip, len) } {

@@ -1,7 +1,7 @@
 //! A registered client: what `PWSK_CLIENT` points to.
 
-use crate::provider::{Provider, Use};
 use crate::TAG_PROVIDER;
+use crate::provider::{Provider, Use};
 use kernel::pool::{AllocError, Shared};
 use kernel::rundown::Rundown;
 

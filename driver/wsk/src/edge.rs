@@ -33,7 +33,10 @@ pub(crate) static PROVIDER_DISPATCH: WSK_PROVIDER_DISPATCH = WSK_PROVIDER_DISPAT
 
 /// WSK_PROVIDER_LISTEN_DISPATCH.
 pub(crate) static LISTEN_DISPATCH: WSK_PROVIDER_LISTEN_DISPATCH = WSK_PROVIDER_LISTEN_DISPATCH {
-    Basic: WSK_PROVIDER_BASIC_DISPATCH { WskControlSocket: wsk_control_socket, WskCloseSocket: wsk_close_listen },
+    Basic: WSK_PROVIDER_BASIC_DISPATCH {
+        WskControlSocket: wsk_control_socket,
+        WskCloseSocket: wsk_close_listen,
+    },
     WskBind: wsk_bind_listen,
     WskAccept: wsk_accept,
     WskInspectComplete: wsk_inspect_complete,
@@ -102,7 +105,11 @@ unsafe fn on<T>(target: *mut WSK_SOCKET, irp: *mut IRP, work: impl FnOnce(Shared
 ///
 /// # Safety
 /// As for [`on`].
-unsafe fn enter<T>(target: *mut WSK_SOCKET, irp: *mut IRP, work: impl FnOnce(Shared<T>, OwnedIrp)) -> NTSTATUS {
+unsafe fn enter<T>(
+    target: *mut WSK_SOCKET,
+    irp: *mut IRP,
+    work: impl FnOnce(Shared<T>, OwnedIrp),
+) -> NTSTATUS {
     // SAFETY: the caller's promise.
     match unsafe { socket::<T>(target) } {
         // SAFETY: as above.
@@ -312,7 +319,11 @@ unsafe extern "system" fn wsk_accept(
     irp: *mut IRP,
 ) -> NTSTATUS {
     // SAFETY: the client's socket and IRP; the addresses are the client's until completion.
-    unsafe { on::<ListenSocket>(socket, irp, |this, irp| ListenSocket::accept(&this, Accept { local, remote }, irp)) }
+    unsafe {
+        on::<ListenSocket>(socket, irp, |this, irp| {
+            ListenSocket::accept(&this, Accept { local, remote }, irp)
+        })
+    }
 }
 
 unsafe extern "system" fn wsk_inspect_complete(
@@ -435,7 +446,8 @@ unsafe extern "system" fn wsk_disconnect(
         // SAFETY: the client's structure, readable during the call; its chain is valid until completion.
         unsafe { ClientBuffer::from_client(buffer) }
     };
-    let work = |this: Shared<Connection>, irp: OwnedIrp| match (WSK_DISCONNECT_FLAGS::from_bits(flags), data) {
+    let work = |this: Shared<Connection>, irp: OwnedIrp| match (WSK_DISCONNECT_FLAGS::from_bits(flags), data)
+    {
         (None, _) => irp.complete(Outcome::failure(STATUS_NOT_SUPPORTED)),
         (Some(flags), Some(_)) if flags.contains(WSK_DISCONNECT_FLAGS::ABORTIVE) && buffer.is_null() => {
             Connection::abort(&this, irp);

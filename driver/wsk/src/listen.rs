@@ -1,11 +1,11 @@
 //! Listening sockets.
 
+use crate::TAG_SOCKET;
 use crate::client::ClientUse;
 use crate::connection::Connection;
 use crate::edge::LISTEN_DISPATCH;
 use crate::provider::SocketView;
 use crate::socket::{Front, Socket};
-use crate::TAG_SOCKET;
 use abi::NTSTATUS;
 use abi::status::{
     STATUS_ADDRESS_ALREADY_EXISTS, STATUS_INVALID_ADDRESS_COMPONENT, STATUS_INVALID_DEVICE_STATE,
@@ -169,9 +169,9 @@ impl ListenSocket {
     fn start_listening(this: &Shared<Self>) {
         let Some(wanted) = this.state.lock().local else { return };
         let arrivals = Shared::try_new(TAG_SOCKET, Arrivals(SpinLock::new(Some(this.clone()))));
-        let outcome = arrivals
-            .map_err(|e| e.status())
-            .and_then(|arrivals| this.listen_at(&arrivals, wanted).inspect_err(|_| arrivals.cut()).map(|l| (arrivals, l)));
+        let outcome = arrivals.map_err(|e| e.status()).and_then(|arrivals| {
+            this.listen_at(&arrivals, wanted).inspect_err(|_| arrivals.cut()).map(|l| (arrivals, l))
+        });
         let mut batch = CompletionBatch::new();
         let mut left_over = Vec::new();
         let mut unwanted = Deque::new();
@@ -266,7 +266,8 @@ impl ListenSocket {
         }
         let mut port = wanted.port();
         for (adapter, ip) in &places {
-            let listener = Listener::listen(adapter, SocketAddr::new(*ip, port), arrivals.clone()).map_err(bind_status)?;
+            let listener = Listener::listen(adapter, SocketAddr::new(*ip, port), arrivals.clone())
+                .map_err(bind_status)?;
             // The first one chooses, the others follow.
             port = listener.address().port();
             let _ = listeners.push(listener);
@@ -337,7 +338,9 @@ impl ListenSocket {
             match connection {
                 None => None,
                 // While the bind is under way one of its addresses may listen already.
-                Some(connection) if !matches!(state.phase, Phase::Listening | Phase::Binding) => Some(connection),
+                Some(connection) if !matches!(state.phase, Phase::Listening | Phase::Binding) => {
+                    Some(connection)
+                }
                 Some(connection) => match state.accepts.take_next() {
                     Some((irp, accept)) => {
                         hand_over(connection, accept, irp, &mut batch);

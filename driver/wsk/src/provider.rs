@@ -1,8 +1,8 @@
 //! What all clients share.
 
+use crate::TAG_PROVIDER;
 use crate::socket::Socket;
 use crate::table::Table;
-use crate::TAG_PROVIDER;
 use abi::NTSTATUS;
 use abi::status::{
     STATUS_ADDRESS_ALREADY_EXISTS, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_ADDRESS_COMPONENT,
@@ -143,7 +143,12 @@ impl Provider {
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES: there are 16 adapters.
-    pub fn add_adapter(&self, adapter: Shared<Adapter>, name: &str, addresses: &[IpAddr]) -> Result<(), NTSTATUS> {
+    pub fn add_adapter(
+        &self,
+        adapter: Shared<Adapter>,
+        name: &str,
+        addresses: &[IpAddr],
+    ) -> Result<(), NTSTATUS> {
         let mut bytes = [0; 32];
         for (to, from) in bytes.iter_mut().zip(name.bytes()) {
             *to = from;
@@ -266,7 +271,9 @@ impl Provider {
         let overlaps = |other: &SocketAddr| {
             other.port() == address.port()
                 && other.is_ipv4() == address.is_ipv4()
-                && (other.ip() == address.ip() || other.ip().is_unspecified() || address.ip().is_unspecified())
+                && (other.ip() == address.ip()
+                    || other.ip().is_unspecified()
+                    || address.ip().is_unspecified())
         };
         self.bound.insert_unless(address, overlaps).map_err(|e| e.status())
     }

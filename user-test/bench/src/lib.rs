@@ -1,1 +1,105 @@
-//! Measurements.
+//! Measurements: operation counts of the stream engine, which do not depend on the machine.
+
+use stream::{Config, ConfigError, Engine, LocalMemory, Role, Transmit};
+
+/// What a stream of equal messages cost the sender.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// Messages that were sent.
+    pub messages: u64,
+    /// NdkWrite and NdkSend requests of both ends.
+    pub work_requests: u64,
+    /// Completion queue entries of both ends: one for each Send and one for each receive.
+    pub completions: u64,
+    /// Credit messages of both ends.
+    pub credits: u64,
+}
+
+/// One end: the engine, and the target list that its peer writes.
+struct End {
+    engine: Engine,
+    list: Vec<[u8; stream::TARGET_ENTRY_LEN]>,
+    list_address: u64,
+}
+
+impl End {
+    fn new(role: Role, base: u64) -> Result<Self, ConfigError> {
+        let list_address = base + (1 << 32);
+        let memory = LocalMemory { ring_addr: base, ring_key: 1, list_addr: list_address, list_key: 2 };
+        let list = vec![[0; stream::TARGET_ENTRY_LEN]; usize::from(Config::DEFAULT.list_entries)];
+        Ok(Self { engine: Engine::new(Config::DEFAULT, role, memory)?, list, list_address })
+    }
+}
+
+/// Posts what `from` has and delivers it to `to` at once, as an adapter without delay would.
+fn carry(from: &mut End, to: &mut End, cost: &mut Cost) -> Result<bool, String> {
+    let mut moved = false;
+    while let Some(work) = from.engine.poll_transmit(u32::MAX) {
+        moved = true;
+        cost.work_requests += u64::from(work.work_requests());
+        cost.completions += 2;
+        if let Transmit::Credit { publish, .. } = work {
+            cost.credits += 1;
+            if let Some(publish) = publish {
+                let place = (publish.remote_addr - to.list_address) / stream::TARGET_ENTRY_LEN as u64;
+                let entry = to.list.get_mut(place as usize).ok_or("a descriptor outside the list")?;
+                *entry = publish.entry;
+            }
+        }
+        let entry = to.list.get(to.engine.wanted_entry()).copied().unwrap_or_default();
+        let event = to.engine.handle_message(work.word(), entry).map_err(|e| format!("{e:?}"))?;
+        if let stream::Event::Credit { clear_entry: Some(index) } = event {
+            *to.list.get_mut(index).ok_or("no such entry")? = Default::default();
+        }
+        from.engine.handle_transmit_complete().map_err(|e| format!("{e:?}"))?;
+    }
+    Ok(moved)
+}
+
+/// Sends `messages` of `octets` each to a reader that takes every one at once.
+///
+/// # Errors
+/// A sentence, when the engines do not get on with each other.
+pub fn stream_of(messages: u64, octets: u64) -> Result<Cost, String> {
+    let broken = |e: ConfigError| format!("{e:?}");
+    let (mut a, mut b) =
+        (End::new(Role::Active, 1 << 40).map_err(broken)?, End::new(Role::Passive, 1 << 41).map_err(broken)?);
+    let (for_b, for_a) = (a.engine.local_conn_data(), b.engine.local_conn_data());
+    a.engine.establish(&for_a).map_err(|e| format!("{e:?}"))?;
+    b.engine.establish(&for_b).map_err(|e| format!("{e:?}"))?;
+    let mut cost = Cost { messages, work_requests: 0, completions: 0, credits: 0 };
+    for _ in 0..messages {
+        a.engine.queue_send(octets).map_err(|e| format!("{e:?}"))?;
+        let target = a.engine.queued_offset();
+        while a.engine.sent_offset() < target || b.engine.readable() != 0 {
+            let mut moved = carry(&mut a, &mut b, &mut cost)?;
+            let readable = b.engine.readable();
+            b.engine.consume(readable).map_err(|e| format!("{e:?}"))?;
+            moved |= readable != 0;
+            moved |= carry(&mut b, &mut a, &mut cost)?;
+            if !moved {
+                return Err(format!("stalled at octet {} of {target}", a.engine.sent_offset()));
+            }
+        }
+    }
+    Ok(cost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stream_of;
+
+    #[test]
+    fn a_small_message_costs_two_work_requests_beside_the_credits() {
+        let cost = stream_of(10_000, 64).unwrap();
+        assert!(cost.work_requests - 2 * cost.credits <= 2 * cost.messages, "{cost:?}");
+        assert!(cost.credits * 50 < cost.messages, "{cost:?}");
+    }
+
+    #[test]
+    fn a_large_message_is_cut_by_the_ring_only() {
+        let cost = stream_of(100, 1 << 20).unwrap();
+        // Half rings of 64 KiB: 16 pieces a message, each with the credit that makes room for the next.
+        assert!(cost.work_requests <= cost.messages * 16 * 4 + 8, "{cost:?}");
+    }
+}

@@ -156,7 +156,11 @@ impl dyn World + '_ {
     #[track_caller]
     pub(crate) fn failed(&mut self, operation: Operation, statuses: &[NTSTATUS]) -> Check<Completion> {
         let completion = self.done(operation)?;
-        expect(statuses.contains(&completion.status), "the request fails with its status", completion.status)?;
+        expect(
+            statuses.contains(&completion.status),
+            "the request fails with its status",
+            completion.status,
+        )?;
         expect(completion.information == 0, "a failure reports Information 0", completion.information)?;
         Ok(completion)
     }
@@ -166,7 +170,11 @@ impl dyn World + '_ {
     pub(crate) fn succeeds(&mut self, call: &Call<'_>, information: usize) -> Check<Completion> {
         let operation = self.start(call)?;
         let completion = self.succeeded(operation)?;
-        expect(completion.information == information, "Information is what the page says", completion.information)?;
+        expect(
+            completion.information == information,
+            "Information is what the page says",
+            completion.information,
+        )?;
         Ok(completion)
     }
 
@@ -302,7 +310,11 @@ impl dyn World + '_ {
     #[track_caller]
     pub(crate) fn received(&mut self, operation: Operation, position: u64, length: usize) -> Check {
         let completion = self.succeeded(operation)?;
-        expect(completion.information == length, "Information is the octets received", completion.information)?;
+        expect(
+            completion.information == length,
+            "Information is the octets received",
+            completion.information,
+        )?;
         self.holds(operation, 0, position, length)?;
         self.is_untouched(operation, length, 64)
     }

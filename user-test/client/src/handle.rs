@@ -101,7 +101,11 @@ impl Handle {
     ///
     /// # Errors
     /// INVALID_HANDLE, and `call` was not made: it is given back.
-    pub(crate) fn with_socket<C: FnOnce(Socket)>(this: &Shared<Self>, number: u32, call: C) -> Result<(), (NTSTATUS, C)> {
+    pub(crate) fn with_socket<C: FnOnce(Socket)>(
+        this: &Shared<Self>,
+        number: u32,
+        call: C,
+    ) -> Result<(), (NTSTATUS, C)> {
         let begun = this.slots.lock().begin(number);
         match begun {
             Ok(socket) => {

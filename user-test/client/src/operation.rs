@@ -121,7 +121,10 @@ impl Operation {
     }
 
     /// Hands the operation's IRP to a WSK function. Whatever that returns, the IRP's completion ends the operation.
-    pub(crate) fn start(this: PoolBox<Self>, call: impl FnOnce(*mut IRP, *mut SOCKADDR, *mut SOCKADDR) -> NTSTATUS) {
+    pub(crate) fn start(
+        this: PoolBox<Self>,
+        call: impl FnOnce(*mut IRP, *mut SOCKADDR, *mut SOCKADDR) -> NTSTATUS,
+    ) {
         let irp = this.irp.as_ptr();
         let operation = PoolBox::into_raw(this);
         // SAFETY: the operation lives until its completion routine has run.
@@ -177,7 +180,11 @@ fn fail(ioctl: Option<Ioctl>, status: NTSTATUS) {
 }
 
 /// The completion routine of every WSK call.
-unsafe extern "system" fn completed(_device: *mut DEVICE_OBJECT, irp: *mut IRP, context: *mut c_void) -> NTSTATUS {
+unsafe extern "system" fn completed(
+    _device: *mut DEVICE_OBJECT,
+    irp: *mut IRP,
+    context: *mut c_void,
+) -> NTSTATUS {
     // SAFETY: in its completion routine the IRP is ours.
     let (status, information) = unsafe { result(irp) };
     // SAFETY: the context is the operation that `start` gave up; an IRP completes once.

@@ -5,8 +5,8 @@ use crate::operation::{Ioctl, Kind, Operation};
 use crate::slots::Socket;
 use abi::NTSTATUS;
 use abi::status::{
-    STATUS_BUFFER_TOO_SMALL, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_BUFFER_SIZE, STATUS_INVALID_DEVICE_REQUEST,
-    STATUS_INVALID_PARAMETER,
+    STATUS_BUFFER_TOO_SMALL, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_BUFFER_SIZE,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER,
 };
 use abi::wsk::*;
 use control::client::*;
@@ -37,7 +37,9 @@ pub(crate) fn dispatch(handle: &Shared<Handle>, code: u32, ioctl: Ioctl) {
     let checked = match code {
         IOCTL_VERSION if ioctl.input != 0 => Err(STATUS_INVALID_BUFFER_SIZE),
         IOCTL_VERSION => return ioctl.answer(&Version::CURRENT),
-        IOCTL_SOCKET => record::<SocketRequest>(&ioctl, false).and_then(|r| room::<SocketReply>(&ioctl).map(|()| r)).map(Request::Socket),
+        IOCTL_SOCKET => record::<SocketRequest>(&ioctl, false)
+            .and_then(|r| room::<SocketReply>(&ioctl).map(|()| r))
+            .map(Request::Socket),
         IOCTL_BIND => record(&ioctl, false).and_then(|r| address(&r)).map(|(s, a)| Request::Bind(s, a)),
         IOCTL_CONNECT => record(&ioctl, false).and_then(|r| address(&r)).map(|(s, a)| Request::Connect(s, a)),
         IOCTL_ACCEPT => id(&ioctl).and_then(|s| room::<AcceptReply>(&ioctl).map(|()| Request::Accept(s))),
@@ -47,8 +49,12 @@ pub(crate) fn dispatch(handle: &Shared<Handle>, code: u32, ioctl: Ioctl) {
         IOCTL_RECEIVE => record::<ReceiveRequest>(&ioctl, false)
             .and_then(|r| limit(ioctl.output).map(|n| Request::Receive(r, n))),
         IOCTL_DISCONNECT => record::<DisconnectRequest>(&ioctl, false).map(Request::Disconnect),
-        IOCTL_LOCAL_ADDRESS => id(&ioctl).and_then(|s| room::<Address>(&ioctl).map(|()| Request::LocalAddress(s))),
-        IOCTL_REMOTE_ADDRESS => id(&ioctl).and_then(|s| room::<Address>(&ioctl).map(|()| Request::RemoteAddress(s))),
+        IOCTL_LOCAL_ADDRESS => {
+            id(&ioctl).and_then(|s| room::<Address>(&ioctl).map(|()| Request::LocalAddress(s)))
+        }
+        IOCTL_REMOTE_ADDRESS => {
+            id(&ioctl).and_then(|s| room::<Address>(&ioctl).map(|()| Request::RemoteAddress(s)))
+        }
         IOCTL_CLOSE => id(&ioctl).map(Request::Close),
         _ => Err(STATUS_INVALID_DEVICE_REQUEST),
     };
@@ -219,7 +225,12 @@ fn bind(socket: Socket, address: SocketAddr, operation: PoolBox<Operation>) {
 fn connect(socket: Socket, address: SocketAddr, operation: PoolBox<Operation>) {
     let mut to = raw(address);
     let to = (&raw mut to).cast();
-    call!(connection(socket), WskConnect, operation, |connect, irp, _, _| connect(socket.pointer, to, 0, irp));
+    call!(connection(socket), WskConnect, operation, |connect, irp, _, _| connect(
+        socket.pointer,
+        to,
+        0,
+        irp
+    ));
 }
 
 fn accept(socket: Socket, operation: PoolBox<Operation>) {
@@ -242,7 +253,12 @@ fn buffer(operation: &Operation, len: usize) -> WSK_BUF {
 
 fn send(socket: Socket, len: usize, flags: u32, operation: PoolBox<Operation>) {
     let mut buffer = buffer(&operation, len);
-    call!(connection(socket), WskSend, operation, |send, irp, _, _| send(socket.pointer, &mut buffer, flags, irp));
+    call!(connection(socket), WskSend, operation, |send, irp, _, _| send(
+        socket.pointer,
+        &mut buffer,
+        flags,
+        irp
+    ));
 }
 
 fn receive(socket: Socket, len: usize, flags: u32, operation: PoolBox<Operation>) {
@@ -266,7 +282,11 @@ fn disconnect(socket: Socket, flags: u32, operation: PoolBox<Operation>) {
 
 fn local_address(socket: Socket, operation: PoolBox<Operation>) {
     if let Some(table) = listener(socket) {
-        call!(Some(table), WskGetLocalAddress, operation, |get, irp, local, _| get(socket.pointer, local, irp));
+        call!(Some(table), WskGetLocalAddress, operation, |get, irp, local, _| get(
+            socket.pointer,
+            local,
+            irp
+        ));
     } else {
         call!(connection(socket), WskGetLocalAddress, operation, |get, irp, local, _| get(
             socket.pointer,

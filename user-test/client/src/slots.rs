@@ -95,7 +95,11 @@ impl Slots {
     ///
     /// # Errors
     /// INVALID_HANDLE, with the operation.
-    pub(crate) fn close(&mut self, number: u32, operation: PoolBox<Operation>) -> Result<Close, PoolBox<Operation>> {
+    pub(crate) fn close(
+        &mut self,
+        number: u32,
+        operation: PoolBox<Operation>,
+    ) -> Result<Close, PoolBox<Operation>> {
         match self.slots.get_mut(number as usize) {
             Some(slot) if slot.socket.is_some() && !slot.closing => {
                 slot.closing = true;

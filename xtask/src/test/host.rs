@@ -52,12 +52,13 @@ fn cargo_test(workspace: &Workspace, what: &str, arguments: &[String], tally: &m
         tell(suite, tally);
     }
     // A test that fails is told above; anything else that makes cargo fail is told here.
-    let told = failures > 0;
-    tally.check(&format!("cargo test of {what}"), || match status? {
-        true => Ok(()),
-        false if told => bail!("tests failed, see above"),
-        false => bail!("cargo test failed:\n{}", output.outside()),
-    });
+    let wrong = match status {
+        Ok(true) => None,
+        Ok(false) if failures > 0 => Some("tests failed, see above".to_owned()),
+        Ok(false) => Some(output.outside()),
+        Err(error) => Some(format!("{error:#}")),
+    };
+    tally.judge(&format!("cargo test of {what}"), &Vec::from_iter(wrong));
 }
 
 /// Runs `cargo test`, and hands each line to `hear`. Returns whether cargo was content.

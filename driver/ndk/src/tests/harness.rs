@@ -14,8 +14,8 @@ use kernel::pool::{PoolTag, Shared};
 use softndk::{AnswerMode, Config, SoftNdk};
 
 use crate::{
-    Access, Adapter, CloseAdapter, Completion, Depths, Endpoint, Handler, Incoming, ListenHandler, Listener, Memory,
-    Piece, Poster,
+    Access, Adapter, CloseAdapter, Completion, Depths, Endpoint, Handler, Incoming, ListenHandler, Listener,
+    Memory, Piece, Poster,
 };
 
 /// Far longer than anything takes.
@@ -327,7 +327,12 @@ pub(super) fn active(world: &World, witness: Shared<Arc<Witness>>, depths: Depth
     End::new(witness, poster)
 }
 
-pub(super) fn passive(world: &World, witness: Shared<Arc<Witness>>, depths: Depths, incoming: Incoming) -> End {
+pub(super) fn passive(
+    world: &World,
+    witness: Shared<Arc<Witness>>,
+    depths: Depths,
+    incoming: Incoming,
+) -> End {
     let poster = Endpoint::passive(incoming, witness.clone(), depths, memories(world)).unwrap();
     End::new(witness, poster)
 }

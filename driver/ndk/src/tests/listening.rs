@@ -37,8 +37,7 @@ fn a_listener_is_dropped_with_requests_undecided() {
         let far = passive(world, Witness::new(), DEPTHS, accepted);
         Endpoint::accept(&far.endpoint, b"");
         drop(dropped);
-        let (first, second) =
-            if first.witness.answer() == 0 { (first, second) } else { (second, first) };
+        let (first, second) = if first.witness.answer() == 0 { (first, second) } else { (second, first) };
         assert_eq!(far.witness.answer(), 0);
         assert_eq!(second.witness.answer(), STATUS_CONNECTION_REFUSED);
         first.finish(false);

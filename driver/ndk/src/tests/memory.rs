@@ -56,7 +56,10 @@ fn a_peer_writes_only_where_it_may() {
             poster.write(Piece { memory: 0, offset: 4096, len: 6 }, address + 4096, token).unwrap();
             poster.send(Piece { memory: 0, offset: 0, len: 4 }, 77).unwrap();
             let sent = pair.near.witness.wait_for(|told| matches!(told, Told::Completion(_, _, 77)));
-            assert_eq!(sent == Told::Completion(0, 0, 77) || matches!(sent, Told::Completion(0, _, 77)), allowed);
+            assert_eq!(
+                sent == Told::Completion(0, 0, 77) || matches!(sent, Told::Completion(0, _, 77)),
+                allowed
+            );
             let mut octets = [0; 6];
             let target = pair.far.endpoint.memory(memory).unwrap();
             target.region().read(4096, &mut octets).unwrap();

@@ -70,11 +70,17 @@ fn a_post_that_fails_leaves_nothing() {
         let mut near = active(world, Witness::new(), DEPTHS);
         assert!(near.poster().send(WORD, 1).is_err());
         near.post_receives(32);
-        assert!(near.poster().receive(Piece { memory: 0, offset: 0, len: 4 }, 99).is_err(), "the queue is full");
+        assert!(
+            near.poster().receive(Piece { memory: 0, offset: 0, len: 4 }, 99).is_err(),
+            "the queue is full"
+        );
         near.close(false);
         near.witness.ended();
         let told = near.witness.entries(0);
-        assert!(told.iter().all(|(status, _, context)| *status == STATUS_CANCELLED && *context < 32), "{told:?}");
+        assert!(
+            told.iter().all(|(status, _, context)| *status == STATUS_CANCELLED && *context < 32),
+            "{told:?}"
+        );
         assert_eq!(told.len(), 32, "every receive comes back");
     });
 }

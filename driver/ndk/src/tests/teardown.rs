@@ -273,7 +273,8 @@ fn the_peer_aborts() {
             pair.far.witness.wait_for(|told| *told == Told::Disconnected);
             let told = pair.far.witness.told();
             let loss = told.iter().position(|told| *told == Told::Disconnected).unwrap();
-            let arrived = told[..loss].iter().filter(|told| matches!(told, Told::Completion(0, 4, _))).count();
+            let arrived =
+                told[..loss].iter().filter(|told| matches!(told, Told::Completion(0, 4, _))).count();
             assert_eq!(arrived, 4, "what arrived is told before the loss: {told:?}");
             pair.far.finish(graceful);
         }

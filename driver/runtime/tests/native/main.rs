@@ -4,7 +4,13 @@
 //! |---|---|
 //! | `world` | a WSK client whose every IRP is watched, and the check that nothing is left behind |
 //! | `cases` | runs the table of [`cases`](::cases) |
+//! | `crank` | stops the kernel's queues and turns them by hand |
+//! | `suspension` | cancels, closes and aborts at every moment of every operation |
+//! | `scarcity` | lets every allocation fail once |
 #![cfg(test)]
 
 mod cases;
+mod crank;
+mod scarcity;
+mod suspension;
 mod world;

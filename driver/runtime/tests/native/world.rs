@@ -66,14 +66,20 @@ pub(crate) struct Native {
     completions: Arc<AtomicU64>,
 }
 
+/// Makes the simulated kernel ready.
+pub(crate) fn boot() {
+    static BOOT: Once = Once::new();
+    // SAFETY: the simulated device lives as long as the process.
+    BOOT.call_once(|| unsafe { kernel::init(ksim::device()) });
+}
+
 impl Native {
     /// Starts a provider with a software adapter, and registers. The caller holds [`ksim::exclusive`]: there is one
     /// provider in a process.
     pub(crate) fn start(config: Config<'_>) -> Self {
-        static BOOT: Once = Once::new();
-        // SAFETY: the simulated device lives as long as the process.
-        BOOT.call_once(|| unsafe { kernel::init(ksim::device()) });
-        let runtime = Runtime::start(&Config { software_adapter: Some(LOOPBACK_ADDRESSES), ..config }).unwrap();
+        boot();
+        let runtime =
+            Runtime::start(&Config { software_adapter: Some(LOOPBACK_ADDRESSES), ..config }).unwrap();
         let mut registration = Box::new(WSK_REGISTRATION {
             ReservedRegistrationState: 0,
             ReservedRegistrationContext: ptr::null_mut(),
@@ -141,7 +147,9 @@ impl Native {
     fn plan<'a>(&self, call: &Call<'a>) -> (Effect, Option<Buffer<'a>>) {
         match *call {
             Call::Socket { flags, .. } => (Effect::Makes(flags), None),
-            Call::Accept { .. } | Call::SocketConnect { .. } => (Effect::Makes(WSK_FLAG_CONNECTION_SOCKET), None),
+            Call::Accept { .. } | Call::SocketConnect { .. } => {
+                (Effect::Makes(WSK_FLAG_CONNECTION_SOCKET), None)
+            }
             Call::Close { on } if !on.null => (Effect::Closes(on.socket.0 as usize), None),
             Call::Send { buffer, .. } | Call::Receive { buffer, .. } | Call::Disconnect { buffer, .. } => {
                 (Effect::None, buffer)
@@ -200,7 +208,9 @@ impl<const N: usize> Brief<N> {
         let address = ndk::SockAddr::from(address);
         let mut octets = [UNTOUCHED; N];
         // SAFETY: both are valid for the length of the address, and do not overlap.
-        unsafe { ptr::copy_nonoverlapping(address.as_ptr().cast(), octets.as_mut_ptr(), address.length() as usize) };
+        unsafe {
+            ptr::copy_nonoverlapping(address.as_ptr().cast(), octets.as_mut_ptr(), address.length() as usize)
+        };
         Self(octets)
     }
 
@@ -464,6 +474,8 @@ impl World for Native {
 
     fn call(&mut self, call: &Call<'_>) -> Option<Operation> {
         let (effect, buffer) = self.plan(call);
+        // Memory is scarce for the driver only.
+        let plenty = ksim::pool::fail_after(u64::MAX);
         let operation = Operation(u32::try_from(self.requests.len()).unwrap());
         let order = Arc::new(AtomicU64::new(0));
         let (counter, mine) = (self.completions.clone(), order.clone());
@@ -484,6 +496,7 @@ impl World for Native {
         };
         let (first, second) = (request.first.as_mut_ptr().cast(), request.second.as_mut_ptr().cast());
         let irp = request.irp.submit();
+        drop(plenty);
         request.returned = self.make(call, irp, request.chain.as_ref(), first, second);
         request.before_return = request.irp.completion().is_some();
         if let Effect::Closes(index) = effect

@@ -5,9 +5,9 @@ use super::{After, Connection, Link, Phase, State};
 use crate::TAG_SOCKET;
 use abi::NTSTATUS;
 use abi::status::{
-    STATUS_ADDRESS_ALREADY_EXISTS, STATUS_CANCELLED, STATUS_CONNECTION_ACTIVE, STATUS_CONNECTION_REFUSED, STATUS_INSUFFICIENT_RESOURCES,
-    STATUS_INVALID_ADDRESS, STATUS_INVALID_ADDRESS_COMPONENT, STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER,
-    STATUS_SHARING_VIOLATION, nt_success,
+    STATUS_ADDRESS_ALREADY_EXISTS, STATUS_CANCELLED, STATUS_CONNECTION_ACTIVE, STATUS_CONNECTION_REFUSED,
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_ADDRESS, STATUS_INVALID_ADDRESS_COMPONENT,
+    STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER, STATUS_SHARING_VIOLATION, nt_success,
 };
 use core::ffi::c_void;
 use core::net::SocketAddr;
@@ -106,6 +106,7 @@ impl Connection {
                     match state.connect.park(this, irp, ()) {
                         Ok(()) => {
                             state.remote = Some(remote);
+                            state.reason = Reason::Undecided;
                             if state.phase == Phase::Bound {
                                 state.begin_connect(after);
                             }
@@ -257,7 +258,9 @@ impl State {
     pub(super) fn established(&mut self, status: NTSTATUS, after: &mut After) {
         match self.phase {
             Phase::Connecting | Phase::Accepting if !nt_success(status) => {
-                self.reason = Reason::PeerUnreachable;
+                if self.reason != Reason::PeerProtocol {
+                    self.reason = Reason::PeerUnreachable;
+                }
                 self.not_connected(connect_status(status), after);
             }
             Phase::Connecting => {

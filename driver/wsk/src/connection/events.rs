@@ -7,7 +7,7 @@ use abi::status::{STATUS_CONNECTION_RESET, STATUS_INTERNAL_ERROR, nt_success};
 use kernel::pool::Shared;
 use ndk::{Completion, Handler};
 use stream::{ConnData, Event, MESSAGE_LEN};
-use trace::Counters;
+use trace::{Counters, Reason};
 
 /// Context of a Send; receives carry the number of their slot.
 pub(super) const SEND: usize = 1 << 31;
@@ -24,7 +24,11 @@ impl Handler for Connection {
     fn peer_data(&self, data: &[u8]) -> bool {
         let mut state = self.state.lock();
         let Some(link) = &mut state.link else { return false };
-        ConnData::decode(data).is_ok_and(|peer| link.engine.establish(&peer).is_ok())
+        let accepted = ConnData::decode(data).is_ok_and(|peer| link.engine.establish(&peer).is_ok());
+        if !accepted {
+            state.reason = Reason::PeerProtocol;
+        }
+        accepted
     }
 
     fn established(&self, status: NTSTATUS) {

@@ -40,10 +40,7 @@ impl Layout {
     }
 
     pub(super) fn depths(&self) -> Depths {
-        Depths {
-            receives: self.config.receive_depth.into(),
-            initiators: self.config.send_queue_depth.into(),
-        }
+        Depths { receives: self.config.receive_depth.into(), initiators: self.config.send_queue_depth.into() }
     }
 
     /// Allocates and registers the memory, in the order of [`RING`], [`LIST`], [`LOCAL`]. IRQL: PASSIVE_LEVEL.
@@ -87,11 +84,8 @@ impl Layout {
         let index = usize::try_from(n % u64::from(self.config.send_queue_depth)).unwrap_or(0);
         let offset = self.send_slots().saturating_add(index.saturating_mul(SEND_SLOT));
         let entry = Piece { memory: LOCAL, offset, len: TARGET_ENTRY_LEN as u32 };
-        let word = Piece {
-            memory: LOCAL,
-            offset: offset.saturating_add(TARGET_ENTRY_LEN),
-            len: MESSAGE_LEN as u32,
-        };
+        let word =
+            Piece { memory: LOCAL, offset: offset.saturating_add(TARGET_ENTRY_LEN), len: MESSAGE_LEN as u32 };
         (entry, word)
     }
 

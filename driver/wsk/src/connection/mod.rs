@@ -16,12 +16,12 @@ mod receive;
 mod send;
 mod settle;
 
+use crate::TAG_SOCKET;
 use crate::client::ClientUse;
 use crate::edge::CONNECTION_DISPATCH;
 use crate::listen::{Arrivals, NO_PLACE};
 use crate::provider::SocketView;
 use crate::socket::{Front, Socket};
-use crate::TAG_SOCKET;
 use abi::NTSTATUS;
 use abi::status::STATUS_INVALID_DEVICE_STATE;
 use abi::wsk::WSK_FLAG_CONNECTION_SOCKET;
@@ -192,19 +192,20 @@ impl Connection {
             close: None,
         };
         set(&mut state);
-        let socket: Result<Shared<Self>, AllocError> = Shared::try_new_cyclic(TAG_SOCKET, |this: *const Self| {
-            // SAFETY: each run is asked for with a reference, which the run takes.
-            let work = unsafe { WorkItem::new(TAG_SOCKET, connect::work, this.cast_mut().cast()) }?;
-            Ok(Self {
-                front: Front::new(&CONNECTION_DISPATCH),
-                client,
-                ipv4,
-                work,
-                place: AtomicUsize::new(NO_PLACE),
-                counters: Counters::new(),
-                state: SpinLock::new(state),
-            })
-        });
+        let socket: Result<Shared<Self>, AllocError> =
+            Shared::try_new_cyclic(TAG_SOCKET, |this: *const Self| {
+                // SAFETY: each run is asked for with a reference, which the run takes.
+                let work = unsafe { WorkItem::new(TAG_SOCKET, connect::work, this.cast_mut().cast()) }?;
+                Ok(Self {
+                    front: Front::new(&CONNECTION_DISPATCH),
+                    client,
+                    ipv4,
+                    work,
+                    place: AtomicUsize::new(NO_PLACE),
+                    counters: Counters::new(),
+                    state: SpinLock::new(state),
+                })
+            });
         let socket = socket.map_err(|e| e.status())?;
         let place = socket.client.provider().enlist(Socket::Connection(socket.clone()));
         socket.place.store(place.map_err(|e| e.status())?, Ordering::Release);

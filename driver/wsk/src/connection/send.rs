@@ -8,7 +8,8 @@ use super::{After, Connection, Phase, State};
 use crate::buffer::ClientBuffer;
 use abi::NTSTATUS;
 use abi::status::{
-    STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_DISCONNECTED, STATUS_CONNECTION_RESET, STATUS_INVALID_DEVICE_STATE,
+    STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_DISCONNECTED, STATUS_CONNECTION_RESET,
+    STATUS_INVALID_DEVICE_STATE,
 };
 use irp::{IrpQueue, Outcome, OwnedIrp, QueueKind};
 use kernel::lock::SpinLock;
@@ -146,7 +147,9 @@ impl State {
     /// Copies the octets of sends, in order, into what room the send buffer has.
     pub(super) fn copy_sends(&mut self, connection: &Shared<Connection>, after: &mut After) {
         loop {
-            let Some(link) = self.link.as_mut().filter(|l| l.engine.state() == stream::State::Open) else { return };
+            let Some(link) = self.link.as_mut().filter(|l| l.engine.state() == stream::State::Open) else {
+                return;
+            };
             let Some(front) = self.sends.front() else { return };
             // From its first octet on a send cannot be taken back: it is begun only when there is room for it.
             let waits = front.buffer.len() != 0;

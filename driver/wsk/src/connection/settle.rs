@@ -4,8 +4,8 @@ use super::layout::LIST;
 use super::{After, Connection, Link, Phase, State};
 use abi::NTSTATUS;
 use abi::status::{
-    STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_DISCONNECTED, STATUS_CONNECTION_INVALID, STATUS_CONNECTION_RESET,
-    STATUS_SUCCESS,
+    STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_DISCONNECTED, STATUS_CONNECTION_INVALID,
+    STATUS_CONNECTION_RESET, STATUS_SUCCESS,
 };
 use irp::Outcome;
 use kernel::pool::Shared;
@@ -111,7 +111,9 @@ impl Link {
                 let (offset, _) = self.layout.send_buffer(stream_offset);
                 Some((Piece { memory: entry.memory, offset, len }, remote_addr, remote_key))
             }
-            Transmit::Credit { publish: Some(Publish { entry: octets, remote_addr, remote_key }), .. } => {
+            Transmit::Credit {
+                publish: Some(Publish { entry: octets, remote_addr, remote_key }), ..
+            } => {
                 self.store(entry, &octets);
                 Some((entry, remote_addr, remote_key))
             }
@@ -153,8 +155,7 @@ impl Link {
     /// Zeroes a target entry that was taken into use.
     pub(super) fn clear_entry(&self, index: usize) {
         if let Some(list) = self.memory(LIST) {
-            let _inside =
-                list.region().write(index.saturating_mul(TARGET_ENTRY_LEN), &[0; TARGET_ENTRY_LEN]);
+            let _inside = list.region().write(index.saturating_mul(TARGET_ENTRY_LEN), &[0; TARGET_ENTRY_LEN]);
         }
     }
 

@@ -2,10 +2,10 @@
 
 use abi::status::{STATUS_CANCELLED, STATUS_INVALID_DEVICE_STATE};
 
+use crate::Case;
 use crate::failure::{Check, expect};
 use crate::tools::{Pair, accept, connect};
 use crate::world::{Call, World};
-use crate::Case;
 
 pub(super) const BEFORE_CONNECT: Case =
     Case { name: "accept-before-connect", section: "WskAccept", run: before_connect };
@@ -72,7 +72,11 @@ fn without_addresses(world: &mut dyn World) -> Check {
     let near = world.bound()?;
     world.succeeds(&connect(near, at), 0)?;
     let accepted = world.succeeded(accepting)?;
-    expect(accepted.address.is_none() && accepted.remote.is_none(), "no address is written", accepted.address)?;
+    expect(
+        accepted.address.is_none() && accepted.remote.is_none(),
+        "no address is written",
+        accepted.address,
+    )?;
     let far = world.made(accepting)?;
     world.close_pair(Pair { listener, near, far })
 }

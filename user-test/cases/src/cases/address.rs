@@ -5,10 +5,10 @@ use core::net::{Ipv4Addr, SocketAddr};
 use abi::status::STATUS_INVALID_DEVICE_STATE;
 use abi::wsk::{WSK_FLAG_CONNECTION_SOCKET, WSK_FLAG_LISTEN_SOCKET};
 
+use crate::Case;
 use crate::failure::{Check, expect};
 use crate::tools::{Pair, accept, bind, connect, local, remote};
 use crate::world::{Socket, World};
-use crate::Case;
 
 pub(super) const BEFORE: Case = Case { name: "address-before", section: "WskGetLocalAddress", run: before };
 pub(super) const AFTER: Case = Case { name: "address-after", section: "WskGetRemoteAddress", run: after };

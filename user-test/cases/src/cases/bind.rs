@@ -4,10 +4,10 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use abi::status::{STATUS_ADDRESS_ALREADY_EXISTS, STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER};
 
+use crate::Case;
 use crate::failure::{Check, expect};
 use crate::tools::bind;
 use crate::world::{Call, World};
-use crate::Case;
 
 pub(super) const CHOOSES_A_PORT: Case =
     Case { name: "bind-chooses-a-port", section: "WskBind", run: chooses_a_port };
@@ -40,7 +40,11 @@ fn chooses_a_port(world: &mut dyn World) -> Check {
     }
     for (index, port) in ports.iter().enumerate() {
         let others = ports.iter().take(index);
-        expect(!others.clone().any(|other| other == port), "every socket has a port of its own", u64::from(*port))?;
+        expect(
+            !others.clone().any(|other| other == port),
+            "every socket has a port of its own",
+            u64::from(*port),
+        )?;
     }
     for (socket, _) in sockets {
         world.close_all(&[socket])?;
@@ -54,7 +58,9 @@ fn address_in_use(world: &mut dyn World) -> Check {
     let (listener, listening) = world.listener()?;
     let connection = world.bound()?;
     let taken = world.local_address(connection)?;
-    for address in [listening, taken, SocketAddr::new(ANY, listening.port()), SocketAddr::new(ANY, taken.port())] {
+    for address in
+        [listening, taken, SocketAddr::new(ANY, listening.port()), SocketAddr::new(ANY, taken.port())]
+    {
         for socket in [world.listen_socket()?, world.connection_socket()?] {
             world.fails(&bind(socket, address), &[STATUS_ADDRESS_ALREADY_EXISTS])?;
             let any = world.any_port();

@@ -3,10 +3,10 @@
 use abi::status::{STATUS_CANCELLED, STATUS_SUCCESS};
 
 use super::send::MANY;
+use crate::Case;
 use crate::failure::{Check, expect};
 use crate::tools::{LOST, accept, close, connect, data, disconnect, receive, room, send};
 use crate::world::World;
-use crate::Case;
 
 pub(super) const LISTENER_WITH_ACCEPTS: Case =
     Case { name: "close-listener-with-accepts", section: "WskCloseSocket", run: listener_with_accepts };

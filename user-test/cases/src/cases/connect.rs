@@ -7,17 +7,18 @@ use abi::status::{
     STATUS_SUCCESS,
 };
 
+use crate::Case;
 use crate::failure::{Check, expect};
 use crate::tools::{Pair, accept, bind, connect};
 use crate::world::{Call, World};
-use crate::Case;
 
 pub(super) const UNBOUND: Case = Case { name: "connect-unbound", section: "WskConnect", run: unbound };
 pub(super) const REFUSED: Case = Case { name: "connect-refused", section: "WskConnect", run: refused };
 pub(super) const AGAIN_AFTER_REFUSAL: Case =
     Case { name: "connect-again-after-refusal", section: "WskConnect", run: again_after_refusal };
 pub(super) const TWICE: Case = Case { name: "connect-twice", section: "WskConnect", run: twice };
-pub(super) const BAD_ADDRESS: Case = Case { name: "connect-bad-address", section: "WskConnect", run: bad_address };
+pub(super) const BAD_ADDRESS: Case =
+    Case { name: "connect-bad-address", section: "WskConnect", run: bad_address };
 pub(super) const NOBODY_THERE: Case =
     Case { name: "connect-nobody-there", section: "WskConnect", run: nobody_there };
 pub(super) const CANCELLED: Case = Case { name: "connect-cancelled", section: "WskConnect", run: cancelled };

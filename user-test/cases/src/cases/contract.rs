@@ -3,10 +3,10 @@
 use abi::status::{STATUS_INVALID_HANDLE, STATUS_INVALID_PARAMETER, STATUS_PENDING};
 use abi::wsk::{AF_INET, IPPROTO_TCP, SOCK_STREAM, WSK_FLAG_LISTEN_SOCKET};
 
+use crate::Case;
 use crate::failure::{Check, Failure, Found, expect};
 use crate::tools::tcp_socket;
 use crate::world::{Call, Target, World};
-use crate::Case;
 
 pub(super) const NULL_IRP: Case =
     Case { name: "null-irp", section: "Using IRPs with Winsock Kernel Functions", run: null_irp };

@@ -7,10 +7,10 @@ use abi::status::{
 use abi::wsk::{WSK_FLAG_ABORTIVE, WSK_FLAG_WAITALL};
 
 use super::send::MANY;
+use crate::Case;
 use crate::failure::{Check, expect};
 use crate::tools::{abort, data, disconnect, receive, room, send};
 use crate::world::{Call, World};
-use crate::Case;
 
 pub(super) const END_OF_STREAM: Case =
     Case { name: "disconnect-end-of-stream", section: "WskDisconnect", run: end_of_stream };
@@ -95,7 +95,11 @@ fn behind_sends(world: &mut dyn World) -> Check {
     for operation in sends.into_iter().flatten() {
         let sent = world.succeeded(operation)?;
         expect(sent.information == length, "a send is whole", sent.information)?;
-        expect(before < sent.order && sent.order < ended.order, "sends end in order, before the disconnect", sent.order)?;
+        expect(
+            before < sent.order && sent.order < ended.order,
+            "sends end in order, before the disconnect",
+            sent.order,
+        )?;
         before = sent.order;
     }
     world.close_pair(pair)

@@ -2,10 +2,10 @@
 
 use abi::wsk::WSK_FLAG_WAITALL;
 
+use crate::Case;
 use crate::failure::{Check, expect};
 use crate::tools::{Pair, data, disconnect, receive, room, send};
 use crate::world::{Operation, Socket, World};
-use crate::Case;
 
 pub(super) const ONE_STREAM: Case = Case { name: "load-one-stream", section: "WskSend", run: one_stream };
 pub(super) const MANY_CONNECTIONS: Case =
@@ -34,7 +34,8 @@ fn one_stream(world: &mut dyn World) -> Check {
                 continue;
             }
             let length = rest.min((step.wrapping_mul(7919) % 65_537).max(1));
-            if let Some(operation) = slot.replace(world.start(&send(pair.near, data(&length, sent as u64)))?) {
+            if let Some(operation) = slot.replace(world.start(&send(pair.near, data(&length, sent as u64)))?)
+            {
                 world.succeeded(operation)?;
             }
             sent = sent.saturating_add(length);

@@ -3,10 +3,10 @@
 use abi::status::{STATUS_CANCELLED, STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED};
 use abi::wsk::{WSK_FLAG_DRAIN, WSK_FLAG_WAITALL};
 
+use crate::Case;
 use crate::failure::{Check, expect};
 use crate::tools::{EMPTY, disconnect, receive, room};
 use crate::world::{Buffer, Call, World};
-use crate::Case;
 
 pub(super) const PARTIAL: Case = Case { name: "receive-partial", section: "WskReceive", run: partial };
 pub(super) const IN_ORDER: Case = Case { name: "receive-in-order", section: "WskReceive", run: in_order };

@@ -2,10 +2,10 @@
 
 use abi::status::STATUS_NOT_SUPPORTED;
 
+use crate::Case;
 use crate::failure::Check;
 use crate::tools::data;
 use crate::world::{Call, World};
-use crate::Case;
 
 pub(super) const NOT_SERVED: Case =
     Case { name: "not-served", section: "Using IRPs with Winsock Kernel Functions", run: not_served };

@@ -3,10 +3,10 @@
 use abi::status::{STATUS_CANCELLED, STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED};
 use abi::wsk::{WSK_FLAG_NODELAY, WSK_FLAG_OOB};
 
+use crate::Case;
 use crate::failure::{Check, expect};
 use crate::tools::{EMPTY, data, receive, room, send};
 use crate::world::{Buffer, Call, World};
-use crate::Case;
 
 pub(super) const SMALL: Case = Case { name: "send-small", section: "WskSend", run: small };
 pub(super) const IN_ORDER: Case = Case { name: "send-in-order", section: "WskSend", run: in_order };
@@ -112,7 +112,8 @@ fn nothing(world: &mut dyn World) -> Check {
 fn flags(world: &mut dyn World) -> Check {
     let pair = world.pair()?;
     let length = 10;
-    let with = |flags, position| Call::Send { on: pair.near.into(), buffer: Some(data(&length, position)), flags };
+    let with =
+        |flags, position| Call::Send { on: pair.near.into(), buffer: Some(data(&length, position)), flags };
     world.fails(&with(WSK_FLAG_OOB, 0), &[STATUS_NOT_SUPPORTED])?;
     world.fails(&with(WSK_FLAG_OOB | WSK_FLAG_NODELAY, 0), &[STATUS_NOT_SUPPORTED])?;
     // NODELAY, then what Linux calls MSG_NOSIGNAL and MSG_MORE.

@@ -1,13 +1,11 @@
 //! `WskSocket`.
 
-use abi::wsk::{
-    AF_INET, IPPROTO_TCP, SOCK_STREAM, WSK_FLAG_CONNECTION_SOCKET, WSK_FLAG_LISTEN_SOCKET,
-};
+use abi::wsk::{AF_INET, IPPROTO_TCP, SOCK_STREAM, WSK_FLAG_CONNECTION_SOCKET, WSK_FLAG_LISTEN_SOCKET};
 
+use crate::Case;
 use crate::failure::Check;
 use crate::tools::tcp_socket;
 use crate::world::{Call, World};
-use crate::Case;
 
 pub(super) const CATEGORIES: Case = Case { name: "socket-categories", section: "WskSocket", run: categories };
 pub(super) const REFUSALS: Case = Case { name: "socket-refusals", section: "WskSocket", run: refusals };
@@ -32,7 +30,13 @@ fn refusals(world: &mut dyn World) -> Check {
     world.is_refused(&tcp_socket(AF_INET, u32::MAX))?;
     for (socket_type, protocol) in [(0x77, IPPROTO_TCP), (SOCK_STREAM, 0xFF77)] {
         let flags = WSK_FLAG_CONNECTION_SOCKET;
-        world.is_refused(&Call::Socket { null_client: false, family: AF_INET, socket_type, protocol, flags })?;
+        world.is_refused(&Call::Socket {
+            null_client: false,
+            family: AF_INET,
+            socket_type,
+            protocol,
+            flags,
+        })?;
     }
     Ok(())
 }

@@ -2,13 +2,11 @@
 //!
 //! A plain WDM driver, as many WSK clients are. Each open handle has a [`Handle`] in its file object.
 
-use client::{Client, Handle};
 use abi::NTSTATUS;
 use abi::nt::{DEVICE_OBJECT, DRIVER_OBJECT, FILE_OBJECT, IO_NO_INCREMENT, IRP, UNICODE_STRING};
 use abi::status::{STATUS_DEVICE_NOT_READY, STATUS_SUCCESS, nt_success};
-use abi::wsk::{
-    WSK_CLIENT_DISPATCH, WSK_CLIENT_NPI, WSK_INFINITE_WAIT, WSK_PROVIDER_NPI, WSK_REGISTRATION,
-};
+use abi::wsk::{WSK_CLIENT_DISPATCH, WSK_CLIENT_NPI, WSK_INFINITE_WAIT, WSK_PROVIDER_NPI, WSK_REGISTRATION};
+use client::{Client, Handle};
 use core::cell::UnsafeCell;
 use core::panic::PanicInfo;
 use core::ptr::{self, NonNull};
@@ -22,7 +20,11 @@ use wdk_sys::ntddk;
 unsafe extern "system" {
     fn WskRegister(npi: *mut WSK_CLIENT_NPI, registration: *mut WSK_REGISTRATION) -> NTSTATUS;
     fn WskDeregister(registration: *mut WSK_REGISTRATION);
-    fn WskCaptureProviderNPI(registration: *mut WSK_REGISTRATION, wait: u32, npi: *mut WSK_PROVIDER_NPI) -> NTSTATUS;
+    fn WskCaptureProviderNPI(
+        registration: *mut WSK_REGISTRATION,
+        wait: u32,
+        npi: *mut WSK_PROVIDER_NPI,
+    ) -> NTSTATUS;
     fn WskReleaseProviderNPI(registration: *mut WSK_REGISTRATION);
 }
 
@@ -31,7 +33,8 @@ const SECURE_OPEN: u32 = 0x100;
 /// DO_DEVICE_INITIALIZING.
 const INITIALIZING: u32 = 0x80;
 
-static DISPATCH: WSK_CLIENT_DISPATCH = WSK_CLIENT_DISPATCH { Version: 0x0100, Reserved: 0, WskClientEvent: None };
+static DISPATCH: WSK_CLIENT_DISPATCH =
+    WSK_CLIENT_DISPATCH { Version: 0x0100, Reserved: 0, WskClientEvent: None };
 
 /// A name in the image, in the UTF-16 units that the kernel takes.
 struct Name<const N: usize>([u16; N]);
@@ -41,7 +44,9 @@ impl<const N: usize> Name<N> {
     const fn new(text: &str) -> Self {
         let (mut units, mut bytes) = ([0; N], text.as_bytes());
         let mut rest = units.as_mut_slice();
-        while let (Some((unit, units_left)), Some((byte, bytes_left))) = (rest.split_first_mut(), bytes.split_first()) {
+        while let (Some((unit, units_left)), Some((byte, bytes_left))) =
+            (rest.split_first_mut(), bytes.split_first())
+        {
             *unit = *byte as u16;
             (rest, bytes) = (units_left, bytes_left);
         }
@@ -163,7 +168,8 @@ fn register(loaded: &mut Loaded) -> Result<(), NTSTATUS> {
     check(unsafe { WskRegister(&mut npi, &mut loaded.registration) })?;
     let mut provider = WSK_PROVIDER_NPI { Client: ptr::null_mut(), Dispatch: ptr::null() };
     // SAFETY: registered above; PASSIVE_LEVEL.
-    let captured = check(unsafe { WskCaptureProviderNPI(&mut loaded.registration, WSK_INFINITE_WAIT, &mut provider) });
+    let captured =
+        check(unsafe { WskCaptureProviderNPI(&mut loaded.registration, WSK_INFINITE_WAIT, &mut provider) });
     if captured.is_err() || provider.Dispatch.is_null() {
         // SAFETY: registered, nothing captured.
         unsafe { WskDeregister(&mut loaded.registration) };
