@@ -12,11 +12,12 @@ use duct::cmd;
 
 use super::cargo_output::{CargoOutput, Suite};
 use super::tally::Tally;
+use crate::command;
 use crate::tidy::members::Member;
 use crate::workspace::Workspace;
 
 /// No test prints nothing for so long, and no crate takes the compiler so long.
-const SILENCE: Duration = Duration::from_mins(15);
+const SILENCE: Duration = Duration::from_mins(5);
 
 /// Runs the tests of the default members, then the unit tests of the crates whose product is for Windows only.
 pub(super) fn run(workspace: &Workspace, members: &[Member], tally: &mut Tally) {
@@ -82,11 +83,39 @@ fn listen(workspace: &Workspace, arguments: &[String], mut hear: impl FnMut(&str
             Ok(line) => hear(&line),
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
-                reader.kill()?;
-                bail!("cargo test has printed nothing for {} min and was ended", SILENCE.as_secs() / 60);
+                hear(&format!("nothing was printed for {} min", SILENCE.as_secs() / 60));
+                // The program that hangs is ended, and cargo goes on with the next one.
+                if !end_children(&reader.pids()) {
+                    reader.kill()?;
+                    bail!("cargo test hangs and was ended");
+                }
             }
         }
     }
     let output = reader.try_wait()?.context("cargo test has closed its output and goes on")?;
     Ok(output.status.success())
+}
+
+/// Ends the programs that these processes have started. Returns whether there were any.
+fn end_children(parents: &[u32]) -> bool {
+    let parents: Vec<_> = parents.iter().map(u32::to_string).collect();
+    command::quiet("pkill", &cmd!("pkill", "-KILL", "-P", parents.join(","))).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_hangs_is_ended_and_its_parent_goes_on() {
+        let parent = cmd!("sh", "-c", "echo ready; sleep 600; echo on").reader().expect("a shell");
+        let mut lines = BufReader::new(&parent).lines().map_while(Result::ok);
+        assert_eq!(lines.next().as_deref(), Some("ready"));
+        while !end_children(&parent.pids()) {
+            // The shell has not started it yet.
+            thread::yield_now();
+        }
+        assert_eq!(lines.next().as_deref(), Some("on"));
+        assert!(!end_children(&parent.pids()));
+    }
 }
