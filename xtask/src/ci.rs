@@ -24,7 +24,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         components(workspace)?;
         setup::ensure(workspace, Need::ALL)
     });
-    tally.check("formatting", || cargo(workspace, &["fmt", "--all", "--check"]));
+    tally.check("formatting", || cargo(workspace, &["fmt", "--all", "--check", "--", "--files-with-diff"]));
     tally.check("lints of the native crates", || {
         cargo(workspace, &["clippy", "--quiet", "--all-targets", "--", "--deny=warnings"])
     });

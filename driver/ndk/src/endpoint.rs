@@ -69,7 +69,10 @@ pub struct Endpoint<H: Handler> {
     /// Calls into the provider that use the connector now, and [`CLOSING`]. Whoever takes the last one away after
     /// the close was asked for begins the teardown.
     uses: AtomicU32,
+    /// The close tells the peer first, unless it is [aborted](Self::abort).
     pub(crate) graceful: core::sync::atomic::AtomicBool,
+    /// The close must not wait for the peer, whenever it begins.
+    pub(crate) aborted: core::sync::atomic::AtomicBool,
     pub(crate) disconnecting: core::sync::atomic::AtomicBool,
     pub(crate) connector_closing: core::sync::atomic::AtomicBool,
     /// Given up when the endpoint has retired, while it may live on for its memory.
@@ -196,6 +199,7 @@ impl<H: Handler> Endpoint<H> {
                 memories,
                 uses: AtomicU32::new(0),
                 graceful: false.into(),
+                aborted: false.into(),
                 disconnecting: false.into(),
                 connector_closing: false.into(),
                 user: UnsafeCell::new(Some(user)),

@@ -31,10 +31,10 @@ impl<H: Handler> Poster<H> {
 }
 
 impl<H: Handler> Endpoint<H> {
-    /// Ends a graceful [`Poster::close`] at once, by aborting the connection. Only after it, any number of times.
-    /// IRQL <= DISPATCH_LEVEL.
+    /// Ends a graceful [`Poster::close`] at once, by aborting the connection. Beside it, after it, or before it on
+    /// another processor; it never ends an endpoint by itself. Any number of times. IRQL <= DISPATCH_LEVEL.
     pub fn abort(this: &Shared<Self>) {
-        this.graceful.store(false, Ordering::SeqCst);
+        this.aborted.store(true, Ordering::SeqCst);
         // Either this sees that the disconnect was issued, or the one who issues it sees the mark: no close is issued
         // while a call into the connector is under way, and no abort is lost.
         if this.disconnecting.load(Ordering::SeqCst) {
@@ -44,7 +44,7 @@ impl<H: Handler> Endpoint<H> {
 
     /// The first step; nothing uses the connector any more, nor will.
     pub(crate) fn tear_down(&self) {
-        if self.graceful.load(Ordering::SeqCst) {
+        if self.graceful.load(Ordering::SeqCst) && !self.aborted.load(Ordering::SeqCst) {
             // The callback may end the endpoint before the call returns.
             // SAFETY: `self` lives inside a `Shared`, which the queue pair's reference keeps alive here.
             let this = unsafe { Shared::<Self>::clone_from_raw(self) };
@@ -53,7 +53,7 @@ impl<H: Handler> Endpoint<H> {
             // SAFETY: the connector is open. The context is the endpoint, which the queue pair's reference keeps alive.
             let status = unsafe { disconnect(connector, disconnect_done::<H>, this.context()) };
             this.disconnecting.store(true, Ordering::SeqCst);
-            if status == STATUS_PENDING && this.graceful.load(Ordering::SeqCst) {
+            if status == STATUS_PENDING && !this.aborted.load(Ordering::SeqCst) {
                 return;
             }
             return this.close_connector();

@@ -15,6 +15,9 @@
 //! Contract: `wsk.h` and the Winsock Kernel pages.
 #![no_std]
 
+#[cfg(test)]
+extern crate std;
+
 mod buffer;
 mod client;
 mod connection;

@@ -62,6 +62,8 @@ pub(super) fn on_machine(
 fn judged(machine: &Machine, outcome: Result<()>) -> Result<()> {
     match outcome.and_then(|()| machine.check_quiet()) {
         Ok(()) => Ok(()),
+        // Starting and stopping say by themselves what was printed.
+        Err(error) if format!("{error:#}").contains('\n') => Err(error),
         Err(error) => bail!("{error:#}\n{}", machine.last_words()),
     }
 }

@@ -239,6 +239,20 @@ fn an_abort_right_behind_a_graceful_close() {
     });
 }
 
+/// Who asks for the close and who forbids it to wait may be two, and the second may be the first to come.
+#[test]
+fn an_abort_ahead_of_a_graceful_close() {
+    in_each_mode(|world| {
+        let mut pair = Pair::new(world);
+        Endpoint::abort(&pair.near.endpoint);
+        pair.near.poster().send(WORD, 77).unwrap();
+        pair.far.witness.entries(1);
+        pair.near.close(true);
+        pair.near.witness.ended();
+        pair.far.finish(false);
+    });
+}
+
 /// The abort may come from another processor at any moment of the close.
 #[test]
 fn an_abort_beside_a_graceful_close() {

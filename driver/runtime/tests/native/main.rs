@@ -3,14 +3,21 @@
 //! | module | does |
 //! |---|---|
 //! | `world` | a WSK client whose every IRP is watched, and the check that nothing is left behind |
+//! | `calls`, `stage` | what that client calls, and takes for granted |
 //! | `cases` | runs the table of [`cases`](::cases) |
 //! | `crank` | stops the kernel's queues and turns them by hand |
 //! | `suspension` | cancels, closes and aborts at every moment of every operation |
 //! | `scarcity` | lets every allocation fail once |
+//! | `reentrancy` | calls the provider from completion routines |
+//! | `stress` | does everything at once |
 #![cfg(test)]
 
+mod calls;
 mod cases;
 mod crank;
+mod reentrancy;
 mod scarcity;
+mod stage;
+mod stress;
 mod suspension;
 mod world;

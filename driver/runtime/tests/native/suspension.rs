@@ -8,21 +8,16 @@ use abi::status::{
     STATUS_CANCELLED, STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_DISCONNECTED, STATUS_CONNECTION_REFUSED,
     STATUS_CONNECTION_RESET, STATUS_INVALID_DEVICE_STATE, STATUS_SUCCESS,
 };
-use abi::wsk::{
-    AF_INET, IPPROTO_TCP, SOCK_STREAM, WSK_FLAG_ABORTIVE, WSK_FLAG_CONNECTION_SOCKET, WSK_FLAG_LISTEN_SOCKET,
-    WSK_FLAG_WAITALL,
-};
-use cases::world::{Buffer, Call, Completion, Operation, Socket};
-use cases::{PATIENCE, World};
-use std::net::{Ipv4Addr, SocketAddr};
+use abi::wsk::{WSK_FLAG_ABORTIVE, WSK_FLAG_LISTEN_SOCKET, WSK_FLAG_WAITALL};
+use cases::World;
+use cases::world::{Call, Completion, Operation, Socket};
 use std::time::Duration;
-use wskrdma_runtime::{AnswerMode, Config};
+use wskrdma_runtime::Config;
 
 use crate::crank::Crank;
+use crate::stage::{ANY, MODES, Stage, accept, close, connect, disconnect, receive, send};
 use crate::world::Native;
 
-const MODES: [AnswerMode; 3] = [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early];
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// No operation takes more steps.
 const STEPS_MAX: usize = 400;
 /// What a request on a connection ends with that somebody interferes with.
@@ -34,101 +29,6 @@ const ENDS: [i32; 6] = [
     STATUS_CONNECTION_DISCONNECTED,
     STATUS_CONNECTION_REFUSED,
 ];
-
-/// The steps of a scene that need no kernel to stand still.
-struct Stage {
-    world: Native,
-}
-
-impl Stage {
-    fn start(&mut self, call: &Call<'_>) -> Operation {
-        self.world.call(call).unwrap()
-    }
-
-    #[track_caller]
-    fn end(&mut self, operation: Operation) -> Completion {
-        self.world.wait(operation, PATIENCE).expect("the request never ends")
-    }
-
-    fn is_done(&mut self, operation: Operation) -> bool {
-        self.world.wait(operation, Duration::ZERO).is_some()
-    }
-
-    #[track_caller]
-    fn succeeds(&mut self, call: &Call<'_>) -> Completion {
-        let operation = self.start(call);
-        let completion = self.end(operation);
-        assert_eq!(completion.status, STATUS_SUCCESS, "{call:?}");
-        completion
-    }
-
-    fn socket(&mut self, flags: u32) -> Socket {
-        let family = AF_INET;
-        let (socket_type, protocol) = (SOCK_STREAM, IPPROTO_TCP);
-        let made = self.succeeds(&Call::Socket { null_client: false, family, socket_type, protocol, flags });
-        made.socket.unwrap()
-    }
-
-    fn bind(&mut self, socket: Socket) -> SocketAddr {
-        self.succeeds(&Call::Bind { on: socket.into(), address: Some(ANY) });
-        self.succeeds(&Call::LocalAddress { on: socket.into() }).address.unwrap()
-    }
-
-    fn listener(&mut self) -> (Socket, SocketAddr) {
-        let socket = self.socket(WSK_FLAG_LISTEN_SOCKET);
-        (socket, self.bind(socket))
-    }
-
-    fn bound(&mut self) -> Socket {
-        let socket = self.socket(WSK_FLAG_CONNECTION_SOCKET);
-        self.bind(socket);
-        socket
-    }
-
-    fn pair(&mut self) -> (Socket, Socket, Socket) {
-        let (listener, at) = self.listener();
-        let near = self.bound();
-        let accepting = self.start(&accept(listener));
-        self.succeeds(&connect(near, at));
-        (listener, near, self.end(accepting).socket.unwrap())
-    }
-
-    /// Sends a little from one end to the other.
-    #[track_caller]
-    fn talk(&mut self, from: Socket, to: Socket) {
-        let (length, position) = (100, Some(0));
-        let buffer = Buffer { mdls: &[100], offset: 0, length, position };
-        let receiving = self.start(&receive(to, &[100], WSK_FLAG_WAITALL));
-        self.succeeds(&Call::Send { on: from.into(), buffer: Some(buffer), flags: 0 });
-        assert_eq!(self.end(receiving).information, length);
-    }
-}
-
-fn accept(socket: Socket) -> Call<'static> {
-    Call::Accept { on: socket.into(), addresses: true }
-}
-
-fn connect(socket: Socket, address: SocketAddr) -> Call<'static> {
-    Call::Connect { on: socket.into(), address: Some(address) }
-}
-
-fn receive(socket: Socket, length: &[usize], flags: u32) -> Call<'_> {
-    let buffer = Buffer { mdls: length, offset: 0, length: length.iter().sum(), position: None };
-    Call::Receive { on: socket.into(), buffer: Some(buffer), flags }
-}
-
-fn send(socket: Socket, length: &[usize]) -> Call<'_> {
-    let buffer = Buffer { mdls: length, offset: 0, length: length.iter().sum(), position: Some(0) };
-    Call::Send { on: socket.into(), buffer: Some(buffer), flags: 0 }
-}
-
-fn disconnect(socket: Socket, flags: u32) -> Call<'static> {
-    Call::Disconnect { on: socket.into(), buffer: None, flags }
-}
-
-fn close(socket: Socket) -> Call<'static> {
-    Call::Close { on: socket.into() }
-}
 
 /// What somebody does in the middle of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

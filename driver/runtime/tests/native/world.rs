@@ -1,6 +1,5 @@
 //! The native world: a WSK client of a provider in this process.
 
-use std::ffi::c_void;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,14 +7,16 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use abi::NTSTATUS;
-use abi::nt::IRP;
+use abi::nt::DISPATCH_LEVEL;
 use abi::wsk::*;
-use cases::pattern::{self, UNTOUCHED};
+use cases::pattern::UNTOUCHED;
 use cases::world::{Buffer, Call, Completion, Operation, Socket, Target};
 use cases::{PATIENCE, World};
-use ksim::buffer::{Chain, Pages};
+use ksim::buffer::Chain;
 use ksim::client::TestIrp;
 use wskrdma_runtime::{Config, LOOPBACK_ADDRESSES, Runtime};
+
+use crate::calls::chain;
 
 /// What the client registers with.
 static CLIENT_DISPATCH: WSK_CLIENT_DISPATCH =
@@ -49,9 +50,9 @@ struct Request {
 }
 
 #[derive(Clone, Copy)]
-struct Open {
-    pointer: *mut WSK_SOCKET,
-    category: u32,
+pub(crate) struct Open {
+    pub(crate) pointer: *mut WSK_SOCKET,
+    pub(crate) category: u32,
     /// A close was asked for and accepted: nothing else may follow.
     closing: bool,
 }
@@ -60,10 +61,30 @@ struct Open {
 pub(crate) struct Native {
     runtime: Option<Runtime>,
     registration: Box<WSK_REGISTRATION>,
-    npi: WSK_PROVIDER_NPI,
+    pub(crate) npi: WSK_PROVIDER_NPI,
     sockets: Vec<Option<Open>>,
     requests: Vec<Request>,
     completions: Arc<AtomicU64>,
+    /// Makes every call at DISPATCH_LEVEL, where all of them are allowed but those about names.
+    at_dispatch: bool,
+}
+
+unsafe extern "system" {
+    fn KfRaiseIrql(new: u8) -> u8;
+    fn KeLowerIrql(new: u8);
+}
+
+/// Runs `call` at DISPATCH_LEVEL if `raised`.
+fn at_level<R>(raised: bool, call: impl FnOnce() -> R) -> R {
+    if !raised {
+        return call();
+    }
+    // SAFETY: the thread is at PASSIVE_LEVEL.
+    let before = unsafe { KfRaiseIrql(DISPATCH_LEVEL) };
+    let result = call();
+    // SAFETY: the level from before.
+    unsafe { KeLowerIrql(before) };
+    result
 }
 
 /// Makes the simulated kernel ready.
@@ -93,7 +114,13 @@ impl Native {
         assert_eq!(unsafe { wsk::wsk_capture_provider_npi(&mut *registration, 0, &mut npi) }, 0);
         let completions = Arc::new(AtomicU64::new(0));
         let runtime = Some(runtime);
-        Self { runtime, registration, npi, sockets: Vec::new(), requests: Vec::new(), completions }
+        let (sockets, requests) = (Vec::new(), Vec::new());
+        Self { runtime, registration, npi, sockets, requests, completions, at_dispatch: false }
+    }
+
+    /// The same, with every call made at DISPATCH_LEVEL.
+    pub(crate) fn at_dispatch_level(self) -> Self {
+        Self { at_dispatch: true, ..self }
     }
 
     /// Closes what is open, and forgets every request; each was completed once.
@@ -117,11 +144,12 @@ impl Native {
             assert_eq!(request.irp.completions(), 1, "a request is completed once");
             assert!(request.effect != Effect::None || request.made.is_none());
         }
-        if self.sockets.iter().any(Option::is_some) {
+        self.requests.clear();
+        if self.sockets.iter().flatten().any(|open| !open.closing) {
             // An accept was completed with a connection while its listener was being closed.
             return self.clear();
         }
-        self.requests.clear();
+        self.sockets.clear();
     }
 
     /// Ends the client and the provider, and checks that nothing is left of them.
@@ -138,7 +166,49 @@ impl Native {
         ksim::pool::check_quarantine();
     }
 
-    fn socket(&self, target: Target) -> (*mut WSK_SOCKET, Open) {
+    /// Another client's view of the same provider, for another thread. It ends before this one.
+    pub(crate) fn guest(&self) -> Self {
+        let (npi, completions, at_dispatch) = (self.npi, self.completions.clone(), self.at_dispatch);
+        let registration = Box::new(WSK_REGISTRATION { ..*self.registration });
+        let (sockets, requests) = (Vec::new(), Vec::new());
+        Self { runtime: None, registration, npi, sockets, requests, completions, at_dispatch }
+    }
+
+    /// Makes a socket of `owner`'s known here; it stays the owner's to close.
+    pub(crate) fn lend(&mut self, owner: &Self, socket: Socket) -> Socket {
+        let open = owner.sockets[socket.0 as usize].unwrap();
+        let lent = Socket(u32::try_from(self.sockets.len()).unwrap());
+        self.sockets.push(Some(Open { closing: true, ..open }));
+        lent
+    }
+
+    /// The pointer of a socket.
+    pub(crate) fn pointer(&self, socket: Socket) -> *mut WSK_SOCKET {
+        self.sockets[socket.0 as usize].unwrap().pointer
+    }
+
+    /// The pointer of a socket that the world forgets: somebody else closes it.
+    pub(crate) fn take(&mut self, socket: Socket) -> *mut WSK_SOCKET {
+        self.sockets[socket.0 as usize].take().unwrap().pointer
+    }
+
+    /// Forgets the oldest request, which is over; all others are one number lower from then on.
+    pub(crate) fn forget_done(&mut self) {
+        let request = self.requests.remove(0);
+        assert_eq!(request.irp.completions(), 1);
+    }
+
+    /// Forgets every request; all are over.
+    pub(crate) fn forget_all_done(&mut self) {
+        for index in 0..self.requests.len() {
+            let operation = Operation(u32::try_from(index).unwrap());
+            assert!(self.wait(operation, PATIENCE).is_some(), "a request outlives its socket");
+        }
+        self.requests.clear();
+    }
+
+    /// What to pass for a socket, and the socket whose table has the function.
+    pub(crate) fn socket(&self, target: Target) -> (*mut WSK_SOCKET, Open) {
         let open = self.sockets[target.socket.0 as usize].expect("a socket that is open");
         (if target.null { ptr::null_mut() } else { open.pointer }, open)
     }
@@ -165,69 +235,6 @@ pub(crate) fn left() -> Vec<ksim::pool::Usage> {
     ksim::leaks().into_iter().filter(|usage| usage.tag.starts_with("Wr")).collect()
 }
 
-/// The memory of a buffer: an MDL chain with the stream's octets in the named part. The kinds of pages take turns.
-fn chain(buffer: &Buffer<'_>, turn: usize) -> Option<Chain> {
-    if buffer.mdls.is_empty() {
-        return None;
-    }
-    let mut octets = vec![UNTOUCHED; buffer.mdls.iter().sum()];
-    let start = octets.len().min(buffer.offset as usize);
-    let end = octets.len().min(start.saturating_add(buffer.length));
-    if let Some(position) = buffer.position {
-        pattern::fill(&mut octets[start..end], position);
-    }
-    let pages = if turn.is_multiple_of(2) { Pages::NonPagedPool } else { Pages::Locked };
-    Some(Chain::new(&octets, buffer.mdls, pages))
-}
-
-/// The table of a socket.
-fn table<T>(open: Open) -> &'static T {
-    // SAFETY: the socket is open.
-    let table = unsafe { (*open.pointer).Dispatch };
-    // SAFETY: the category says which table it is; the provider's tables are static.
-    unsafe { &*table.cast::<T>() }
-}
-
-fn listens(open: Open) -> bool {
-    open.category == WSK_FLAG_LISTEN_SOCKET
-}
-
-/// A parameter that the provider may look at during the call only.
-struct Brief<const N: usize>([u8; N]);
-
-impl<const N: usize> Brief<N> {
-    fn of<T: Copy>(value: &T) -> Self {
-        let mut octets = [0; N];
-        assert!(size_of::<T>() <= N);
-        // SAFETY: both are valid for the size of `T`, and do not overlap.
-        unsafe { ptr::copy_nonoverlapping(ptr::from_ref(value).cast(), octets.as_mut_ptr(), size_of::<T>()) };
-        Self(octets)
-    }
-
-    fn address(address: SocketAddr) -> Self {
-        let address = ndk::SockAddr::from(address);
-        let mut octets = [UNTOUCHED; N];
-        // SAFETY: both are valid for the length of the address, and do not overlap.
-        unsafe {
-            ptr::copy_nonoverlapping(address.as_ptr().cast(), octets.as_mut_ptr(), address.length() as usize)
-        };
-        Self(octets)
-    }
-
-    fn as_mut_ptr<T>(&mut self) -> *mut T {
-        self.0.as_mut_ptr().cast()
-    }
-}
-
-impl<const N: usize> Drop for Brief<N> {
-    fn drop(&mut self) {
-        for octet in &mut self.0 {
-            // SAFETY: an octet of this value; volatile, so that it is written although nobody reads it.
-            unsafe { ptr::from_mut(octet).write_volatile(0xDD) };
-        }
-    }
-}
-
 /// The address in a buffer; nothing may be written behind it.
 fn address(octets: &[u8; ADDRESS_ROOM]) -> Option<SocketAddr> {
     let family = u16::from_ne_bytes([octets[0], octets[1]]);
@@ -239,228 +246,6 @@ fn address(octets: &[u8; ADDRESS_ROOM]) -> Option<SocketAddr> {
     assert!(octets[length..].iter().all(|&octet| octet == UNTOUCHED), "written behind an address");
     // SAFETY: the buffer is long enough for any address, and its own family says how it is read.
     unsafe { ndk::socket_addr_from_raw(octets.as_ptr().cast()) }
-}
-
-impl Native {
-    /// Makes the call with this IRP, MDL chain and room for two addresses.
-    fn make(
-        &self,
-        call: &Call<'_>,
-        irp: *mut IRP,
-        chain: Option<&Chain>,
-        first: *mut SOCKADDR,
-        second: *mut SOCKADDR,
-    ) -> NTSTATUS {
-        let mdl = chain.map_or(ptr::null_mut(), Chain::mdl);
-        let brief = |buffer: Buffer<'_>| {
-            Brief::<24>::of(&WSK_BUF { Mdl: mdl, Offset: buffer.offset, Length: buffer.length })
-        };
-        match *call {
-            Call::Socket { .. }
-            | Call::SocketConnect { .. }
-            | Call::ControlClient { .. }
-            | Call::GetAddressInfo
-            | Call::GetNameInfo => self.make_client_call(call, irp),
-            Call::ControlSocket { on, code } => {
-                let (socket, open) = self.socket(on);
-                let control = table::<WSK_PROVIDER_BASIC_DISPATCH>(open).WskControlSocket;
-                let null = ptr::null_mut();
-                // SAFETY: a call as its page says; without buffers nothing is looked at.
-                unsafe { control(socket, WskIoctl, code, 0, 0, null, 0, null, null.cast(), irp) }
-            }
-            Call::Bind { on, address } => {
-                let (socket, open) = self.socket(on);
-                let bind = if listens(open) {
-                    table::<WSK_PROVIDER_LISTEN_DISPATCH>(open).WskBind
-                } else {
-                    table::<WSK_PROVIDER_CONNECTION_DISPATCH>(open).WskBind
-                };
-                let mut at = address.map(Brief::<28>::address);
-                // SAFETY: a call as its page says; the address is valid during the call.
-                unsafe { bind(socket, at.as_mut().map_or(ptr::null_mut(), Brief::as_mut_ptr), 0, irp) }
-            }
-            Call::Accept { on, addresses } => {
-                let (socket, open) = self.socket(on);
-                let accept = table::<WSK_PROVIDER_LISTEN_DISPATCH>(open).WskAccept;
-                let [local, remote] = if addresses { [first, second] } else { [ptr::null_mut(); 2] };
-                // SAFETY: a call as its page says; the addresses live as long as the request.
-                unsafe { accept(socket, 0, ptr::null_mut(), ptr::null(), local, remote, irp) }
-            }
-            Call::InspectComplete { on } => {
-                let (socket, open) = self.socket(on);
-                let complete = table::<WSK_PROVIDER_LISTEN_DISPATCH>(open).WskInspectComplete;
-                let mut id = WSK_INSPECT_ID { Key: 0, SerialNumber: 0 };
-                // SAFETY: a call as its page says.
-                unsafe { complete(socket, &mut id, WskInspectAccept, irp) }
-            }
-            Call::Connect { on, address } => {
-                let (socket, open) = self.socket(on);
-                let connect = table::<WSK_PROVIDER_CONNECTION_DISPATCH>(open).WskConnect;
-                let mut to = address.map(Brief::<28>::address);
-                // SAFETY: a call as its page says; the address is valid during the call.
-                unsafe { connect(socket, to.as_mut().map_or(ptr::null_mut(), Brief::as_mut_ptr), 0, irp) }
-            }
-            Call::ConnectEx { on, address } => {
-                let (socket, open) = self.socket(on);
-                let connect = table::<WSK_PROVIDER_CONNECTION_DISPATCH>(open).WskConnectEx;
-                let mut to = Brief::<28>::address(address);
-                // SAFETY: a call as its page says; the address is valid during the call.
-                unsafe { connect(socket, to.as_mut_ptr(), ptr::null_mut(), 0, irp) }
-            }
-            Call::LocalAddress { on } => {
-                let (socket, open) = self.socket(on);
-                let get = if listens(open) {
-                    table::<WSK_PROVIDER_LISTEN_DISPATCH>(open).WskGetLocalAddress
-                } else {
-                    table::<WSK_PROVIDER_CONNECTION_DISPATCH>(open).WskGetLocalAddress
-                };
-                // SAFETY: a call as its page says; the address lives as long as the request.
-                unsafe { get(socket, first, irp) }
-            }
-            Call::RemoteAddress { on } => {
-                let (socket, open) = self.socket(on);
-                let get = table::<WSK_PROVIDER_CONNECTION_DISPATCH>(open).WskGetRemoteAddress;
-                // SAFETY: a call as its page says; the address lives as long as the request.
-                unsafe { get(socket, first, irp) }
-            }
-            Call::Send { on, buffer, flags } => {
-                let (socket, open) = self.socket(on);
-                let send = table::<WSK_PROVIDER_CONNECTION_DISPATCH>(open).WskSend;
-                let mut buffer = buffer.map(brief);
-                let buffer = buffer.as_mut().map_or(ptr::null_mut(), Brief::as_mut_ptr);
-                // SAFETY: a call as its page says; the buffer is valid during the call, its chain as long as the request.
-                unsafe { send(socket, buffer, flags, irp) }
-            }
-            Call::SendEx { on, buffer } => {
-                let (socket, open) = self.socket(on);
-                let send = table::<WSK_PROVIDER_CONNECTION_DISPATCH>(open).WskSendEx;
-                let mut buffer = brief(buffer);
-                // SAFETY: as for a send.
-                unsafe { send(socket, buffer.as_mut_ptr(), 0, 0, ptr::null_mut(), irp) }
-            }
-            Call::Receive { on, buffer, flags } => {
-                let (socket, open) = self.socket(on);
-                let receive = table::<WSK_PROVIDER_CONNECTION_DISPATCH>(open).WskReceive;
-                let mut buffer = buffer.map(brief);
-                let buffer = buffer.as_mut().map_or(ptr::null_mut(), Brief::as_mut_ptr);
-                // SAFETY: as for a send.
-                unsafe { receive(socket, buffer, flags, irp) }
-            }
-            Call::ReceiveEx { on, buffer } => {
-                let (socket, open) = self.socket(on);
-                let receive = table::<WSK_PROVIDER_CONNECTION_DISPATCH>(open).WskReceiveEx;
-                let mut buffer = brief(buffer);
-                let none = ptr::null_mut();
-                // SAFETY: as for a send.
-                unsafe { receive(socket, buffer.as_mut_ptr(), 0, none, ptr::null_mut(), none, irp) }
-            }
-            Call::Disconnect { on, buffer, flags } => {
-                let (socket, open) = self.socket(on);
-                let disconnect = table::<WSK_PROVIDER_CONNECTION_DISPATCH>(open).WskDisconnect;
-                let mut buffer = buffer.map(brief);
-                let buffer = buffer.as_mut().map_or(ptr::null_mut(), Brief::as_mut_ptr);
-                // SAFETY: as for a send.
-                unsafe { disconnect(socket, buffer, flags, irp) }
-            }
-            Call::Close { on } => {
-                let (socket, open) = self.socket(on);
-                let close = table::<WSK_PROVIDER_BASIC_DISPATCH>(open).WskCloseSocket;
-                // SAFETY: a call as its page says; the socket is not used afterwards unless this fails.
-                unsafe { close(socket, irp) }
-            }
-        }
-    }
-
-    /// The functions that need no socket.
-    fn make_client_call(&self, call: &Call<'_>, irp: *mut IRP) -> NTSTATUS {
-        // SAFETY: captured, so the provider's table is valid.
-        let provider = unsafe { &*self.npi.Dispatch };
-        let client = self.npi.Client;
-        let null = ptr::null_mut::<c_void>();
-        match *call {
-            Call::Socket { null_client, family, socket_type, protocol, flags } => {
-                let client = if null_client { ptr::null_mut() } else { client };
-                let (context, none) = (null, ptr::null());
-                // SAFETY: a call as its page says.
-                unsafe {
-                    (provider.WskSocket)(
-                        client,
-                        family,
-                        socket_type,
-                        protocol,
-                        flags,
-                        context,
-                        none,
-                        null.cast(),
-                        null.cast(),
-                        null.cast(),
-                        irp,
-                    )
-                }
-            }
-            Call::SocketConnect { local, remote } => {
-                let mut local = Brief::<28>::address(local);
-                let mut remote = Brief::<28>::address(remote);
-                // SAFETY: a call as its page says; the addresses are valid during the call.
-                unsafe {
-                    (provider.WskSocketConnect)(
-                        client,
-                        SOCK_STREAM,
-                        IPPROTO_TCP,
-                        local.as_mut_ptr(),
-                        remote.as_mut_ptr(),
-                        0,
-                        null,
-                        ptr::null(),
-                        null.cast(),
-                        null.cast(),
-                        null.cast(),
-                        irp,
-                    )
-                }
-            }
-            Call::ControlClient { code } => {
-                // SAFETY: a call as its page says; without buffers nothing is looked at.
-                unsafe { (provider.WskControlClient)(client, code, 0, null, 0, null, null.cast(), irp) }
-            }
-            Call::GetAddressInfo => {
-                let mut result = ptr::null_mut();
-                let none = ptr::null_mut();
-                // SAFETY: a call as its page says.
-                unsafe {
-                    (provider.WskGetAddressInfo)(
-                        client,
-                        none,
-                        none,
-                        0,
-                        null.cast(),
-                        null.cast(),
-                        &mut result,
-                        null.cast(),
-                        null.cast(),
-                        irp,
-                    )
-                }
-            }
-            _ => {
-                let none = ptr::null_mut();
-                // SAFETY: a call as its page says.
-                unsafe {
-                    (provider.WskGetNameInfo)(
-                        client,
-                        ptr::null_mut(),
-                        0,
-                        none,
-                        none,
-                        0,
-                        null.cast(),
-                        null.cast(),
-                        irp,
-                    )
-                }
-            }
-        }
-    }
 }
 
 impl World for Native {
@@ -497,7 +282,8 @@ impl World for Native {
         let (first, second) = (request.first.as_mut_ptr().cast(), request.second.as_mut_ptr().cast());
         let irp = request.irp.submit();
         drop(plenty);
-        request.returned = self.make(call, irp, request.chain.as_ref(), first, second);
+        let chain = request.chain.as_ref();
+        request.returned = at_level(self.at_dispatch, || self.make(call, irp, chain, first, second));
         request.before_return = request.irp.completion().is_some();
         if let Effect::Closes(index) = effect
             && let Some(open) = &mut self.sockets[index]
@@ -549,7 +335,8 @@ impl World for Native {
     }
 
     fn cancel(&mut self, operation: Operation) {
-        self.requests[operation.0 as usize].irp.cancel();
+        let request = &self.requests[operation.0 as usize];
+        at_level(self.at_dispatch, || request.irp.cancel());
     }
 
     fn read(&mut self, operation: Operation, from: usize, into: &mut [u8]) {
