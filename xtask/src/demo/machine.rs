@@ -30,6 +30,18 @@ pub(crate) struct Machine {
     _folder: TempDir,
 }
 
+/// Lets every program that this thread starts from now on have its memory at fixed addresses.
+///
+/// Where Wine has no preloader, the kernel sometimes puts the heap of a program to where Wine has to map the data that it shares
+/// with every program, and that program does not start. Where the kernel does not let us, it stays at that.
+fn fixed_addresses() {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::personality::{self, Persona};
+        let _ = personality::get().and_then(|now| personality::set(now | Persona::ADDR_NO_RANDOMIZE));
+    }
+}
+
 /// A folder that is removed when it is dropped, where prefixes can share files with the template.
 ///
 /// # Errors
@@ -61,6 +73,7 @@ impl Machine {
     ///
     /// If Wine fails.
     pub(crate) fn empty(workspace: &Workspace, dist: &Path) -> Result<Self> {
+        fixed_addresses();
         let folder = folder(workspace)?;
         let prefix = Prefix::create(workspace, &folder.path().join("prefix"))?;
         let session = prefix.start(Linger::Seconds(LINGER))?;
@@ -124,6 +137,27 @@ impl Machine {
             "no driver has printed anything".to_owned()
         } else {
             format!("drivers printed last:\n{printed}")
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_started_afterwards_have_their_heap_at_one_place() {
+        let heap = || {
+            let maps = duct::cmd!("cat", "/proc/self/maps").read().expect("a list of mappings");
+            maps.lines().find(|line| line.ends_with("[heap]")).map(str::to_owned)
+        };
+        fixed_addresses();
+        // A container may forbid it.
+        if nix::sys::personality::get()
+            .is_ok_and(|now| now.contains(nix::sys::personality::Persona::ADDR_NO_RANDOMIZE))
+        {
+            assert_eq!(heap(), heap());
         }
     }
 }
