@@ -141,7 +141,7 @@ fn processor_loop() {
 /// # Safety
 /// `dpc` is memory for a DPC that is not queued.
 #[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn KeInitializeDpc(
+pub(crate) unsafe extern "C-unwind" fn KeInitializeDpc(
     dpc: *mut KDPC,
     routine: PKDEFERRED_ROUTINE,
     context: *mut c_void,

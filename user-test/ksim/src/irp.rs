@@ -140,7 +140,7 @@ pub(crate) unsafe extern "C-unwind" fn IoReuseIrp(irp: *mut IRP, status: NTSTATU
 ///
 /// # Safety
 /// `irp` is valid for `'irp`.
-unsafe fn cancel_routine<'irp>(irp: *mut IRP) -> &'irp AtomicPtr<()> {
+pub(crate) unsafe fn cancel_routine<'irp>(irp: *mut IRP) -> &'irp AtomicPtr<()> {
     // SAFETY: as promised by the caller.
     let slot = unsafe { &raw mut (*irp).CancelRoutine };
     // SAFETY: a nullable function pointer is one word.
@@ -192,7 +192,7 @@ fn wants_call(control: u8, status: NTSTATUS, cancelled: bool) -> bool {
 /// # Safety
 /// `irp` is an IRP.
 #[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn IofCompleteRequest(irp: *mut IRP, _boost: i8) {
+pub(crate) unsafe extern "C-unwind" fn IofCompleteRequest(irp: *mut IRP, _boost: i8) {
     // SAFETY: as promised by the caller.
     unsafe { require_completable(irp) };
     // SAFETY: until a routine keeps the IRP, it is the I/O manager's.
@@ -308,6 +308,8 @@ pub(crate) unsafe extern "C-unwind" fn IoCancelIrp(irp: *mut IRP) -> u8 {
     let irql = spinlock::acquire(&CANCEL_LOCK);
     // SAFETY: as promised by the caller.
     if let Some(why) = unsafe { not_live(irp) } {
+        // A test goes on after the stop, and so do those beside it.
+        spinlock::release(&CANCEL_LOCK, irql);
         stop!(DRIVER_VERIFIER_IOMANAGER_VIOLATION, "IoCancelIrp: {:#x} {why}", irp.addr());
     }
     // SAFETY: as promised by the caller.
@@ -367,6 +369,6 @@ unsafe extern "C-unwind" fn IoAcquireCancelSpinLock(irql: *mut KIRQL) {
 
 /// `IoReleaseCancelSpinLock`.
 #[unsafe(no_mangle)]
-extern "C-unwind" fn IoReleaseCancelSpinLock(irql: KIRQL) {
+pub(crate) extern "C-unwind" fn IoReleaseCancelSpinLock(irql: KIRQL) {
     spinlock::release(&CANCEL_LOCK, irql);
 }

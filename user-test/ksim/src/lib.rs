@@ -10,8 +10,10 @@
 //! | [`processor`] | IRQL and held locks, one simulated processor per host thread |
 //! | [`irp`], [`mdl`] | the I/O manager: stack unwinding, cancellation, MDLs |
 //! | [`dpc`], [`work`], [`timer`], [`event`], [`thread`] | what runs later, and waiting |
+//! | [`nmr`] | the Network Module Registrar |
 //! | [`routine`], [`debug`] | routines by name, debugger output |
 //! | [`wine`] | what is different where the shipped image runs without Windows |
+//! | [`wsk`] | the system's own Winsock Kernel, over a network in memory |
 //! | [`client`], [`buffer`] | what a test needs to call a WSK provider: IRPs that record, MDL chains with guards |
 //!
 //! It is made of threads and locks of the host, so time is real and schedules are the host's. Nothing here ships.
@@ -24,6 +26,7 @@ pub mod event;
 pub mod io;
 pub mod irp;
 pub mod mdl;
+pub mod nmr;
 pub mod pool;
 pub mod processor;
 pub mod routine;
@@ -32,6 +35,7 @@ pub mod thread;
 pub mod timer;
 pub mod wine;
 pub mod work;
+pub mod wsk;
 
 mod host;
 mod object;

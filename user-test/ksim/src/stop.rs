@@ -63,6 +63,8 @@ bug_checks! {
     WORKER_THREAD_RETURNED_AT_BAD_IRQL = 0xE1;
     /// What a driver reports about itself.
     DRIVER_VIOLATION = 0x121;
+    /// A broken rule of the Network Module Registrar.
+    NMR_INVALID_STATE = 0x125;
     /// Too long at DISPATCH_LEVEL: a spin lock that nobody releases.
     DPC_WATCHDOG_VIOLATION = 0x133;
     /// Not Windows's: the host has no more of something.

@@ -3,6 +3,7 @@
 mod io_manager;
 mod later;
 mod memory;
+mod nmr;
 mod waiting;
 
 use std::ffi::c_void;

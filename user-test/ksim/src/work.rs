@@ -108,7 +108,7 @@ unsafe fn require_unqueued(item: *mut Item, routine: &str) {
 
 /// `IoAllocateWorkItem`.
 #[unsafe(no_mangle)]
-extern "C-unwind" fn IoAllocateWorkItem(device: *mut DEVICE_OBJECT) -> *mut IO_WORKITEM {
+pub(crate) extern "C-unwind" fn IoAllocateWorkItem(device: *mut DEVICE_OBJECT) -> *mut IO_WORKITEM {
     object::require(device.addr(), "IoAllocateWorkItem");
     let item = pool::allocate(size_of::<Item>(), TAG, 0).cast::<Item>();
     if !item.is_null() {
@@ -123,7 +123,7 @@ extern "C-unwind" fn IoAllocateWorkItem(device: *mut DEVICE_OBJECT) -> *mut IO_W
 /// # Safety
 /// `item` came from `IoAllocateWorkItem`.
 #[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn IoFreeWorkItem(item: *mut IO_WORKITEM) {
+pub(crate) unsafe extern "C-unwind" fn IoFreeWorkItem(item: *mut IO_WORKITEM) {
     let workers = host::lock(&WORKERS);
     // SAFETY: as promised by the caller.
     unsafe { require_unqueued(item.cast(), "IoFreeWorkItem") };
@@ -136,7 +136,7 @@ unsafe extern "C-unwind" fn IoFreeWorkItem(item: *mut IO_WORKITEM) {
 /// # Safety
 /// `item` came from `IoAllocateWorkItem` and stays until its call begins.
 #[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn IoQueueWorkItem(
+pub(crate) unsafe extern "C-unwind" fn IoQueueWorkItem(
     item: *mut IO_WORKITEM,
     routine: PIO_WORKITEM_ROUTINE,
     queue: WORK_QUEUE_TYPE,
