@@ -22,6 +22,7 @@ pub mod nmr;
 pub mod nt;
 pub mod status;
 pub mod wsk;
+pub mod wskrdma;
 
 /// `NTSTATUS` (`ntdef.h`): a signed 32-bit status; non-negative is success or information.
 pub type NTSTATUS = i32;

@@ -15,10 +15,16 @@
 //! | [`IOCTL_LOCAL_ADDRESS`], [`IOCTL_REMOTE_ADDRESS`] | [`SocketId`] | [`Address`](crate::Address) |
 //! | [`IOCTL_CLOSE`] | [`SocketId`] | nothing |
 //!
+//! The conformance cases have requests of their own: [`cases`].
+//!
 //! Statuses beside those of WSK: BUFFER_TOO_SMALL (input or output shorter than its record), INVALID_BUFFER_SIZE
 //! (longer than the record, or than [`MAX_TRANSFER`]), INVALID_HANDLE (no such socket),
 //! TOO_MANY_OPENED_FILES ([`MAX_SOCKETS`] are open), INVALID_DEVICE_REQUEST (unknown code),
 //! DEVICE_NOT_READY (no WSK provider).
+
+pub mod cases;
+
+pub use cases::FUNCTIONS;
 
 use crate::record::record;
 use crate::{Address, READ_ACCESS, WRITE_ACCESS, ctl_code};

@@ -3,7 +3,7 @@
 //! | code | in | out | access |
 //! |---|---|---|---|
 //! | [`IOCTL_VERSION`] | nothing | [`Version`] | read |
-//! | [`IOCTL_STATUS`] | nothing | [`StatusHeader`], then its adapters, then its sockets | read |
+//! | [`IOCTL_STATUS`] | nothing | [`StatusHeader`], then its adapters, its sockets and its reasons | read |
 //!
 //! Statuses: BUFFER_TOO_SMALL (output shorter than the fixed part), BUFFER_OVERFLOW (the rows did not all fit;
 //! the header tells how many there are), INVALID_BUFFER_SIZE (input where none is taken),
@@ -24,7 +24,7 @@ pub const WIN32_NAME: &str = "\\\\.\\wskrdma";
 /// The service's name.
 pub const SERVICE_NAME: &str = "wskrdma";
 /// The version of this contract; a change of any layout raises it.
-pub const CONTRACT_VERSION: u32 = 1;
+pub const CONTRACT_VERSION: u32 = 2;
 
 /// Asks for [`Version`].
 pub const IOCTL_VERSION: u32 = ctl_code(0x800, READ_ACCESS);
@@ -96,7 +96,8 @@ record! {
 }
 
 record! {
-    /// Front of the status reply. Rows follow: `adapters` of [`AdapterRow`], then `sockets` of [`SocketRow`].
+    /// Front of the status reply. Rows follow: `adapters` of [`AdapterRow`], then `sockets` of [`SocketRow`], then
+    /// `reasons` of [`ReasonRow`].
     pub struct StatusHeader {
         /// [`CONTRACT_VERSION`].
         contract: u32,
@@ -106,6 +107,10 @@ record! {
         sockets: u32,
         /// IRPs that clients have handed in and that are not completed.
         irps_outstanding: u32,
+        /// Reason rows that exist; fewer may fit the buffer.
+        reasons: u32,
+        /// Zero.
+        reserved: u32,
         /// Sum over all connections, closed ones included.
         total: Work,
     }
@@ -149,6 +154,18 @@ record! {
     }
 }
 
+record! {
+    /// How often decisions had one outcome, since the driver was started. Reasons that never occurred have no row.
+    pub struct ReasonRow {
+        /// Number of the trace crate's `Reason`.
+        reason: u32,
+        /// Zero.
+        reserved: u32,
+        /// Decisions.
+        count: u64,
+    }
+}
+
 /// No path was chosen yet.
 pub const PATH_NONE: u32 = 0;
 /// The stream runs over NDK.
@@ -169,8 +186,10 @@ pub trait Source {
 pub enum Row {
     /// An adapter; all of them come before the first socket.
     Adapter(AdapterRow),
-    /// A socket.
+    /// A socket; all of them come before the first reason.
     Socket(SocketRow),
+    /// A reason.
+    Reason(ReasonRow),
 }
 
 /// Answers one request. `buffer` is the METHOD_BUFFERED system buffer, `input` octets of it are the request and
@@ -203,7 +222,8 @@ fn status(out: &mut [u8], source: &dyn Source) -> (NTSTATUS, usize) {
     let Some((head, mut tail)) = out.split_at_mut_checked(StatusHeader::SIZE) else {
         return (STATUS_BUFFER_TOO_SMALL, 0);
     };
-    let (mut adapters, mut sockets, mut written, mut fits) = (0u32, 0u32, StatusHeader::SIZE, true);
+    let (mut adapters, mut sockets, mut reasons) = (0u32, 0u32, 0u32);
+    let (mut written, mut fits) = (StatusHeader::SIZE, true);
     source.rows(&mut |row| {
         let encoded = match &row {
             Row::Adapter(r) => {
@@ -214,6 +234,10 @@ fn status(out: &mut [u8], source: &dyn Source) -> (NTSTATUS, usize) {
                 sockets = sockets.saturating_add(1);
                 r.encode(tail)
             }
+            Row::Reason(r) => {
+                reasons = reasons.saturating_add(1);
+                r.encode(tail)
+            }
         };
         fits &= encoded.is_ok();
         if let (true, Ok(n)) = (fits, encoded) {
@@ -222,7 +246,7 @@ fn status(out: &mut [u8], source: &dyn Source) -> (NTSTATUS, usize) {
         }
         true
     });
-    let header = StatusHeader { adapters, sockets, ..source.header() };
+    let header = StatusHeader { adapters, sockets, reasons, ..source.header() };
     match header.encode(head) {
         Ok(_) => (if fits { STATUS_SUCCESS } else { STATUS_BUFFER_OVERFLOW }, written),
         Err(_) => (STATUS_BUFFER_TOO_SMALL, 0),

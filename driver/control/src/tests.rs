@@ -1,5 +1,6 @@
 use crate::driver::{
-    AdapterRow, IOCTL_STATUS, IOCTL_VERSION, Row, SocketRow, Source, StatusHeader, Version, Work, handle,
+    AdapterRow, IOCTL_STATUS, IOCTL_VERSION, ReasonRow, Row, SocketRow, Source, StatusHeader, Version, Work,
+    handle,
 };
 use crate::{Address, Malformed, Record, client};
 use abi::status::*;
@@ -26,12 +27,24 @@ fn socket() -> SocketRow {
     }
 }
 
+fn reason() -> ReasonRow {
+    ReasonRow { reason: 1, reserved: 0, count: 1 << 40 }
+}
+
 impl Source for Two {
     fn header(&self) -> StatusHeader {
-        StatusHeader { contract: 1, adapters: 0, sockets: 0, irps_outstanding: 5, total: Work::default() }
+        StatusHeader {
+            contract: 2,
+            adapters: 0,
+            sockets: 0,
+            irps_outstanding: 5,
+            reasons: 0,
+            reserved: 0,
+            total: Work::default(),
+        }
     }
     fn rows(&self, sink: &mut dyn FnMut(Row) -> bool) {
-        let _ = sink(Row::Adapter(adapter())) && sink(Row::Socket(socket()));
+        let _ = sink(Row::Adapter(adapter())) && sink(Row::Socket(socket())) && sink(Row::Reason(reason()));
     }
 }
 
@@ -51,6 +64,10 @@ fn codes_are_buffered_private_and_carry_access() {
         client::IOCTL_LOCAL_ADDRESS,
         client::IOCTL_REMOTE_ADDRESS,
         client::IOCTL_CLOSE,
+        client::cases::IOCTL_CASES,
+        client::cases::IOCTL_CASE,
+        client::cases::IOCTL_CASE_RUN,
+        client::cases::IOCTL_CASE_CANCEL,
     ];
     let mut seen: Vec<u32> = vec![];
     for code in codes {
@@ -77,19 +94,21 @@ fn version_fits_exactly_or_is_refused() {
 
 #[test]
 fn status_tells_how_many_rows_there_are_even_when_they_do_not_fit() {
-    let full = StatusHeader::SIZE + AdapterRow::SIZE + SocketRow::SIZE;
+    let full = StatusHeader::SIZE + AdapterRow::SIZE + SocketRow::SIZE + ReasonRow::SIZE;
     let mut buffer = vec![0u8; full];
     assert_eq!(handle(IOCTL_STATUS, &mut buffer, 0, full, &Two), (STATUS_SUCCESS, full));
     let header = StatusHeader::decode(&buffer).unwrap();
-    assert_eq!((header.adapters, header.sockets, header.irps_outstanding), (1, 1, 5));
+    assert_eq!((header.adapters, header.sockets, header.reasons, header.irps_outstanding), (1, 1, 1, 5));
     assert_eq!(AdapterRow::decode(&buffer[StatusHeader::SIZE..]).unwrap(), adapter());
     assert_eq!(SocketRow::decode(&buffer[StatusHeader::SIZE + AdapterRow::SIZE..]).unwrap(), socket());
+    assert_eq!(ReasonRow::decode(&buffer[full - ReasonRow::SIZE..]).unwrap(), reason());
 
     for short in StatusHeader::SIZE..full {
         let (status, n) = handle(IOCTL_STATUS, &mut buffer, 0, short, &Two);
         assert_eq!(status, STATUS_BUFFER_OVERFLOW);
         assert!(n <= short);
-        assert_eq!(StatusHeader::decode(&buffer).unwrap().sockets, 1);
+        let header = StatusHeader::decode(&buffer).unwrap();
+        assert_eq!((header.sockets, header.reasons), (1, 1));
     }
     let short = StatusHeader::SIZE - 1;
     assert_eq!(handle(IOCTL_STATUS, &mut buffer, 0, short, &Two), (STATUS_BUFFER_TOO_SMALL, 0));
@@ -114,4 +133,23 @@ fn addresses_cross_both_ways() {
     }
     assert_eq!(Address::default().to_socket_addr(), None);
     assert_eq!(Address { family: 99, ..Address::default() }.to_socket_addr(), None);
+}
+
+#[test]
+fn a_text_fits_its_field_or_is_cut_between_characters() {
+    use client::cases::{field, text};
+    assert_eq!(text(&field::<8>("abc")), "abc");
+    assert_eq!(text(&field::<3>("abcd")), "abc");
+    assert_eq!(text(&field::<4>("aä\u{20AC}")), "aä");
+    assert_eq!(text(&field::<2>("\u{20AC}")), "");
+    assert_eq!(text(&[b'a', 0xFF, b'b']), "a");
+    assert_eq!(text(&[]), "");
+}
+
+#[test]
+fn the_records_of_the_cases_have_their_sizes() {
+    use client::cases::{CaseReply, CasesReply, FUNCTIONS, RunReply, RunRequest};
+    assert_eq!((CasesReply::SIZE, CaseReply::SIZE), (32, 112));
+    assert_eq!((RunRequest::SIZE, RunReply::SIZE), (32, 256));
+    assert!(FUNCTIONS.len() < 64, "a mask has 64 bits");
 }

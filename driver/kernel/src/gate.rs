@@ -37,6 +37,8 @@ struct Block {
     ended: RawEvent,
     routine: Routine,
     context: *mut c_void,
+    /// Whether the owner's drop waits for a run in progress.
+    awaited: bool,
     vehicle: Vehicle,
 }
 
@@ -61,12 +63,17 @@ unsafe impl Sync for Gate {}
 
 impl Gate {
     /// A gate whose routine runs as a DPC, or on a work item where DPCs never run.
-    pub(crate) fn for_dpc(tag: PoolTag, routine: Routine, context: *mut c_void) -> Result<Self, AllocError> {
+    pub(crate) fn for_dpc(
+        tag: PoolTag,
+        routine: Routine,
+        context: *mut c_void,
+        awaited: bool,
+    ) -> Result<Self, AllocError> {
         if environment::runs_dpcs() {
             let vehicle = Vehicle::Dpc(UnsafeCell::new(MaybeUninit::zeroed()));
-            Self::new(tag, routine, context, vehicle)
+            Self::new(tag, routine, context, awaited, vehicle)
         } else {
-            Self::on_work_item(tag, routine, context, true)
+            Self::on_work_item(tag, routine, context, awaited, true)
         }
     }
 
@@ -75,14 +82,16 @@ impl Gate {
         tag: PoolTag,
         routine: Routine,
         context: *mut c_void,
+        awaited: bool,
     ) -> Result<Self, AllocError> {
-        Self::on_work_item(tag, routine, context, false)
+        Self::on_work_item(tag, routine, context, awaited, false)
     }
 
     fn on_work_item(
         tag: PoolTag,
         routine: Routine,
         context: *mut c_void,
+        awaited: bool,
         stands_for_dpc: bool,
     ) -> Result<Self, AllocError> {
         let device = environment::device();
@@ -90,17 +99,18 @@ impl Gate {
         // SAFETY: `init` was given a device object that stays valid until `shutdown`.
         let item = NonNull::new(unsafe { raw::IoAllocateWorkItem(device) }).ok_or(AllocError)?;
         // From here on the block owns the item, also where its own allocation fails.
-        Self::new(tag, routine, context, Vehicle::WorkItem { item, stands_for_dpc })
+        Self::new(tag, routine, context, awaited, Vehicle::WorkItem { item, stands_for_dpc })
     }
 
     fn new(
         tag: PoolTag,
         routine: Routine,
         context: *mut c_void,
+        awaited: bool,
         vehicle: Vehicle,
     ) -> Result<Self, AllocError> {
         let (word, runner, ended) = (GateWord::new(), AtomicUsize::new(0), RawEvent::zeroed());
-        let block = PoolBox::try_new(tag, Block { word, runner, ended, routine, context, vehicle })?;
+        let block = PoolBox::try_new(tag, Block { word, runner, ended, routine, context, awaited, vehicle })?;
         // SAFETY: the event is at its final address and nobody knows it yet.
         unsafe { block.ended.initialize(EventType::Notification, false) };
         if let Vehicle::Dpc(dpc) = &block.vehicle {
@@ -133,7 +143,8 @@ impl Drop for Gate {
         // SAFETY: the block lives until this drop decides otherwise.
         let block = unsafe { self.block.as_ref() };
         let own_run = block.runner.load(Ordering::Relaxed) == raw::current_thread();
-        match block.word.close(own_run) {
+        // An owner that does not wait leaves the block to the run, as one does that goes away inside it.
+        match block.word.close(own_run || !block.awaited) {
             Close::Leave => return,
             Close::Free => {}
             // SAFETY: initialised in `new`; `wait` refuses an IRQL that is too high.

@@ -299,7 +299,7 @@ impl OwnedIrp {
     ///
     /// # Safety
     /// The IRP is not outstanding.
-    pub unsafe fn reuse(&mut self, status: NTSTATUS) {
+    pub unsafe fn reuse(&self, status: NTSTATUS) {
         // SAFETY: allocated by `IoAllocateIrp`, and not outstanding.
         unsafe { raw::IoReuseIrp(self.irp.as_ptr(), status) };
     }

@@ -4,7 +4,7 @@
 //! but no user-mode callbacks; at DISPATCH_LEVEL only non-paged memory, no waits. Holding a spin lock means
 //! DISPATCH_LEVEL.
 
-use crate::raw;
+use crate::{environment, raw};
 
 /// Threads run here; every call is allowed.
 pub const PASSIVE_LEVEL: u8 = 0;
@@ -21,4 +21,11 @@ pub const DISPATCH_LEVEL: u8 = 2;
 pub fn current() -> u8 {
     // SAFETY: reading the level has no precondition.
     unsafe { raw::KeGetCurrentIrql() }
+}
+
+/// Whether this processor is known to be at DISPATCH_LEVEL: what WSK_FLAG_AT_DISPATCH_LEVEL tells a client. Cheap
+/// everywhere: `false` where the system has no levels.
+#[must_use]
+pub fn is_known_dispatch() -> bool {
+    environment::runs_dpcs() && current() == DISPATCH_LEVEL
 }

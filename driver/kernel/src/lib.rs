@@ -12,6 +12,7 @@
 //! | [`event`], [`thread`] | waiting at PASSIVE_LEVEL |
 //! | [`dpc`], [`work`], [`timer`] | code that runs later |
 //! | [`rundown`] | calls in flight, and waiting for them to end |
+//! | [`wsk`], [`nmr`] | the system's WSK registration functions; the Network Module Registrar |
 //! | [`irp`], [`mdl`] | the I/O macros, and walking a `WSK_BUF` |
 //! | [`time`], [`print`](mod@print), [`bugcheck`](mod@bugcheck) | clock, debugger output, the end |
 //!
@@ -35,6 +36,7 @@ pub mod irp;
 pub mod irql;
 pub mod lock;
 pub mod mdl;
+pub mod nmr;
 pub mod pool;
 pub mod print;
 pub mod region;
@@ -43,6 +45,7 @@ pub mod thread;
 pub mod time;
 pub mod timer;
 pub mod work;
+pub mod wsk;
 
 mod environment;
 mod gate;

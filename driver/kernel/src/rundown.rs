@@ -56,6 +56,11 @@ impl Rundown {
         self.over.wait_forever();
     }
 
+    /// Waits until somebody has begun rundown, and the last user has left. IRQL ≤ APC_LEVEL.
+    pub fn wait_until_over(&self) {
+        self.over.wait_forever();
+    }
+
     /// Leaves for a guard that was given up with [`RundownGuard::forget`]. IRQL ≤ DISPATCH_LEVEL.
     ///
     /// # Safety

@@ -31,6 +31,13 @@ unsafe impl Send for Thread {}
 // SAFETY: `&Thread` gives no access to the object.
 unsafe impl Sync for Thread {}
 
+/// A number for the present thread: the same inside one thread, different between threads that live at the same time.
+/// Any IRQL.
+#[must_use]
+pub fn current_id() -> usize {
+    raw::current_thread()
+}
+
 /// What a new thread is to do; its own once it runs.
 struct Start {
     routine: Routine,

@@ -4,6 +4,7 @@ use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::fmt;
 use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicI32, Ordering};
 
 use abi::nt::{KDPC, KTIMER};
 
@@ -27,6 +28,8 @@ struct Inner {
     /// again waits for, so the routine must run elsewhere.
     expired: UnsafeCell<MaybeUninit<KDPC>>,
     run: Dpc,
+    /// Expiries that are set or on their way: none is, if it is not positive.
+    due: AtomicI32,
 }
 
 // SAFETY: only the kernel's timer and DPC routines, which any processor may call, touch the cells.
@@ -48,7 +51,7 @@ impl Timer {
         let run = unsafe { Dpc::new(tag, routine, context)? };
         let timer = UnsafeCell::new(MaybeUninit::zeroed());
         let expired = UnsafeCell::new(MaybeUninit::zeroed());
-        let inner = PoolBox::try_new(tag, Inner { timer, expired, run })?;
+        let inner = PoolBox::try_new(tag, Inner { timer, expired, run, due: AtomicI32::new(0) })?;
         // SAFETY: memory for a `KTIMER` at its final address.
         unsafe { raw::initialize_timer(inner.timer.get().cast()) };
         // SAFETY: memory for a `KDPC` at its final address.
@@ -60,8 +63,14 @@ impl Timer {
     /// IRQL ≤ DISPATCH_LEVEL.
     pub fn set(&self, delay: u64) {
         let due = time::relative_due(delay);
+        // Before it can expire.
+        self.inner.due.fetch_add(1, Ordering::AcqRel);
         // SAFETY: initialised in `new`, at a stable address until the drop has cancelled the timer.
-        unsafe { raw::set_timer(self.inner.timer.get().cast(), due, self.inner.expired.get().cast()) };
+        let was_set =
+            unsafe { raw::set_timer(self.inner.timer.get().cast(), due, self.inner.expired.get().cast()) };
+        if was_set {
+            self.inner.due.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     /// Forgets the time set (`KeCancelTimer`). IRQL ≤ DISPATCH_LEVEL, under Wine PASSIVE_LEVEL.
@@ -69,7 +78,9 @@ impl Timer {
     /// The routine may still run, or run once more, when this returns.
     pub fn cancel(&self) {
         // SAFETY: initialised in `new`.
-        unsafe { raw::KeCancelTimer(self.inner.timer.get().cast()) };
+        if unsafe { raw::KeCancelTimer(self.inner.timer.get().cast()) } != 0 {
+            self.inner.due.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 
@@ -87,7 +98,9 @@ impl Drop for Timer {
         self.cancel();
         // The DPC of a timer that has just expired may still be queued or running. (Under Wine `KeCancelTimer` has
         // waited for it.) After that nobody queues `run`, whose own drop waits for the routine.
-        dpc::flush();
+        if self.inner.due.load(Ordering::Acquire) > 0 {
+            dpc::flush();
+        }
     }
 }
 
@@ -96,6 +109,8 @@ unsafe extern "system" fn on_expiry(_: *mut KDPC, context: *mut c_void, _: *mut 
     // SAFETY: the context is the timer's inner part, which lives until the drop has waited for this routine.
     let inner = unsafe { &*context.cast::<Inner>() };
     inner.run.queue();
+    // The last access: from here on a drop does not wait.
+    inner.due.fetch_sub(1, Ordering::AcqRel);
 }
 
 #[cfg(test)]

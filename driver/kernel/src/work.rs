@@ -26,7 +26,24 @@ impl WorkItem {
     /// `routine` may be called with `context`, at PASSIVE_LEVEL and on any thread, until the drop of the `WorkItem` has
     /// returned; if the drop happens inside the routine, until that run has returned.
     pub unsafe fn new(tag: PoolTag, routine: Routine, context: *mut c_void) -> Result<Self, AllocError> {
-        Ok(Self { gate: Gate::for_work_item(tag, routine, context)? })
+        Ok(Self { gate: Gate::for_work_item(tag, routine, context, true)? })
+    }
+
+    /// As [`new`](Self::new), for an owner that each run keeps alive by a reference of its own. Such an owner may be dropped by
+    /// anybody, at IRQL ≤ DISPATCH_LEVEL, while the routine is in its last instructions: the drop does not wait for them.
+    ///
+    /// # Errors
+    /// [`AllocError`]: no memory.
+    ///
+    /// # Safety
+    /// `routine` may be called with `context`, at PASSIVE_LEVEL and on any thread, until the drop of the `WorkItem` has
+    /// returned. A run that has begun uses nothing of the owner's but by a reference that it holds itself.
+    pub unsafe fn new_unawaited(
+        tag: PoolTag,
+        routine: Routine,
+        context: *mut c_void,
+    ) -> Result<Self, AllocError> {
+        Ok(Self { gate: Gate::for_work_item(tag, routine, context, false)? })
     }
 
     /// Asks for a run after this call (`IoQueueWorkItem`). IRQL ≤ DISPATCH_LEVEL.

@@ -140,22 +140,27 @@ unsafe extern "system" fn disconnected<H: Handler>(context: *mut c_void) {
 
 /// Reads the peer's private data by its exact size: some providers give nothing for a larger buffer.
 pub(crate) fn connection_data(connector: NonNull<NDK_CONNECTOR>, data: &mut [u8]) -> Result<&[u8], NTSTATUS> {
+    let mut length = connection_data_length(connector)?;
+    let exact = data.get_mut(..length as usize).ok_or(STATUS_INVALID_BUFFER_SIZE)?;
+    if exact.is_empty() {
+        return Ok(exact);
+    }
+    let connector = connector.as_ptr();
+    let get = slot!(connector, NdkGetConnectionData);
+    // SAFETY: as above; the buffer has `length` octets.
+    let status =
+        unsafe { get(connector, ptr::null_mut(), ptr::null_mut(), exact.as_mut_ptr().cast(), &mut length) };
+    if nt_success(status) { Ok(exact) } else { Err(status) }
+}
+
+/// The size of the peer's private data.
+pub(crate) fn connection_data_length(connector: NonNull<NDK_CONNECTOR>) -> Result<u32, NTSTATUS> {
     let connector = connector.as_ptr();
     let get = slot!(connector, NdkGetConnectionData);
     let mut length = 0;
     // SAFETY: the connector is open and in the window for this call; NULL with length 0 asks for the size.
     let status = unsafe { get(connector, ptr::null_mut(), ptr::null_mut(), ptr::null_mut(), &mut length) };
-    if !nt_success(status) {
-        return Err(status);
-    }
-    let exact = data.get_mut(..length as usize).ok_or(STATUS_INVALID_BUFFER_SIZE)?;
-    if exact.is_empty() {
-        return Ok(exact);
-    }
-    // SAFETY: as above; the buffer has `length` octets.
-    let status =
-        unsafe { get(connector, ptr::null_mut(), ptr::null_mut(), exact.as_mut_ptr().cast(), &mut length) };
-    if nt_success(status) { Ok(exact) } else { Err(status) }
+    if nt_success(status) { Ok(length) } else { Err(status) }
 }
 
 /// Calls an address function with room for both families.

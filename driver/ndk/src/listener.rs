@@ -2,7 +2,7 @@
 
 use crate::adapter::{Adapter, Use};
 use crate::address::SockAddr;
-use crate::connect::{connection_data, local_address, peer_address, read_address};
+use crate::connect::{connection_data, connection_data_length, local_address, peer_address, read_address};
 use crate::object::slot;
 use crate::{TAG, wait};
 use abi::NTSTATUS;
@@ -58,6 +58,22 @@ impl Incoming {
     /// INVALID_BUFFER_SIZE when `data` is shorter than what the transport carries, or the provider's status.
     pub fn private_data<'a>(&self, data: &'a mut [u8]) -> Result<&'a [u8], NTSTATUS> {
         connection_data(self.connector, data)
+    }
+
+    /// Whether the peer still waits for the answer, as far as the provider tells before it is asked to accept: NDKPI has no
+    /// event for a peer that gives up, so whoever keeps a request for long has to look. IRQL <= DISPATCH_LEVEL.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        connection_data_length(self.connector).is_ok()
+    }
+
+    /// Refuses it (`NdkReject`), which the drop does too, but by closing alone. IRQL <= DISPATCH_LEVEL.
+    pub fn reject(self) {
+        let connector = self.connector.as_ptr();
+        let reject = slot!(connector, NdkReject);
+        // The peer may have given up; then there is nobody to tell.
+        // SAFETY: the connector is open and waits for the decision; no data goes with it.
+        let _status = unsafe { reject(connector, ptr::null(), 0) };
     }
 
     /// Local and peer address; `None` when the provider does not tell. IRQL <= DISPATCH_LEVEL.

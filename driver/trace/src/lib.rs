@@ -8,7 +8,7 @@ mod counters;
 mod reason;
 
 pub use counters::{Counter, Counters, Snapshot};
-pub use reason::Reason;
+pub use reason::{Reason, ReasonCounters};
 
 #[cfg(test)]
 mod tests;

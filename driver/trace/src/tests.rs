@@ -1,10 +1,56 @@
-use crate::{Counters, Reason};
+use crate::{Counters, Reason, ReasonCounters};
 
 #[test]
 fn reasons_are_numbered_by_their_place() {
     for (i, reason) in Reason::ALL.iter().enumerate() {
         assert_eq!(reason.code() as usize, i);
-        assert!(!reason.text().is_empty());
+        assert_eq!(Reason::from_code(reason.code()), Some(*reason));
+        assert!(reason.explanation().ends_with('.'));
+        assert!(reason.name().bytes().all(|b| b.is_ascii_lowercase() || b == b'-'));
+        assert_eq!(Reason::ALL.iter().filter(|other| other.name() == reason.name()).count(), 1);
+    }
+    assert_eq!(Reason::from_code(Reason::ALL.len().try_into().unwrap()), None);
+}
+
+#[test]
+fn numbers_never_change() {
+    let known = [
+        (Reason::Undecided, 0),
+        (Reason::Rdma, 1),
+        (Reason::NoAdapter, 2),
+        (Reason::AdapterResources, 3),
+        (Reason::PeerUnreachable, 4),
+        (Reason::PeerProtocol, 5),
+        (Reason::PolicyNever, 6),
+        (Reason::PolicyRequire, 7),
+        (Reason::NegativeCache, 8),
+        (Reason::NoSystemProvider, 9),
+        (Reason::SystemRefused, 10),
+        (Reason::PeerChoseTcp, 11),
+        (Reason::BothPaths, 12),
+        (Reason::RdmaTimeout, 13),
+        (Reason::AdapterGone, 14),
+        (Reason::OptionNeedsTcp, 15),
+        (Reason::AddressBusy, 16),
+    ];
+    assert_eq!(known.map(|(reason, _)| reason), Reason::ALL);
+    assert_eq!(known.map(|(reason, _)| reason.code()), known.map(|(_, number)| number));
+}
+
+#[test]
+fn each_reason_is_counted_by_itself() {
+    let counters = ReasonCounters::new();
+    counters.count(Reason::Undecided);
+    counters.count(Reason::Rdma);
+    counters.count(Reason::AddressBusy);
+    counters.count(Reason::AddressBusy);
+    for (reason, count) in counters.iter() {
+        let expected = match reason {
+            Reason::Rdma => 1,
+            Reason::AddressBusy => 2,
+            _ => 0,
+        };
+        assert_eq!((count, counters.get(reason)), (expected, expected), "{}", reason.name());
     }
 }
 

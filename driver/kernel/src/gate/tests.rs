@@ -76,6 +76,24 @@ unsafe fn run(context: *mut c_void) {
     runs.running.store(false, Ordering::SeqCst);
 }
 
+/// The owner goes away at DISPATCH_LEVEL while the routine still runs elsewhere.
+#[test]
+fn the_drop_of_an_unawaited_dpc_does_not_wait() {
+    let runs = Runs::at_dispatch(false);
+    // SAFETY: the run has returned before the test does.
+    let dpc = unsafe { Dpc::new_unawaited(TAG, run, ptr::from_ref(&runs).cast_mut().cast()) }.unwrap();
+    dpc.queue();
+    runs.begun.wait_forever();
+    let lock = SpinLock::new(());
+    let raised = lock.lock();
+    drop(dpc);
+    assert!(runs.running.load(Ordering::SeqCst), "the drop has waited");
+    drop(raised);
+    runs.may_end.set();
+    ksim::quiesce();
+    assert_eq!(runs.count(), 1);
+}
+
 #[test]
 fn a_dpc_runs_once_for_requests_before_a_run_and_once_more_for_those_during_it() {
     let scope = Scope::new();

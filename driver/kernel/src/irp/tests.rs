@@ -179,7 +179,7 @@ unsafe extern "system" fn kept(device: *mut DEVICE_OBJECT, irp: *mut IRP, contex
 #[test]
 fn an_irp_of_our_own_calls_another_provider_again_and_again() {
     let (scope, sum) = (Scope::new(), AtomicUsize::new(0));
-    let mut own = OwnedIrp::try_new(1).unwrap();
+    let own = OwnedIrp::try_new(1).unwrap();
     for round in 1..4 {
         // SAFETY: not outstanding.
         unsafe { own.reuse(STATUS_SUCCESS) };

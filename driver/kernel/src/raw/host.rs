@@ -6,12 +6,14 @@ use core::ffi::c_void;
 use core::ptr;
 
 use abi::NTSTATUS;
+use abi::nmr::{NPI_CLIENT_CHARACTERISTICS, NPI_PROVIDER_CHARACTERISTICS};
 use abi::nt::{
     CriticalWorkQueue, DEVICE_OBJECT, DelayedWorkQueue, Executive, HANDLE, IRP, KDPC, KEVENT, KTIMER,
     KernelMode, MDL, MmCached, NotificationEvent, NotificationTimer, OBJECT_ATTRIBUTES, PIO_WORKITEM,
     PIO_WORKITEM_ROUTINE, PKDEFERRED_ROUTINE, PKSTART_ROUTINE, POBJECT_TYPE, SynchronizationEvent,
     UNICODE_STRING,
 };
+use abi::wsk::{WSK_CLIENT_NPI, WSK_PROVIDER_NPI, WSK_REGISTRATION};
 
 unsafe extern "C-unwind" {
     pub(crate) fn ExFreePoolWithTag(memory: *mut c_void, tag: u32);
@@ -92,6 +94,39 @@ unsafe extern "C-unwind" {
         bug_check: u32,
         priority: u32,
     ) -> *mut c_void;
+
+    pub(crate) fn WskRegister(npi: *mut WSK_CLIENT_NPI, registration: *mut WSK_REGISTRATION) -> NTSTATUS;
+    pub(crate) fn WskCaptureProviderNPI(
+        registration: *mut WSK_REGISTRATION,
+        wait_timeout: u32,
+        npi: *mut WSK_PROVIDER_NPI,
+    ) -> NTSTATUS;
+    pub(crate) fn WskReleaseProviderNPI(registration: *mut WSK_REGISTRATION);
+    pub(crate) fn WskDeregister(registration: *mut WSK_REGISTRATION);
+
+    pub(crate) fn NmrRegisterProvider(
+        characteristics: *const NPI_PROVIDER_CHARACTERISTICS,
+        context: *mut c_void,
+        handle: *mut HANDLE,
+    ) -> NTSTATUS;
+    pub(crate) fn NmrDeregisterProvider(handle: HANDLE) -> NTSTATUS;
+    pub(crate) fn NmrWaitForProviderDeregisterComplete(handle: HANDLE) -> NTSTATUS;
+    pub(crate) fn NmrProviderDetachClientComplete(binding: HANDLE);
+    pub(crate) fn NmrRegisterClient(
+        characteristics: *const NPI_CLIENT_CHARACTERISTICS,
+        context: *mut c_void,
+        handle: *mut HANDLE,
+    ) -> NTSTATUS;
+    pub(crate) fn NmrDeregisterClient(handle: HANDLE) -> NTSTATUS;
+    pub(crate) fn NmrWaitForClientDeregisterComplete(handle: HANDLE) -> NTSTATUS;
+    pub(crate) fn NmrClientAttachProvider(
+        binding: HANDLE,
+        client_context: *mut c_void,
+        client_dispatch: *const c_void,
+        provider_context: *mut *mut c_void,
+        provider_dispatch: *mut *const c_void,
+    ) -> NTSTATUS;
+    pub(crate) fn NmrClientDetachProviderComplete(binding: HANDLE);
 }
 
 /// # Safety
@@ -139,13 +174,14 @@ pub(crate) unsafe fn initialize_timer(timer: *mut KTIMER) {
     unsafe { KeInitializeTimerEx(timer, NotificationTimer) };
 }
 
-/// `KeSetTimerEx` for one time.
+/// `KeSetTimerEx` for one time. Whether the timer was set already.
 ///
 /// # Safety
 /// Both are initialised and stay valid until the timer is cancelled or the DPC has begun.
-pub(crate) unsafe fn set_timer(timer: *mut KTIMER, due: i64, dpc: *mut KDPC) {
+pub(crate) unsafe fn set_timer(timer: *mut KTIMER, due: i64, dpc: *mut KDPC) -> bool {
     // SAFETY: as promised by the caller.
-    unsafe { KeSetTimerEx(timer, due, 0, dpc) };
+    let was_set = unsafe { KeSetTimerEx(timer, due, 0, dpc) };
+    was_set != 0
 }
 
 /// `IoQueueWorkItem`.

@@ -10,10 +10,12 @@ use core::mem::{align_of, size_of, transmute};
 use core::ptr;
 
 use abi::NTSTATUS;
+use abi::nmr::{NPI_CLIENT_CHARACTERISTICS, NPI_PROVIDER_CHARACTERISTICS};
 use abi::nt::{
     DEVICE_OBJECT, HANDLE, IO_STACK_LOCATION, IRP, KDPC, KEVENT, KTIMER, KernelMode, MDL, OBJECT_ATTRIBUTES,
     PIO_WORKITEM, PIO_WORKITEM_ROUTINE, PKDEFERRED_ROUTINE, PKSTART_ROUTINE, POBJECT_TYPE, UNICODE_STRING,
 };
+use abi::wsk::{WSK_CLIENT_NPI, WSK_PROVIDER_NPI, WSK_REGISTRATION};
 use wdk_sys::ntddk;
 
 /// Proves that a type of this project and the generated one are the same memory.
@@ -38,6 +40,43 @@ same_layout!(
 
 /// `KUSER_SHARED_DATA.InterruptTime`, which is what `KeQueryInterruptTime` reads.
 const SHARED_INTERRUPT_TIME: usize = 0xFFFF_F780_0000_0008;
+
+// Not among what `wdk-sys` declares.
+#[link(name = "netio")]
+unsafe extern "system" {
+    pub(crate) fn WskRegister(npi: *mut WSK_CLIENT_NPI, registration: *mut WSK_REGISTRATION) -> NTSTATUS;
+    pub(crate) fn WskCaptureProviderNPI(
+        registration: *mut WSK_REGISTRATION,
+        wait_timeout: u32,
+        npi: *mut WSK_PROVIDER_NPI,
+    ) -> NTSTATUS;
+    pub(crate) fn WskReleaseProviderNPI(registration: *mut WSK_REGISTRATION);
+    pub(crate) fn WskDeregister(registration: *mut WSK_REGISTRATION);
+
+    pub(crate) fn NmrRegisterProvider(
+        characteristics: *const NPI_PROVIDER_CHARACTERISTICS,
+        context: *mut c_void,
+        handle: *mut HANDLE,
+    ) -> NTSTATUS;
+    pub(crate) fn NmrDeregisterProvider(handle: HANDLE) -> NTSTATUS;
+    pub(crate) fn NmrWaitForProviderDeregisterComplete(handle: HANDLE) -> NTSTATUS;
+    pub(crate) fn NmrProviderDetachClientComplete(binding: HANDLE);
+    pub(crate) fn NmrRegisterClient(
+        characteristics: *const NPI_CLIENT_CHARACTERISTICS,
+        context: *mut c_void,
+        handle: *mut HANDLE,
+    ) -> NTSTATUS;
+    pub(crate) fn NmrDeregisterClient(handle: HANDLE) -> NTSTATUS;
+    pub(crate) fn NmrWaitForClientDeregisterComplete(handle: HANDLE) -> NTSTATUS;
+    pub(crate) fn NmrClientAttachProvider(
+        binding: HANDLE,
+        client_context: *mut c_void,
+        client_dispatch: *const c_void,
+        provider_context: *mut *mut c_void,
+        provider_dispatch: *mut *const c_void,
+    ) -> NTSTATUS;
+    pub(crate) fn NmrClientDetachProviderComplete(binding: HANDLE);
+}
 
 /// Defines calls that differ from `wdk-sys`'s only in the types behind the pointers marked `[cast]`.
 macro_rules! forward {
@@ -126,6 +165,9 @@ pub(crate) unsafe fn KeGetCurrentIrql() -> u8 {
 /// Units of 100 ns since the system started.
 ///
 /// Read as x64 headers do inline. (Wine has a routine of that name, which counts milliseconds; it serves this read.)
+///
+/// Never inlined: Wine reads the page for the driver, but only for plain loads, and not when the load is part of an addition.
+#[inline(never)]
 pub(crate) fn interrupt_time() -> u64 {
     let time = ptr::with_exposed_provenance::<u64>(SHARED_INTERRUPT_TIME);
     // SAFETY: a page that is mapped at this address in every x64 Windows; 64-bit reads of it are atomic.
@@ -179,14 +221,15 @@ pub(crate) unsafe fn initialize_timer(timer: *mut KTIMER) {
     unsafe { ntddk::KeInitializeTimerEx(timer.cast(), kind) };
 }
 
-/// `KeSetTimerEx` for one time.
+/// `KeSetTimerEx` for one time. Whether the timer was set already.
 ///
 /// # Safety
 /// Both are initialised and stay valid until the timer is cancelled or the DPC has begun.
-pub(crate) unsafe fn set_timer(timer: *mut KTIMER, due: i64, dpc: *mut KDPC) {
+pub(crate) unsafe fn set_timer(timer: *mut KTIMER, due: i64, dpc: *mut KDPC) -> bool {
     let due = wdk_sys::LARGE_INTEGER { QuadPart: due };
     // SAFETY: as promised by the caller.
-    unsafe { ntddk::KeSetTimerEx(timer.cast(), due, 0, dpc.cast()) };
+    let was_set = unsafe { ntddk::KeSetTimerEx(timer.cast(), due, 0, dpc.cast()) };
+    was_set != 0
 }
 
 /// `IoQueueWorkItem`.

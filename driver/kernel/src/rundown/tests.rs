@@ -46,6 +46,25 @@ fn the_wait_ends_with_the_last_user() {
 }
 
 #[test]
+fn somebody_else_may_begin() {
+    let rundown = Rundown::new().unwrap();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            rundown.wait_until_over();
+            assert!(over.load(Ordering::SeqCst));
+        });
+        let user = rundown.acquire().unwrap();
+        // Waiting for it does not begin it.
+        drop(rundown.acquire().unwrap());
+        rundown.begin();
+        over.store(true, Ordering::SeqCst);
+        drop(user);
+        waiting.join().unwrap();
+    });
+}
+
+#[test]
 fn a_forgotten_guard_still_counts() {
     let rundown = Rundown::new().unwrap();
     rundown.acquire().unwrap().forget();

@@ -55,13 +55,36 @@ fn a_request_whose_caller_is_gone() {
             let near = active(world, Witness::new(), DEPTHS);
             Endpoint::connect(&near.endpoint, loopback(0), listener.address(), b"");
             let incoming = door.take();
+            assert!(incoming.is_waiting());
             near.finish(false);
+            assert!(!incoming.is_waiting());
             assert!(incoming.private_data(&mut [0; 512]).is_err());
             if accept {
                 let far = passive(world, Witness::new(), DEPTHS, incoming);
                 Endpoint::accept(&far.endpoint, b"");
                 assert_ne!(far.witness.answer(), 0);
                 far.finish(false);
+            }
+        }
+    });
+}
+
+/// A request is refused by name, also when nobody waits for the answer any more.
+#[test]
+fn a_request_is_rejected() {
+    in_each_mode(|world| {
+        let (listener, door) = listen(world);
+        for gone in [false, true] {
+            let near = active(world, Witness::new(), DEPTHS);
+            Endpoint::connect(&near.endpoint, loopback(0), listener.address(), b"");
+            let incoming = door.take();
+            if gone {
+                near.finish(false);
+                incoming.reject();
+            } else {
+                incoming.reject();
+                assert_eq!(near.witness.answer(), STATUS_CONNECTION_REFUSED);
+                near.finish(false);
             }
         }
     });
