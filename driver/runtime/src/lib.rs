@@ -8,7 +8,8 @@ mod status;
 
 use abi::NTSTATUS;
 use abi::ndk::{NDK_ADAPTER, NDK_VERSION};
-use abi::status::{STATUS_INTERNAL_ERROR, STATUS_INVALID_DEVICE_STATE};
+use abi::status::{STATUS_INTERNAL_ERROR, STATUS_INVALID_DEVICE_STATE, STATUS_NOT_SUPPORTED};
+use abi::wskrdma::WSKRDMA_SOFTWARE_INTERFACE;
 use core::ffi::c_void;
 use core::net::IpAddr;
 use core::ptr::NonNull;
@@ -17,7 +18,7 @@ use kernel::pool::{PoolTag, Shared};
 use ndk::{Adapter, CloseAdapter};
 use softndk::SoftNdk;
 pub use softndk::{AnswerMode, LOOPBACK_ADDRESSES};
-use wsk::{Provider, Settings};
+use wsk::{NdkSource, NmrRegistration, Provider, Settings};
 
 /// Pool tag of the composition.
 const TAG: PoolTag = PoolTag::new(b"WrRt");
@@ -25,26 +26,35 @@ const TAG: PoolTag = PoolTag::new(b"WrRt");
 const NDK_REQUEST: NDK_VERSION = NDK_VERSION { Major: 2, Minor: 0 };
 
 /// What to run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config<'a> {
-    /// Sizes of connections.
+    /// Sizes of connections, time limits, and the policy.
     pub settings: Settings,
     /// Whether the software adapter is there, and which addresses it owns.
     pub software_adapter: Option<&'a [IpAddr]>,
     /// How the software adapter answers control requests.
     pub answers: AnswerMode,
+    /// Whether the provider registers with the Network Module Registrar, which not every system has.
+    pub register_with_nmr: bool,
 }
 
 impl Default for Config<'_> {
-    /// Common sizes, no software adapter.
+    /// Common sizes, no software adapter, registered.
     fn default() -> Self {
-        Self { settings: Settings::DEFAULT, software_adapter: None, answers: AnswerMode::Inline }
+        Self {
+            settings: Settings::DEFAULT,
+            software_adapter: None,
+            answers: AnswerMode::Inline,
+            register_with_nmr: true,
+        }
     }
 }
 
 /// A running provider.
 pub struct Runtime {
     provider: Shared<Provider>,
+    /// Where clients find the provider that choose it by its module identifier.
+    nmr: Option<NmrRegistration>,
     // Until the provider is stopped: completions that nest too deeply go on there.
     worker: Option<CompletionWorker>,
     // After the provider: it is stopped when nothing uses its adapters any more.
@@ -58,12 +68,10 @@ impl Runtime {
     /// # Errors
     /// INSUFFICIENT_RESOURCES, INVALID_DEVICE_STATE (a provider runs already), or an adapter's status.
     pub fn start(config: &Config<'_>) -> Result<Self, NTSTATUS> {
-        let provider = Provider::new(config.settings).map_err(|e| e.status())?;
+        let provider = Provider::new(config.settings.clone()).map_err(|e| e.status())?;
         let worker = CompletionWorker::start(TAG).map_err(|e| e.status())?;
-        let mut runtime = Self { provider, worker: Some(worker), software: None };
-        let started = runtime.start_adapters(config).and_then(|()| {
-            if Provider::publish(&runtime.provider) { Ok(()) } else { Err(STATUS_INVALID_DEVICE_STATE) }
-        });
+        let mut runtime = Self { provider, nmr: None, worker: Some(worker), software: None };
+        let started = runtime.start_adapters(config).and_then(|()| runtime.publish(config));
         match started {
             Ok(()) => Ok(runtime),
             Err(status) => {
@@ -71,6 +79,18 @@ impl Runtime {
                 Err(status)
             }
         }
+    }
+
+    /// Lets clients in, by either way.
+    fn publish(&mut self, config: &Config<'_>) -> Result<(), NTSTATUS> {
+        if !Provider::publish(&self.provider) {
+            return Err(STATUS_INVALID_DEVICE_STATE);
+        }
+        if config.register_with_nmr {
+            let registered = NmrRegistration::start(&self.provider).inspect_err(|_| Provider::withdraw())?;
+            self.nmr = Some(registered);
+        }
+        Ok(())
     }
 
     fn start_adapters(&mut self, config: &Config<'_>) -> Result<(), NTSTATUS> {
@@ -84,6 +104,9 @@ impl Runtime {
         let object = NonNull::new(software.open_adapter(NDK_REQUEST)?).ok_or(STATUS_INTERNAL_ERROR)?;
         let close =
             CloseAdapter { close: close_software, context: Shared::as_ptr(software).cast_mut().cast() };
+        let source = NdkSource { open: open_software, close: close_software, context: close.context };
+        // SAFETY: the software adapter outlives the provider.
+        unsafe { self.provider.set_ndk_source(source) };
         // SAFETY: the adapter was opened just now, and `close_software` closes it at the one that opened it, which
         // outlives the provider.
         let adapter = unsafe { Adapter::adopt(object, close) }?;
@@ -98,6 +121,9 @@ impl Runtime {
     /// IRQL: PASSIVE_LEVEL.
     pub fn stop(mut self) {
         Provider::withdraw();
+        if let Some(nmr) = self.nmr.take() {
+            nmr.stop();
+        }
         self.stop_adapters();
     }
 
@@ -119,6 +145,23 @@ impl Runtime {
     ) -> (NTSTATUS, usize) {
         control::driver::handle(code, buffer, input, output, &status::Tree(&self.provider))
     }
+}
+
+/// Opens the software adapter for another NDK consumer.
+///
+/// # Safety
+/// `context` is the [`SoftNdk`], and lives. IRQL: PASSIVE_LEVEL.
+unsafe fn open_software(
+    context: *mut c_void,
+    version: NDK_VERSION,
+    if_index: u32,
+) -> Result<NonNull<NDK_ADAPTER>, NTSTATUS> {
+    if if_index != WSKRDMA_SOFTWARE_INTERFACE {
+        return Err(STATUS_NOT_SUPPORTED);
+    }
+    // SAFETY: the caller's promise.
+    let software = unsafe { &*context.cast::<SoftNdk>() };
+    NonNull::new(software.open_adapter(version)?).ok_or(STATUS_INTERNAL_ERROR)
 }
 
 /// Gives the software adapter back.

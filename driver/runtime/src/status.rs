@@ -2,7 +2,8 @@
 
 use control::Address;
 use control::driver::{
-    AdapterRow, CONTRACT_VERSION, PATH_NONE, PATH_RDMA, PATH_TCP, Row, SocketRow, Source, StatusHeader, Work,
+    AdapterRow, CONTRACT_VERSION, PATH_NONE, PATH_RDMA, PATH_TCP, ReasonRow, Row, SocketRow, Source,
+    StatusHeader, Work,
 };
 use trace::Snapshot;
 use wsk::{Provider, View};
@@ -26,13 +27,16 @@ impl Source for Tree<'_> {
             adapters: 0,
             sockets: 0,
             irps_outstanding: u32::try_from(irp::account().outstanding()).unwrap_or(u32::MAX),
+            reasons: 0,
+            reserved: 0,
             total: work(&total.snapshot()),
         }
     }
 
     fn rows(&self, sink: &mut dyn FnMut(Row) -> bool) {
+        let mut more = true;
         self.0.view(&mut |view| {
-            sink(match view {
+            more = sink(match view {
                 View::Adapter(a) => Row::Adapter(AdapterRow {
                     technology: a.info.technology,
                     major: a.info.version.0,
@@ -54,8 +58,12 @@ impl Source for Tree<'_> {
                     remote: s.remote.map(Address::from).unwrap_or_default(),
                     work: work(&s.work),
                 }),
-            })
+            });
+            more
         });
+        for (reason, count) in self.0.reasons().iter().filter(|(_, count)| *count != 0) {
+            more = more && sink(Row::Reason(ReasonRow { reason: reason.code(), reserved: 0, count }));
+        }
     }
 }
 

@@ -1,16 +1,28 @@
-//! Winsock Kernel sockets whose streams run over NDK.
+//! Winsock Kernel sockets whose streams run over NDK, or over the system's TCP.
 //!
 //! | module | is |
 //! |---|---|
+//! | [`NmrRegistration`] | the provider as a module of the Network Module Registrar |
 //! | [`Provider`] | what all clients share: adapters, the table of sockets, totals |
-//! | `registration`, `client` | WSK registration and the functions of WSK_PROVIDER_DISPATCH |
-//! | `listen` | listening sockets |
-//! | `connection` | connection sockets: one stream engine, one NDK endpoint, queues of IRPs |
+//! | `registration`, `client` | WSK registration, and a client: its uses, static events, and its registration at the system's WSK |
+//! | [`policy`], [`misses`] | which connections may run over RDMA or TCP, and where RDMA has just failed |
+//! | `sharing` | who may use a local address beside whom |
+//! | `clock` | one timer for the handshakes of all connections |
+//! | `listen` | listening sockets: adapters' listeners, the twin, one queue for both |
+//! | `connection` | connection and stream sockets: one stream engine, one NDK endpoint, queues of IRPs, the twin |
+//! | `callbacks`, `events` | a client's table of callbacks, and which of them are enabled |
+//! | `options` | a socket's options as its client has set them |
+//! | `system` | the system's own WSK: the TCP path, and what is not accelerated |
+//! | `control` | control operations of clients and sockets, without a client's pointers |
 //! | `edge` | the dispatch tables: the only place that sees a client's raw pointers |
 //!
-//! The IRP law holds everywhere: every IRP is marked pending, PENDING is returned, and it is completed exactly once,
-//! with no lock held. What this crate must never do: complete an IRP or call an adapter's control function with a
-//! socket's lock held, hold the locks of two sockets, or let a peer decide how much memory is used.
+//! A socket of ours has a *twin*: a socket of the system's, which has the same address and becomes the connection where RDMA
+//! does not.
+//!
+//! The IRP law holds for every IRP that is entered: it is marked pending, PENDING is returned, and it is completed exactly
+//! once, with no lock held. One that is passed to the system is not touched at all. What this crate must never do: complete
+//! an IRP, or call a client's callback, an adapter's control function or a function of the system's WSK, with a socket's lock
+//! held; hold the locks of two sockets; or let a peer decide how much memory is used.
 //!
 //! Contract: `wsk.h` and the Winsock Kernel pages.
 #![no_std]
@@ -19,15 +31,27 @@
 extern crate std;
 
 mod buffer;
+mod callbacks;
 mod client;
+mod clock;
 mod connection;
+mod control;
 mod edge;
+mod events;
 mod listen;
+pub mod misses;
+mod nmr;
+mod options;
+pub mod policy;
 mod provider;
 mod registration;
+mod sharing;
 mod socket;
+mod system;
 mod table;
 
+pub use control::ndk::NdkSource;
+pub use nmr::NmrRegistration;
 pub use provider::{AdapterView, Provider, Settings, SocketView, View};
 pub use registration::{
     wsk_capture_provider_npi, wsk_deregister, wsk_query_provider_characteristics, wsk_register,

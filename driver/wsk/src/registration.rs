@@ -8,10 +8,7 @@ use crate::client::Client;
 use crate::edge::PROVIDER_DISPATCH;
 use crate::provider::{Provider, Use};
 use abi::NTSTATUS;
-use abi::status::{
-    STATUS_DEVICE_NOT_READY, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER, STATUS_NOINTERFACE,
-    STATUS_SUCCESS,
-};
+use abi::status::{STATUS_DEVICE_NOT_READY, STATUS_INVALID_PARAMETER, STATUS_NOINTERFACE, STATUS_SUCCESS};
 use abi::wsk::{
     MAKE_WSK_VERSION, WSK_CLIENT_NPI, WSK_MAJOR_VERSION, WSK_MINOR_VERSION, WSK_PROVIDER_CHARACTERISTICS,
     WSK_PROVIDER_NPI, WSK_REGISTRATION,
@@ -22,6 +19,16 @@ use kernel::pool::Shared;
 
 /// The one version this provider speaks: 1.0, which is what every known client asks for.
 pub(crate) const VERSION: u16 = MAKE_WSK_VERSION(1, 0);
+
+/// The versions that are served.
+pub(crate) static SERVED: WSK_PROVIDER_CHARACTERISTICS =
+    WSK_PROVIDER_CHARACTERISTICS { HighestVersion: VERSION, LowestVersion: VERSION };
+
+/// Whether a client that asks for `version` is served: the same major version, and no later minor one.
+pub(crate) const fn serves(version: u16) -> bool {
+    WSK_MAJOR_VERSION(version) == WSK_MAJOR_VERSION(VERSION)
+        && WSK_MINOR_VERSION(version) <= WSK_MINOR_VERSION(VERSION)
+}
 
 /// `ReservedRegistrationState` of a registration whose version is served.
 const REGISTERED: u64 = 0x5752_4547_4953_5452;
@@ -91,12 +98,13 @@ pub unsafe extern "system" fn wsk_register(
     }
     // SAFETY: the client's table is valid as long as the registration.
     let version = unsafe { (*dispatch).Version };
-    let served = WSK_MAJOR_VERSION(version) == WSK_MAJOR_VERSION(VERSION)
-        && WSK_MINOR_VERSION(version) <= WSK_MINOR_VERSION(VERSION);
     let provider = RUNNING.lock().clone();
     let Some(provider) = provider.and_then(|p| Use::new(&p)) else { return STATUS_DEVICE_NOT_READY };
-    let Ok(client) = Client::new(provider) else { return STATUS_INSUFFICIENT_RESOURCES };
-    let state = if served { REGISTERED } else { REFUSED };
+    let client = match Client::new(provider) {
+        Ok(client) => client,
+        Err(status) => return status,
+    };
+    let state = if serves(version) { REGISTERED } else { REFUSED };
     let block = WSK_REGISTRATION {
         ReservedRegistrationState: state,
         ReservedRegistrationContext: Shared::into_raw(client).cast_mut().cast(),
@@ -107,15 +115,16 @@ pub unsafe extern "system" fn wsk_register(
     STATUS_SUCCESS
 }
 
-/// WskCaptureProviderNPI. This provider is there at once, so no wait is ever needed. IRQL <= DISPATCH_LEVEL.
+/// WskCaptureProviderNPI. This provider is there at once; the wait is for the system's, which serves what does not run over
+/// RDMA. IRQL: PASSIVE_LEVEL, or <= DISPATCH_LEVEL with WSK_NO_WAIT.
 ///
-/// DEVICE_NOT_READY: after WskDeregister. NOINTERFACE: the version asked for at registration is not served.
+/// DEVICE_NOT_READY: after WskDeregister, or without a provider of the system's. NOINTERFACE: the version asked for at registration is not served.
 ///
 /// # Safety
 /// The parameters are those of the page; the block was registered and is still allocated.
 pub unsafe extern "system" fn wsk_capture_provider_npi(
     registration: *mut WSK_REGISTRATION,
-    _wait_timeout: u32,
+    wait_timeout: u32,
     npi: *mut WSK_PROVIDER_NPI,
 ) -> NTSTATUS {
     if registration.is_null() || npi.is_null() {
@@ -126,8 +135,8 @@ pub unsafe extern "system" fn wsk_capture_provider_npi(
         Ok(client) => client,
         Err(status) => return status,
     };
-    if !client.capture() {
-        return STATUS_DEVICE_NOT_READY;
+    if let Err(status) = client.capture(wait_timeout) {
+        return status;
     }
     // The capture keeps the client alive: WskDeregister waits for its release.
     let captured =
@@ -168,9 +177,8 @@ pub unsafe extern "system" fn wsk_query_provider_characteristics(
         Ok(_) | Err(STATUS_NOINTERFACE) => {}
         Err(status) => return status,
     }
-    let served = WSK_PROVIDER_CHARACTERISTICS { HighestVersion: VERSION, LowestVersion: VERSION };
     // SAFETY: the caller's structure is writable.
-    unsafe { characteristics.write(served) };
+    unsafe { characteristics.write(SERVED) };
     STATUS_SUCCESS
 }
 

@@ -1,6 +1,20 @@
-//! Sockets against peers that do what no socket of ours does.
+//! Sockets against peers that do what no socket of ours does, and clients of callbacks.
 
-mod harness;
+mod attached;
+mod connection_events;
+mod connection_moments;
+mod control;
+mod control_answers;
+mod control_client;
+#[path = "../../runtime/tests/native/crank.rs"]
+mod crank;
+mod form;
+pub(crate) mod harness;
 mod hostile;
+mod listening;
+mod peer;
+mod receive_events;
 mod registration;
 mod table;
+mod tcp;
+mod watcher;

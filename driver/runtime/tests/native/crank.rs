@@ -8,6 +8,7 @@ use std::ffi::c_void;
 use std::ptr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
+use std::vec::Vec;
 
 use kernel::dpc::Dpc;
 use kernel::pool::PoolTag;

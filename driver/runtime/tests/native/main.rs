@@ -9,12 +9,14 @@
 //! | `suspension` | cancels, closes and aborts at every moment of every operation |
 //! | `scarcity` | lets every allocation fail once |
 //! | `reentrancy` | calls the provider from completion routines |
+//! | `nmr` | finds the provider through the Network Module Registrar |
 //! | `stress` | does everything at once |
 #![cfg(test)]
 
 mod calls;
 mod cases;
 mod crank;
+mod nmr;
 mod reentrancy;
 mod scarcity;
 mod stage;

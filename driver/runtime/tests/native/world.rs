@@ -1,19 +1,28 @@
 //! The native world: a WSK client of a provider in this process.
 
+use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use abi::NTSTATUS;
 use abi::nt::DISPATCH_LEVEL;
 use abi::wsk::*;
 use cases::pattern::UNTOUCHED;
-use cases::world::{Buffer, Call, Completion, Operation, Socket, Target};
+use cases::watch::{Event, Kind, Release, Script, Watch};
+use cases::world::{Call, Completion, Feature, Operation, Socket};
 use cases::{PATIENCE, World};
+use client::calls::control::ControlRoom;
+use client::calls::room::AddressRoom;
+use client::calls::{self, Effect, Parameters};
+use client::watch::Watchers;
+use client::watch::inside::{Fate, Inside};
+use kernel::pool::{PoolTag, Shared};
 use ksim::buffer::Chain;
 use ksim::client::TestIrp;
+use wsk::Settings;
 use wskrdma_runtime::{Config, LOOPBACK_ADDRESSES, Runtime};
 
 use crate::calls::chain;
@@ -22,17 +31,11 @@ use crate::calls::chain;
 static CLIENT_DISPATCH: WSK_CLIENT_DISPATCH =
     WSK_CLIENT_DISPATCH { Version: 0x0100, Reserved: 0, WskClientEvent: None };
 
-/// Room for an address that the provider writes, and for finding out that it writes more.
-const ADDRESS_ROOM: usize = 64;
-
-/// What a request means for the sockets of the world.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Effect {
-    None,
-    /// It makes a socket of this category.
-    Makes(u32),
-    Closes(usize),
-}
+const NOT_REGISTERED: WSK_REGISTRATION = WSK_REGISTRATION {
+    ReservedRegistrationState: 0,
+    ReservedRegistrationContext: ptr::null_mut(),
+    ReservedRegistrationLock: 0,
+};
 
 /// One request. It owns everything that the provider may use until the IRP is completed.
 struct Request {
@@ -40,9 +43,14 @@ struct Request {
     chain: Option<Chain>,
     /// The chain's octets, once the request is over.
     octets: Option<Vec<u8>>,
-    first: Box<[u8; ADDRESS_ROOM]>,
-    second: Box<[u8; ADDRESS_ROOM]>,
+    first: Box<AddressRoom>,
+    second: Box<AddressRoom>,
+    control: Box<ControlRoom>,
     effect: Effect,
+    watch: Option<Watch>,
+    /// It is made from inside another call's end, or a callback.
+    fate: Option<Fate>,
+    called_off: bool,
     returned: NTSTATUS,
     before_return: bool,
     order: Arc<AtomicU64>,
@@ -55,6 +63,7 @@ pub(crate) struct Open {
     pub(crate) category: u32,
     /// A close was asked for and accepted: nothing else may follow.
     closing: bool,
+    watch: Option<Watch>,
 }
 
 /// A provider with its software adapter, and a WSK client of it.
@@ -64,7 +73,11 @@ pub(crate) struct Native {
     pub(crate) npi: WSK_PROVIDER_NPI,
     sockets: Vec<Option<Open>>,
     requests: Vec<Request>,
-    completions: Arc<AtomicU64>,
+    completions: Shared<AtomicU64>,
+    /// Made when the first case needs them: what is allocated is looked at by tests that have none.
+    pub(crate) watchers: OnceCell<Watchers>,
+    /// The registration of a client that came later, and what the first one has captured.
+    later: Option<(Box<WSK_REGISTRATION>, WSK_PROVIDER_NPI)>,
     /// Makes every call at DISPATCH_LEVEL, where all of them are allowed but those about names.
     at_dispatch: bool,
 }
@@ -95,27 +108,56 @@ pub(crate) fn boot() {
 }
 
 impl Native {
-    /// Starts a provider with a software adapter, and registers. The caller holds [`ksim::exclusive`]: there is one
-    /// provider in a process.
-    pub(crate) fn start(config: Config<'_>) -> Self {
-        boot();
-        let runtime =
-            Runtime::start(&Config { software_adapter: Some(LOOPBACK_ADDRESSES), ..config }).unwrap();
-        let mut registration = Box::new(WSK_REGISTRATION {
-            ReservedRegistrationState: 0,
-            ReservedRegistrationContext: ptr::null_mut(),
-            ReservedRegistrationLock: 0,
-        });
+    /// A client with nothing open.
+    fn with(
+        registration: Box<WSK_REGISTRATION>,
+        npi: WSK_PROVIDER_NPI,
+        completions: Shared<AtomicU64>,
+        at_dispatch: bool,
+    ) -> Self {
+        let watchers = OnceCell::new();
+        let (runtime, later) = (None, None);
+        let (sockets, requests) = (Vec::new(), Vec::new());
+        Self { runtime, registration, npi, sockets, requests, completions, watchers, later, at_dispatch }
+    }
+
+    fn watchers(&self) -> &Watchers {
+        let _plenty = ksim::pool::fail_after(u64::MAX);
+        self.watchers.get_or_init(|| Watchers::new(&self.completions).unwrap())
+    }
+
+    fn counter() -> Shared<AtomicU64> {
+        Shared::try_new(PoolTag::new(b"Test"), AtomicU64::new(0)).unwrap()
+    }
+
+    /// Registers a client and captures its provider.
+    fn register() -> (Box<WSK_REGISTRATION>, WSK_PROVIDER_NPI) {
+        let mut registration = Box::new(NOT_REGISTERED);
         let mut npi = WSK_CLIENT_NPI { ClientContext: ptr::null_mut(), Dispatch: &CLIENT_DISPATCH };
         // SAFETY: the block stays in its box until it is deregistered; the table is static.
         assert_eq!(unsafe { wsk::wsk_register(&mut npi, &mut *registration) }, 0);
         let mut npi = WSK_PROVIDER_NPI { Client: ptr::null_mut(), Dispatch: ptr::null() };
         // SAFETY: registered above.
         assert_eq!(unsafe { wsk::wsk_capture_provider_npi(&mut *registration, 0, &mut npi) }, 0);
-        let completions = Arc::new(AtomicU64::new(0));
-        let runtime = Some(runtime);
-        let (sockets, requests) = (Vec::new(), Vec::new());
-        Self { runtime, registration, npi, sockets, requests, completions, at_dispatch: false }
+        (registration, npi)
+    }
+
+    /// Ends a registration.
+    fn deregister(registration: &mut WSK_REGISTRATION) {
+        // SAFETY: captured once; every request is over and every socket closed.
+        unsafe { wsk::wsk_release_provider_npi(registration) };
+        // SAFETY: registered once.
+        unsafe { wsk::wsk_deregister(registration) };
+    }
+
+    /// Starts a provider with a software adapter, and registers. The caller holds [`ksim::exclusive`]: there is one
+    /// provider in a process.
+    pub(crate) fn start(config: Config<'_>) -> Self {
+        boot();
+        let runtime =
+            Runtime::start(&Config { software_adapter: Some(LOOPBACK_ADDRESSES), ..config }).unwrap();
+        let (registration, npi) = Self::register();
+        Self { runtime: Some(runtime), ..Self::with(registration, npi, Self::counter(), false) }
     }
 
     /// The same, with every call made at DISPATCH_LEVEL.
@@ -125,6 +167,11 @@ impl Native {
 
     /// Closes what is open, and forgets every request; each was completed once.
     pub(crate) fn clear(&mut self) {
+        if let Some(watchers) = self.watchers.get() {
+            watchers.relent();
+        }
+        self.call_off();
+        self.adopt();
         for index in 0..self.requests.len() {
             let operation = Operation(u32::try_from(index).unwrap());
             // Accepts and connects may wait for ever; their sockets' closes end them below.
@@ -139,27 +186,145 @@ impl Native {
         }
         for index in 0..self.requests.len() {
             let operation = Operation(u32::try_from(index).unwrap());
-            assert!(self.wait(operation, PATIENCE).is_some(), "a request outlives its socket");
+            let called_off = self.requests[index].called_off;
+            assert!(called_off || self.wait(operation, PATIENCE).is_some(), "a request outlives its socket");
+            if called_off {
+                continue;
+            }
             let request = &self.requests[index];
             assert_eq!(request.irp.completions(), 1, "a request is completed once");
             assert!(request.effect != Effect::None || request.made.is_none());
         }
         self.requests.clear();
-        if self.sockets.iter().flatten().any(|open| !open.closing) {
+        if self.watchers.get().is_some_and(Watchers::has_accepted)
+            || self.sockets.iter().flatten().any(|open| !open.closing)
+        {
             // An accept was completed with a connection while its listener was being closed.
             return self.clear();
         }
         self.sockets.clear();
+        let breach = self.watchers.get().and_then(Watchers::breach);
+        assert!(breach.is_none(), "{:?}", breach.map(client::watch::Breach::expected));
+        self.watchers.take();
+        if let Some((mut registration, npi)) = self.later.take() {
+            self.npi = npi;
+            Self::deregister(&mut registration);
+        }
+    }
+
+    /// Nothing that was to be made from inside is made from here on, unless it has begun.
+    fn call_off(&mut self) {
+        for request in &mut self.requests {
+            if !request.called_off && request.fate.as_ref().is_some_and(Fate::call_off) {
+                request.called_off = true;
+                // SAFETY: it was made ready, and nobody else has it or will.
+                unsafe { irp::fail_unmarked(request.irp.as_ptr(), abi::status::STATUS_CANCELLED) };
+                if let Effect::Closes(socket) = request.effect
+                    && let Some(open) = &mut self.sockets[socket.0 as usize]
+                {
+                    open.closing = false;
+                }
+            }
+        }
+    }
+
+    /// Gives numbers to sockets that `WskAcceptEvent` has brought.
+    fn adopt(&mut self) {
+        while let Some((listener, number, pointer, watch)) = self.watchers.get().and_then(Watchers::accepted)
+        {
+            let socket = Socket(u32::try_from(self.sockets.len()).unwrap());
+            let category = WSK_FLAG_CONNECTION_SOCKET;
+            self.sockets.push(Some(Open { pointer, category, closing: false, watch }));
+            self.watchers().adopt(listener, number, socket);
+        }
+    }
+
+    /// A request for a call, with what its completion routine does beside telling.
+    fn prepare(&mut self, call: &Call<'_>, then: Option<Inside>) -> Request {
+        // Memory is scarce for the driver only.
+        if calls::watch(call).is_some() {
+            let _made = self.watchers();
+        }
+        let _plenty = ksim::pool::fail_after(u64::MAX);
+        let order = Arc::new(AtomicU64::new(0));
+        let (counter, mine) = (self.completions.clone(), order.clone());
+        let then = Mutex::new(then);
+        let irp = TestIrp::new().with_hook(move |_| {
+            mine.store(counter.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let inside = then.lock().unwrap().take();
+            if let Some(inside) = inside {
+                inside.make();
+            }
+        });
+        Request {
+            irp,
+            chain: calls::buffer(call).and_then(|buffer| chain(&buffer, self.requests.len())),
+            octets: None,
+            first: Box::new(AddressRoom::UNTOUCHED),
+            second: Box::new(AddressRoom::UNTOUCHED),
+            control: Box::new(ControlRoom::UNTOUCHED),
+            effect: calls::effect(call),
+            watch: calls::watch(call),
+            fate: None,
+            called_off: false,
+            returned: 0,
+            before_return: false,
+            order,
+            made: None,
+        }
+    }
+
+    /// Makes a call with its request.
+    fn hand_over(&mut self, call: &Call<'_>, mut request: Request) -> Operation {
+        let rooms = [ptr::from_mut(&mut *request.first), ptr::from_mut(&mut *request.second)];
+        let control = ptr::from_mut(&mut *request.control);
+        let irp = {
+            let _plenty = ksim::pool::fail_after(u64::MAX);
+            request.irp.submit()
+        };
+        let chain = request.chain.as_ref();
+        request.returned = at_level(self.at_dispatch, || self.make(call, irp, chain, rooms, control));
+        request.before_return = request.irp.completion().is_some();
+        if let Effect::Closes(socket) = request.effect
+            && let Some(open) = &mut self.sockets[socket.0 as usize]
+        {
+            open.closing = request.returned >= 0;
+        }
+        self.requests.push(request);
+        Operation(u32::try_from(self.requests.len() - 1).unwrap())
+    }
+
+    /// A request that is made from inside.
+    fn prepare_inside(&mut self, call: &Call<'static>) -> (Operation, Inside) {
+        let mut request = self.prepare(call, None);
+        let first: *mut AddressRoom = &mut *request.first;
+        let second: *mut AddressRoom = &mut *request.second;
+        let with = Parameters {
+            irp: request.irp.submit(),
+            mdl: request.chain.as_ref().map_or(ptr::null_mut(), Chain::mdl),
+            first: first.cast(),
+            second: second.cast(),
+            control: &mut *request.control,
+        };
+        let open = calls::target(call).map(|on| self.find(on.socket).unwrap());
+        // SAFETY: captured; what is not made is called off before the socket is closed; the request stays in the list.
+        let inside = unsafe { Inside::new(*call, open, self.npi, with) }.unwrap();
+        request.fate = Some(inside.fate());
+        if let Effect::Closes(socket) = request.effect
+            && let Some(open) = &mut self.sockets[socket.0 as usize]
+        {
+            open.closing = true;
+        }
+        self.requests.push(request);
+        (Operation(u32::try_from(self.requests.len() - 1).unwrap()), inside)
     }
 
     /// Ends the client and the provider, and checks that nothing is left of them.
     pub(crate) fn finish(mut self) {
         self.clear();
-        // SAFETY: captured once; every request is over and every socket closed.
-        unsafe { wsk::wsk_release_provider_npi(&mut *self.registration) };
-        // SAFETY: registered once.
-        unsafe { wsk::wsk_deregister(&mut *self.registration) };
+        Self::deregister(&mut self.registration);
         self.runtime.take().unwrap().stop();
+        drop(self);
         ksim::quiesce();
         assert_eq!(irp::account().outstanding(), 0, "IRPs are outstanding");
         assert_eq!(left(), [], "still allocated");
@@ -168,10 +333,13 @@ impl Native {
 
     /// Another client's view of the same provider, for another thread. It ends before this one.
     pub(crate) fn guest(&self) -> Self {
-        let (npi, completions, at_dispatch) = (self.npi, self.completions.clone(), self.at_dispatch);
         let registration = Box::new(WSK_REGISTRATION { ..*self.registration });
-        let (sockets, requests) = (Vec::new(), Vec::new());
-        Self { runtime: None, registration, npi, sockets, requests, completions, at_dispatch }
+        Self::with(registration, self.npi, self.completions.clone(), self.at_dispatch)
+    }
+
+    /// The view of a client that has not registered here, but has the provider from elsewhere.
+    pub(crate) fn of(npi: WSK_PROVIDER_NPI) -> Self {
+        Self::with(Box::new(NOT_REGISTERED), npi, Self::counter(), false)
     }
 
     /// Makes a socket of `owner`'s known here; it stays the owner's to close.
@@ -207,27 +375,19 @@ impl Native {
         self.requests.clear();
     }
 
-    /// What to pass for a socket, and the socket whose table has the function.
-    pub(crate) fn socket(&self, target: Target) -> (*mut WSK_SOCKET, Open) {
-        let open = self.sockets[target.socket.0 as usize].expect("a socket that is open");
-        (if target.null { ptr::null_mut() } else { open.pointer }, open)
+    /// An open socket, for the calls.
+    pub(crate) fn find(&self, socket: Socket) -> Option<calls::Open> {
+        let open = self.sockets.get(socket.0 as usize).copied()??;
+        Some(calls::Open { pointer: open.pointer, category: open.category })
     }
+}
 
-    /// The effect of a call, and the buffer it names.
-    fn plan<'a>(&self, call: &Call<'a>) -> (Effect, Option<Buffer<'a>>) {
-        match *call {
-            Call::Socket { flags, .. } => (Effect::Makes(flags), None),
-            Call::Accept { .. } | Call::SocketConnect { .. } => {
-                (Effect::Makes(WSK_FLAG_CONNECTION_SOCKET), None)
-            }
-            Call::Close { on } if !on.null => (Effect::Closes(on.socket.0 as usize), None),
-            Call::Send { buffer, .. } | Call::Receive { buffer, .. } | Call::Disconnect { buffer, .. } => {
-                (Effect::None, buffer)
-            }
-            Call::SendEx { buffer, .. } | Call::ReceiveEx { buffer, .. } => (Effect::None, Some(buffer)),
-            _ => (Effect::None, None),
-        }
-    }
+/// Settings with one rule of policy.
+pub(crate) fn rules(rule: &str) -> Settings {
+    boot();
+    let mut policy = wsk::policy::PolicyBuilder::new();
+    policy.add(rule).unwrap();
+    Settings { policy: policy.build().unwrap(), ..Settings::DEFAULT }
 }
 
 /// What the driver has allocated and not freed, by tag.
@@ -235,17 +395,9 @@ pub(crate) fn left() -> Vec<ksim::pool::Usage> {
     ksim::leaks().into_iter().filter(|usage| usage.tag.starts_with("Wr")).collect()
 }
 
-/// The address in a buffer; nothing may be written behind it.
-fn address(octets: &[u8; ADDRESS_ROOM]) -> Option<SocketAddr> {
-    let family = u16::from_ne_bytes([octets[0], octets[1]]);
-    let length = match family {
-        AF_INET => 16,
-        AF_INET6 => 28,
-        _ => 0,
-    };
-    assert!(octets[length..].iter().all(|&octet| octet == UNTOUCHED), "written behind an address");
-    // SAFETY: the buffer is long enough for any address, and its own family says how it is read.
-    unsafe { ndk::socket_addr_from_raw(octets.as_ptr().cast()) }
+/// The address that was written; nothing may be written behind it.
+fn address(room: &AddressRoom) -> Option<SocketAddr> {
+    room.address().expect("nothing is written behind an address")
 }
 
 impl World for Native {
@@ -258,55 +410,34 @@ impl World for Native {
     }
 
     fn call(&mut self, call: &Call<'_>) -> Option<Operation> {
-        let (effect, buffer) = self.plan(call);
-        // Memory is scarce for the driver only.
-        let plenty = ksim::pool::fail_after(u64::MAX);
-        let operation = Operation(u32::try_from(self.requests.len()).unwrap());
-        let order = Arc::new(AtomicU64::new(0));
-        let (counter, mine) = (self.completions.clone(), order.clone());
-        let irp = TestIrp::new().with_hook(move |_| {
-            mine.store(counter.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        });
-        let mut request = Request {
-            irp,
-            chain: buffer.and_then(|buffer| chain(&buffer, self.requests.len())),
-            octets: None,
-            first: Box::new([UNTOUCHED; ADDRESS_ROOM]),
-            second: Box::new([UNTOUCHED; ADDRESS_ROOM]),
-            effect,
-            returned: 0,
-            before_return: false,
-            order,
-            made: None,
-        };
-        let (first, second) = (request.first.as_mut_ptr().cast(), request.second.as_mut_ptr().cast());
-        let irp = request.irp.submit();
-        drop(plenty);
-        let chain = request.chain.as_ref();
-        request.returned = at_level(self.at_dispatch, || self.make(call, irp, chain, first, second));
-        request.before_return = request.irp.completion().is_some();
-        if let Effect::Closes(index) = effect
-            && let Some(open) = &mut self.sockets[index]
-        {
-            open.closing = request.returned >= 0;
-        }
-        self.requests.push(request);
-        Some(operation)
+        let request = self.prepare(call, None);
+        Some(self.hand_over(call, request))
     }
 
     fn call_without_irp(&mut self, call: &Call<'_>) -> Option<NTSTATUS> {
-        let (_, buffer) = self.plan(call);
-        let chain = buffer.and_then(|buffer| chain(&buffer, 0));
-        let mut room = [[UNTOUCHED; ADDRESS_ROOM]; 2];
-        let [first, second] = room.each_mut().map(|octets| octets.as_mut_ptr().cast());
-        let returned = self.make(call, ptr::null_mut(), chain.as_ref(), first, second);
-        assert_eq!(room, [[UNTOUCHED; ADDRESS_ROOM]; 2], "a refused call writes nothing");
+        let chain = calls::buffer(call).and_then(|buffer| chain(&buffer, 0));
+        let mut rooms = [AddressRoom::UNTOUCHED; 2];
+        let pointers = rooms.each_mut().map(ptr::from_mut);
+        let mut control = Box::new(ControlRoom::UNTOUCHED);
+        let returned = self.make(call, ptr::null_mut(), chain.as_ref(), pointers, &mut *control);
+        assert_eq!(rooms, [AddressRoom::UNTOUCHED; 2], "a refused call writes nothing");
         Some(returned)
     }
 
     fn wait(&mut self, operation: Operation, limit: Duration) -> Option<Completion> {
         let request = &mut self.requests[operation.0 as usize];
+        if request.called_off {
+            return None;
+        }
         let done = request.irp.wait_for(limit)?;
+        if let Some(fate) = &request.fate {
+            // It is completed, so its function returns soon.
+            while fate.returned().is_none() {
+                std::thread::yield_now();
+            }
+            request.returned = fate.returned()?;
+            request.before_return = request.returned != abi::status::STATUS_PENDING;
+        }
         if let Effect::Makes(category) = request.effect
             && done.status == 0
             && request.made.is_none()
@@ -314,12 +445,18 @@ impl World for Native {
             let pointer = ptr::with_exposed_provenance_mut::<WSK_SOCKET>(done.information);
             assert!(!pointer.is_null(), "a new socket is not NULL");
             request.made = Some(Socket(u32::try_from(self.sockets.len()).unwrap()));
-            self.sockets.push(Some(Open { pointer, category, closing: false }));
+            let watch = request.watch;
+            self.sockets.push(Some(Open { pointer, category, closing: false, watch }));
+            if let Some((watchers, watch)) = self.watchers.get().zip(watch) {
+                watchers.attach(watch, calls::Open { pointer, category });
+            }
         }
-        if let Effect::Closes(index) = request.effect
+        if let Effect::Closes(socket) = request.effect
             && done.status == 0
+            && let Some(open) = self.sockets[socket.0 as usize].take()
+            && let Some((watchers, watch)) = self.watchers.get().zip(open.watch)
         {
-            self.sockets[index] = None;
+            watchers.detach(watch);
         }
         Some(Completion {
             returned: request.returned,
@@ -350,5 +487,69 @@ impl World for Native {
         for (to, octet) in into.iter_mut().zip(octets.iter().skip(from)) {
             *to = *octet;
         }
+    }
+
+    fn has(&self, _: Feature) -> bool {
+        true
+    }
+
+    fn new_client(&mut self) -> bool {
+        let (registration, npi) = Self::register();
+        self.later = Some((registration, std::mem::replace(&mut self.npi, npi)));
+        true
+    }
+
+    fn control_without_irp(&mut self, call: &Call<'_>, into: &mut [u8]) -> Option<(NTSTATUS, usize)> {
+        let mut control = Box::new(ControlRoom::UNTOUCHED);
+        let nowhere = [ptr::null_mut(); 2];
+        let room: *mut ControlRoom = &mut *control;
+        let returned = at_level(self.at_dispatch, || self.make(call, ptr::null_mut(), None, nowhere, room));
+        Some((returned, control.read(into)))
+    }
+
+    fn output(&mut self, operation: Operation, into: &mut [u8]) -> usize {
+        self.requests[operation.0 as usize].control.read(into)
+    }
+
+    fn call_then(&mut self, call: &Call<'_>, then: &Call<'static>) -> Option<(Operation, Operation)> {
+        let (second, inside) = self.prepare_inside(then);
+        let request = self.prepare(call, Some(inside));
+        Some((self.hand_over(call, request), second))
+    }
+
+    fn call_inside(&mut self, watch: Watch, kind: Kind, call: &Call<'static>) -> Option<Operation> {
+        let (operation, inside) = self.prepare_inside(call);
+        self.watchers().call_inside(watch, kind, inside).then_some(operation)
+    }
+
+    fn set_script(&mut self, watch: Watch, script: Script) {
+        self.watchers().set_script(watch, script);
+    }
+
+    fn event(&mut self, watch: Watch, number: usize, limit: Duration) -> Option<Event> {
+        self.watchers().event(watch, number, limit)?;
+        self.adopt();
+        self.watchers().event(watch, number, Duration::ZERO)
+    }
+
+    fn taken(&mut self, watch: Watch, least: u64, limit: Duration) -> u64 {
+        self.watchers().taken(watch, least, limit)
+    }
+
+    fn set_position(&mut self, watch: Watch, position: u64) {
+        self.watchers().set_position(watch, position);
+    }
+
+    fn let_go(&mut self, watch: Watch) {
+        self.watchers().let_go(watch);
+    }
+
+    fn release(&mut self, watch: Watch, which: Release) -> Option<NTSTATUS> {
+        let watchers = self.watchers();
+        at_level(self.at_dispatch, || watchers.release(watch, which))
+    }
+
+    fn settle(&mut self) {
+        ksim::quiesce();
     }
 }

@@ -1,4 +1,8 @@
 //! WskCloseSocket.
+//!
+//! No callback begins once it was called, and it is completed after those in progress have returned. It also waits for every
+//! node of an indication that the client has kept: the client's duty is to release them first, and one that does it later,
+//! in spite of that, finds the ring and its socket still there. One that never does it waits for ever.
 
 use super::{After, Connection, Phase, State};
 use abi::status::STATUS_CANCELLED;
@@ -10,15 +14,23 @@ impl Connection {
     /// WskCloseSocket: completes everything that waits with CANCELLED, ends the endpoint, and completes `irp` when
     /// nothing of the connection is left. Abortive unless both directions are finished.
     pub(crate) fn close(this: Shared<Self>, irp: OwnedIrp) {
+        // What is called from now on does not reach the system's socket.
+        this.tcp.store(core::ptr::null_mut(), Ordering::Release);
         Self::with(&this, |state, after| {
             state.close = Some(irp);
             state.begin_close(after);
         });
     }
 
-    /// The same for a connection that no client has: nobody is told.
-    pub(crate) fn abandon(this: &Shared<Self>) {
-        Self::with(this, |state, after| state.begin_close(after));
+    /// The same for a connection that no client has: nobody is told. `false`: it is being closed already.
+    pub(crate) fn abandon(this: &Shared<Self>) -> bool {
+        Self::with(this, |state, after| {
+            let open = state.phase != Phase::Closing;
+            if open {
+                state.begin_close(after);
+            }
+            open
+        })
     }
 
     /// The last step but the drop: no endpoint, no work, no IRP but the close, which the drop completes. Whoever still
@@ -52,6 +64,11 @@ impl Drop for Connection {
 impl State {
     pub(super) fn begin_close(&mut self, after: &mut After) {
         self.phase = Phase::Closing;
+        self.cancel_establishing(after);
+        if let Some(irp) = self.bind.take() {
+            after.batch.push(irp, Outcome::CANCELLED);
+        }
+        after.end_listen = self.listen.take();
         self.connect.drain_into(&mut after.batch, |_| Outcome::CANCELLED);
         self.fail_sends(STATUS_CANCELLED, after);
         self.receives.drain_into(&mut after.batch, |_| Outcome::CANCELLED);

@@ -1,19 +1,28 @@
 //! From bound to connected, on both sides.
 
 use super::layout::{LIST, Layout, RING};
-use super::{After, Connection, Link, Phase, State};
+use super::retained::Retained;
+use super::tcp::bind_status;
+use super::{After, Connection, Leg, Link, Phase, SendRequest, State};
 use crate::TAG_SOCKET;
+use crate::buffer::ClientBuffer;
+use crate::policy::Direction;
+use crate::provider::Plan;
+use crate::sharing::Bound;
+use crate::system::Wait;
 use abi::NTSTATUS;
 use abi::status::{
     STATUS_ADDRESS_ALREADY_EXISTS, STATUS_CANCELLED, STATUS_CONNECTION_ACTIVE, STATUS_CONNECTION_REFUSED,
     STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_ADDRESS, STATUS_INVALID_ADDRESS_COMPONENT,
-    STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER, STATUS_SHARING_VIOLATION, nt_success,
+    STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER, STATUS_IO_TIMEOUT, STATUS_SHARING_VIOLATION,
+    nt_success,
 };
 use core::ffi::c_void;
 use core::net::SocketAddr;
 use irp::{IrpQueue, Outcome, OwnedIrp, QueueKind};
 use kernel::lock::SpinLock;
 use kernel::pool::{PoolBox, Shared};
+use kernel::time;
 use ndk::{Adapter, Endpoint, Incoming, Memory, Poster};
 use stream::wire::CONN_DATA_LEN;
 use stream::{ConnData, Engine, Role};
@@ -22,6 +31,30 @@ use trace::{Counters, Reason};
 /// Octets of private data that an incoming request may carry (iWARP: 512).
 const PRIVATE_DATA_MAX: usize = 512;
 
+/// A connect that waits.
+#[derive(Clone, Copy)]
+pub(crate) struct ConnectRequest {
+    /// WskConnectEx: octets to be sent with it.
+    pub(super) buffer: ClientBuffer,
+    /// WskSocketConnect: the socket comes about with its connection, or not at all.
+    makes: bool,
+}
+
+impl ConnectRequest {
+    /// WskConnect.
+    pub(crate) const PLAIN: Self = Self { buffer: ClientBuffer::EMPTY, makes: false };
+
+    /// The same, whose octets are on their way.
+    pub(super) const fn without_data(self) -> Self {
+        Self { buffer: ClientBuffer::EMPTY, ..self }
+    }
+
+    /// WskConnectEx.
+    pub(crate) const fn with_data(buffer: ClientBuffer) -> Self {
+        Self { buffer, makes: false }
+    }
+}
+
 /// The pending WskConnect.
 pub(super) enum Connects {}
 
@@ -29,7 +62,7 @@ pub(super) enum Connects {}
 unsafe impl QueueKind for Connects {
     type Owner = Connection;
     type State = State;
-    type Record = ();
+    type Record = ConnectRequest;
 
     fn lock(owner: &Connection) -> &SpinLock<State> {
         &owner.state
@@ -40,17 +73,23 @@ unsafe impl QueueKind for Connects {
     }
 
     /// The attempt is given up. The client may ask for another one as soon as it is told.
-    fn on_cancel(state: &mut State, _record: &()) -> usize {
+    fn on_cancel(state: &mut State, record: &ConnectRequest) -> usize {
+        state.unmade = record.makes;
         if state.phase == Phase::Connecting {
             state.phase = Phase::Unwinding;
             state.remote = None;
         }
+        state.falls_back = false;
         0
     }
 
     fn after_cancel(owner: &Shared<Connection>) {
         Connection::with(owner, |state, after| {
-            if state.phase == Phase::Unwinding {
+            if state.unmade {
+                // A socket that never came about: nobody will close it.
+                state.begin_close(after);
+            } else if state.phase == Phase::Unwinding {
+                state.cancel_establishing(after);
                 state.give_up_endpoint(after);
             }
         });
@@ -64,49 +103,114 @@ unsafe impl QueueKind for Connects {
 pub(super) unsafe fn work(context: *mut c_void) {
     // SAFETY: the caller's promise.
     let this = unsafe { Shared::<Connection>::from_raw(context.cast()) };
-    let incoming = this.state.lock().incoming.take();
-    match incoming {
-        Some(incoming) => Connection::accept_incoming(&this, incoming),
-        None => Connection::connect_out(&this),
+    let (incoming, opening, phase, leg) = {
+        let mut state = this.state.lock();
+        (state.incoming.take(), state.opening.is_some(), state.phase, state.leg)
+    };
+    match (incoming, leg) {
+        _ if opening => Connection::open_twin(&this),
+        (Some(incoming), _) => Connection::accept_incoming(&this, incoming),
+        _ if phase == Phase::Binding => Connection::bind_address(&this),
+        (None, Leg::Rdma) => Connection::connect_out(&this),
+        (None, Leg::Tcp) => Connection::connect_twin(&this),
     }
 }
 
 impl Connection {
-    /// WskBind: reserves the address; port 0 chooses one at once.
+    /// WskBind: a work item reserves the address, here and with the system.
     pub(crate) fn bind(this: &Shared<Self>, address: Option<SocketAddr>, irp: OwnedIrp) {
         Self::with(this, |state, after| {
-            let result = match address {
-                _ if state.phase != Phase::Created => Err(STATUS_INVALID_DEVICE_STATE),
-                Some(address) if address.is_ipv4() == this.ipv4 => this.client.provider().bind(address),
-                _ => Err(STATUS_INVALID_ADDRESS_COMPONENT),
-            };
-            let outcome = match result {
-                Ok((local, place)) => {
-                    state.phase = Phase::Bound;
-                    state.local = Some(local);
-                    state.bound = Some(place);
-                    Outcome::success(0)
+            let refused = match address {
+                _ if state.phase != Phase::Created => STATUS_INVALID_DEVICE_STATE,
+                Some(address) if address.is_ipv4() == this.ipv4 => {
+                    state.phase = Phase::Binding;
+                    state.wanted = Some(address);
+                    state.bind = Some(irp);
+                    state.building = true;
+                    after.work = true;
+                    return;
                 }
-                Err(status) => Outcome::failure(status),
+                _ => STATUS_INVALID_ADDRESS_COMPONENT,
             };
-            after.batch.push(irp, outcome);
+            after.batch.push(irp, Outcome::failure(refused));
         });
     }
 
+    /// Serves WskBind. IRQL: PASSIVE_LEVEL.
+    fn bind_address(this: &Shared<Self>) {
+        let wanted = {
+            let state = this.state.lock();
+            if state.phase == Phase::Binding { state.wanted } else { None }
+        };
+        let taken = wanted.ok_or(STATUS_CANCELLED).and_then(|wanted| this.take_address(wanted));
+        Self::with(this, |state, after| {
+            state.building = false;
+            let result = taken.map(|(local, place)| {
+                state.bound = Some(place);
+                local
+            });
+            if state.phase == Phase::Binding {
+                state.phase = if result.is_ok() { Phase::Bound } else { Phase::Created };
+                state.local = result.ok();
+                state.wanted = state.local;
+                if let Some(irp) = state.bind.take() {
+                    after.batch.push(irp, result.map_or_else(Outcome::failure, |_| Outcome::success(0)));
+                } else if let Err(status) = result {
+                    state.fail_connect(status, after);
+                } else {
+                    state.begin_connect(after);
+                }
+                return;
+            }
+            state.go_on(after);
+        });
+    }
+
+    /// Takes an address for this socket; port 0 chooses one. Where TCP is possible the system has the last word, and the
+    /// twin has the address too. IRQL: PASSIVE_LEVEL.
+    fn take_address(&self, wanted: SocketAddr) -> Result<(SocketAddr, usize), NTSTATUS> {
+        let provider = self.client.provider();
+        let sharing = self.state.lock().options.sharing();
+        let bound = Bound { address: wanted, sharing };
+        if self.client.system().is_some() && provider.may_use_tcp(Direction::Out) {
+            let mut wait = Wait::new()?;
+            let twin = self.need_twin(&mut wait, None)?;
+            // SAFETY: open, and this work item alone uses it.
+            provider.bind(bound, |address| unsafe { twin.bind(&mut wait, address) }.map_err(bind_status))
+        } else {
+            provider.bind(bound, |address| {
+                let ours = address.ip().is_unspecified() || provider.adapter_at(address.ip()).is_some();
+                if ours { Ok(()) } else { Err(STATUS_INVALID_ADDRESS_COMPONENT) }
+            })
+        }
+        .map(|(local, place, ())| (local, place))
+    }
+
     /// WskConnect. INVALID_DEVICE_STATE: not bound. CONNECTION_ACTIVE: connected or connecting.
-    pub(crate) fn connect(this: &Shared<Self>, remote: Option<SocketAddr>, irp: OwnedIrp) {
+    pub(crate) fn connect(
+        this: &Shared<Self>,
+        remote: Option<SocketAddr>,
+        request: ConnectRequest,
+        irp: OwnedIrp,
+    ) {
+        let has_tcp = this.client.system().is_some();
+        let plan = remote.map(|remote| this.client.provider().plan(remote, has_tcp));
         Self::with(this, |state, after| {
             let refused = match (state.phase, remote) {
                 (Phase::Connecting | Phase::Accepting | Phase::Connected, _) => STATUS_CONNECTION_ACTIVE,
-                (Phase::Created | Phase::Closing, _) => STATUS_INVALID_DEVICE_STATE,
+                (Phase::Created | Phase::Binding | Phase::Listening | Phase::Closing, _) => {
+                    STATUS_INVALID_DEVICE_STATE
+                }
                 (Phase::Unwinding, _) if !state.connect.is_empty() => STATUS_CONNECTION_ACTIVE,
                 (Phase::Bound | Phase::Unwinding, Some(remote))
                     if remote.is_ipv4() == this.ipv4 && remote.port() != 0 =>
                 {
-                    match state.connect.park(this, irp, ()) {
+                    match state.connect.park(this, irp, request) {
                         Ok(()) => {
                             state.remote = Some(remote);
-                            state.reason = Reason::Undecided;
+                            if let Some(plan) = plan {
+                                state.follow(plan);
+                            }
                             if state.phase == Phase::Bound {
                                 state.begin_connect(after);
                             }
@@ -118,6 +222,29 @@ impl Connection {
                 (Phase::Bound | Phase::Unwinding, _) => STATUS_INVALID_ADDRESS_COMPONENT,
             };
             after.batch.push(irp, Outcome::failure(refused));
+        });
+    }
+
+    /// WskSocketConnect: binds and connects a new socket. `Information` is the socket; a failure leaves none.
+    pub(crate) fn bind_and_connect(
+        this: &Shared<Self>,
+        local: SocketAddr,
+        remote: SocketAddr,
+        irp: OwnedIrp,
+    ) {
+        let plan = this.client.provider().plan(remote, this.client.system().is_some());
+        Self::with(this, |state, after| {
+            let request = ConnectRequest { makes: true, ..ConnectRequest::PLAIN };
+            if let Err(irp) = state.connect.park(this, irp, request) {
+                after.batch.push(irp, Outcome::CANCELLED);
+                return state.begin_close(after);
+            }
+            state.follow(plan);
+            state.phase = Phase::Binding;
+            state.wanted = Some(local);
+            state.remote = Some(remote);
+            state.building = true;
+            after.work = true;
         });
     }
 
@@ -140,17 +267,44 @@ impl Connection {
             Ok((endpoint, data, local))
         });
         match built {
-            Ok((endpoint, data, local)) => Endpoint::connect(&endpoint, local, remote, &data),
+            Ok((endpoint, data, local)) => {
+                let provider = this.client.provider();
+                let limit = provider.settings.rdma_connect_limit;
+                this.state.lock().deadline = Some(time::interrupt_time_100ns().saturating_add(limit));
+                provider.clock().wake_in(limit);
+                Endpoint::connect(&endpoint, local, remote, &data);
+            }
             Err(status) => Self::not_built(this, status, reason),
+        }
+    }
+
+    /// Time has passed, it is `now`: a handshake that has taken too long counts as failed. IRQL <= DISPATCH_LEVEL.
+    pub(crate) fn time_has_passed(this: &Shared<Self>, now: u64) {
+        let left = Self::with(this, |state, after| {
+            let deadline =
+                state.deadline.filter(|_| state.phase == Phase::Connecting && state.leg == Leg::Rdma)?;
+            if now < deadline {
+                return Some(deadline.saturating_sub(now));
+            }
+            state.deadline = None;
+            state.reason = Reason::RdmaTimeout;
+            state.not_connected(STATUS_IO_TIMEOUT, after);
+            None
+        });
+        if let Some(left) = left {
+            this.client.provider().clock().wake_in(left);
         }
     }
 
     /// Builds an endpoint for an incoming request and accepts it. IRQL: PASSIVE_LEVEL.
     fn accept_incoming(this: &Shared<Self>, incoming: Incoming) {
         let mut octets = [0; PRIVATE_DATA_MAX];
-        let built = incoming.private_data(&mut octets).and_then(|data| {
-            let peer = ConnData::decode(data).map_err(|_| STATUS_INVALID_PARAMETER)?;
-            let local = this.local()?;
+        let data = incoming.private_data(&mut octets);
+        let Ok(peer) = data.and_then(|data| ConnData::decode(data).map_err(|_| STATUS_INVALID_PARAMETER))
+        else {
+            return Self::not_built(this, STATUS_INVALID_PARAMETER, Reason::PeerProtocol);
+        };
+        let built = this.local().and_then(|local| {
             let parts = this.parts(incoming.adapter(), Role::Passive, Some(&peer))?;
             let poster = Endpoint::passive(incoming, this.clone(), parts.layout.depths(), parts.memories)?;
             Self::install(this, parts.link, poster, local)
@@ -164,14 +318,17 @@ impl Connection {
     /// Memory and engine of a new connection. The passive side knows its peer already.
     #[inline(never)]
     fn parts(&self, adapter: &Adapter, role: Role, peer: Option<&ConnData>) -> Result<Parts, NTSTATUS> {
-        let layout = Layout::new(&self.client.provider().settings, adapter.info());
+        let receive_buffer = self.state.lock().options.receive_buffer;
+        let layout = Layout::new(&self.client.provider().settings, receive_buffer, adapter.info());
         let memories = layout.register(adapter)?;
         let (Some(ring), Some(list)) = (memories.get(RING), memories.get(LIST)) else {
             return Err(STATUS_INSUFFICIENT_RESOURCES);
         };
         let memory = Layout::describe(ring, list);
         let engine = Engine::new(layout.config, role, memory).map_err(|_| STATUS_INVALID_PARAMETER)?;
-        let mut link = PoolBox::try_new(TAG_SOCKET, Link::new(engine, layout)).map_err(|e| e.status())?;
+        let retained = Retained::new().map_err(|e| e.status())?;
+        let link = Link::new(engine, layout, retained);
+        let mut link = PoolBox::try_new(TAG_SOCKET, link).map_err(|e| e.status())?;
         if let Some(peer) = peer {
             link.engine.establish(peer).map_err(|_| STATUS_CONNECTION_REFUSED)?;
         }
@@ -210,10 +367,12 @@ impl Connection {
     }
 
     /// No endpoint came about, or it is being closed again.
-    fn not_built(this: &Shared<Self>, status: NTSTATUS, reason: Reason) {
+    pub(super) fn not_built(this: &Shared<Self>, status: NTSTATUS, reason: Reason) {
         Self::with(this, |state, after| {
             state.building = false;
-            state.reason = reason;
+            if reason != Reason::Undecided {
+                state.reason = reason;
+            }
             state.not_connected(status, after);
         });
     }
@@ -228,7 +387,7 @@ struct Parts {
 
 impl Link {
     /// A stream without an endpoint.
-    const fn new(engine: Engine, layout: Layout) -> Self {
+    const fn new(engine: Engine, layout: Layout, retained: Retained) -> Self {
         Self {
             engine,
             layout,
@@ -239,6 +398,9 @@ impl Link {
             completed: 0,
             control: None,
             failure: None,
+            ended_here: false,
+            dead: false,
+            retained,
             counted: stream::Counters::ZERO,
         }
     }
@@ -255,7 +417,12 @@ impl Link {
 
 impl State {
     /// The answer to a connect or an accept.
-    pub(super) fn established(&mut self, status: NTSTATUS, after: &mut After) {
+    pub(super) fn established(
+        &mut self,
+        connection: &Shared<Connection>,
+        status: NTSTATUS,
+        after: &mut After,
+    ) {
         match self.phase {
             Phase::Connecting | Phase::Accepting if !nt_success(status) => {
                 if self.reason != Reason::PeerProtocol {
@@ -264,17 +431,20 @@ impl State {
                 self.not_connected(connect_status(status), after);
             }
             Phase::Connecting => {
-                let Some((irp, ())) = self.connect.take_next() else {
+                let Some((irp, request)) = self.connect.take_next() else {
                     // Its cancel is on the way: the client will hear of that, and of nothing else.
                     return self.unwind(after);
                 };
                 self.phase = Phase::Connected;
                 self.reason = Reason::Rdma;
-                after.batch.push(irp, Outcome::success(0));
+                after.reached = self.remote;
+                after.decided = Some(Reason::Rdma);
+                self.connected(connection, irp, request, after);
             }
             Phase::Accepting => {
                 self.phase = Phase::Connected;
                 self.reason = Reason::Rdma;
+                after.decided = Some(Reason::Rdma);
                 after.listener = self.listener.take().map(|listener| (listener, true));
             }
             // Closed or cancelled meanwhile: the endpoint is being closed.
@@ -282,20 +452,75 @@ impl State {
         }
     }
 
+    /// Tells the client that the socket is connected: at once, or when the octets that came with the connect are taken.
+    pub(super) fn connected(
+        &mut self,
+        connection: &Shared<Connection>,
+        irp: OwnedIrp,
+        request: ConnectRequest,
+        after: &mut After,
+    ) {
+        if request.makes {
+            after.made = Some(irp);
+        } else if request.buffer.len() == 0 {
+            after.batch.push(irp, Outcome::success(0));
+        } else if let Err(irp) = self.sends.park(connection, irp, SendRequest::of_connect(request.buffer)) {
+            after.batch.push(irp, Outcome::CANCELLED);
+            self.cut();
+        }
+    }
+
+    fn follow(&mut self, plan: Plan) {
+        self.leg = plan.leg;
+        self.falls_back = plan.falls_back;
+        (self.reason, self.only_rdma) = match plan.leg {
+            Leg::Rdma => (Reason::Undecided, plan.reason),
+            Leg::Tcp => (plan.reason, Reason::Undecided),
+        };
+    }
+
+    /// The connect fails for good.
+    pub(super) fn fail_connect(&mut self, status: NTSTATUS, after: &mut After) {
+        if self.only_rdma != Reason::Undecided {
+            self.reason = self.only_rdma;
+        }
+        after.decided = Some(self.reason);
+        let mut unmade = false;
+        self.connect.drain_into(&mut after.batch, |request| {
+            unmade |= request.makes;
+            Outcome::failure(status)
+        });
+        if unmade { self.begin_close(after) } else { self.unwind(after) }
+    }
+
     /// There will be no connection: tells who waits, and clears away what there is.
-    fn not_connected(&mut self, status: NTSTATUS, after: &mut After) {
+    pub(super) fn not_connected(&mut self, status: NTSTATUS, after: &mut After) {
         match self.phase {
-            Phase::Accepting => self.begin_close(after),
+            Phase::Accepting => {
+                after.decided = Some(self.reason);
+                self.begin_close(after);
+            }
+            Phase::Connecting if self.falls_back && !self.connect.is_empty() => {
+                // No octet was sent: the other way, once this one is cleared away.
+                self.leg = Leg::Tcp;
+                self.falls_back = false;
+                if matches!(self.reason, Reason::PeerUnreachable | Reason::PeerProtocol | Reason::RdmaTimeout)
+                {
+                    // What this machine lacks is soon found out again, and may differ from one socket to the next.
+                    after.miss = self.remote;
+                }
+                self.phase = Phase::Unwinding;
+                self.give_up_endpoint(after);
+            }
             Phase::Connecting => {
-                self.connect.drain_into(&mut after.batch, |()| Outcome::failure(status));
-                self.unwind(after);
+                self.fail_connect(status, after);
             }
             _ => self.go_on(after),
         }
     }
 
     /// Back to bound, by way of closing the endpoint if there is one.
-    fn unwind(&mut self, after: &mut After) {
+    pub(super) fn unwind(&mut self, after: &mut After) {
         self.remote = None;
         self.phase = Phase::Unwinding;
         self.give_up_endpoint(after);
@@ -309,21 +534,32 @@ impl State {
         self.go_on(after);
     }
 
-    /// Goes on to what waits for the endpoint to be gone, if it is: neither is one being built, nor is one open. Called
-    /// whenever that may have become true; the last of these calls does it.
+    /// Goes on to what waits for the endpoint to be gone, if it is: neither is one being built, nor is one open; and
+    /// neither is the client in a callback, nor has it kept a part of the ring. Called whenever that may have become
+    /// true; the last of these calls does it.
     pub(super) fn go_on(&mut self, after: &mut After) {
-        if self.building || self.link.as_ref().is_some_and(|link| !link.closed) {
+        let used = self.link.as_ref().is_some_and(|link| !link.closed || link.retained.any_out());
+        if self.building || used || self.events.any_running() {
             return;
         }
         match self.phase {
-            Phase::Closing => after.finish = true,
+            Phase::Closing => after.finish = self.tcp.is_idle() && !self.retire_twin(after),
             Phase::Unwinding => {
+                if self.waits_for_twin(after) {
+                    return;
+                }
                 after.link = self.link.take();
+                // What the adapter had made of a wildcard is over.
+                self.local = self.wanted;
                 if self.connect.is_empty() {
                     self.phase = Phase::Bound;
                 } else {
                     self.begin_connect(after);
                 }
+            }
+            Phase::Listening => {
+                let waits = self.listen.is_some() || self.waits_for_twin(after);
+                after.listen = if waits { None } else { self.bind.take() };
             }
             // The stream is over, and the socket stays for what is left to read.
             _ => {}
@@ -332,6 +568,7 @@ impl State {
 
     /// The connect that is parked begins.
     fn begin_connect(&mut self, after: &mut After) {
+        self.deadline = None;
         self.phase = Phase::Connecting;
         self.building = true;
         after.work = true;

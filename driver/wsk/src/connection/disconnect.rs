@@ -35,7 +35,7 @@ impl Connection {
     /// An abortive WskDisconnect: everything queued is lost, both directions end now.
     pub(crate) fn abort(this: &Shared<Self>, irp: OwnedIrp) {
         Self::with(this, |state, after| {
-            if state.phase == Phase::Connected {
+            if state.phase == Phase::Connected && !state.silent {
                 state.lose(after);
                 after.batch.push(irp, Outcome::success(0));
             } else {
@@ -50,6 +50,9 @@ impl State {
     pub(super) fn lose(&mut self, after: &mut After) {
         self.send_ended = true;
         let Some(link) = &mut self.link else { return };
+        // What the peer did before is still the peer's doing.
+        let runs = link.engine.state() == stream::State::Open;
+        link.ended_here |= runs;
         link.failure.get_or_insert(STATUS_CONNECTION_ABORTED);
         link.engine.handle_connection_lost();
         if link.poster.is_none() {

@@ -33,12 +33,13 @@ impl Handler for Connection {
 
     fn established(&self, status: NTSTATUS) {
         let this = self.shared();
-        Self::with(&this, |state, after| state.established(status, after));
+        Self::with(&this, |state, after| state.established(&this, status, after));
     }
 
     fn completions(&self, entries: &[Completion]) {
         let this = self.shared();
-        Self::with(&this, |state, _| {
+        Self::with(&this, |state, after| {
+            after.direct = true;
             self.counters.completions.add(entries.len() as u64);
             let Some(link) = &mut state.link else { return };
             for entry in entries {

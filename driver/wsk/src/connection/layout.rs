@@ -17,6 +17,21 @@ pub(super) const LOCAL: usize = 2;
 /// Octets of a send slot: a target entry to be written, then the message.
 const SEND_SLOT: usize = 32;
 
+/// Bounds of a ring that SO_RCVBUF asks for, in octets: 16 KiB and 1 MiB.
+const RINGS: (u32, u32) = (16 << 10, 1 << 20);
+
+/// The ring for a receive buffer of so many octets: whole pages.
+const fn ring_octets(wanted: u32) -> u32 {
+    let (least, most) = RINGS;
+    if wanted <= least {
+        least
+    } else if wanted >= most {
+        most
+    } else {
+        wanted.next_multiple_of(4096)
+    }
+}
+
 /// Sizes and places of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
@@ -28,10 +43,11 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(settings: &Settings, info: &AdapterInfo) -> Self {
+    /// `receive_buffer`: octets that SO_RCVBUF asks for, which are the ring's within bounds.
+    pub(super) fn new(settings: &Settings, receive_buffer: Option<u32>, info: &AdapterInfo) -> Self {
         let limit = |wanted: u16, most: u32| wanted.min(u16::try_from(most).unwrap_or(u16::MAX));
         let config = Config {
-            ring_len: settings.ring_octets,
+            ring_len: receive_buffer.map_or(settings.ring_octets, ring_octets),
             receive_depth: limit(Config::DEFAULT.receive_depth, info.max_receives),
             send_queue_depth: limit(Config::DEFAULT.send_queue_depth, info.max_initiators),
             ..Config::DEFAULT

@@ -1,4 +1,13 @@
-//! Connection sockets.
+//! Connection sockets, and stream sockets, which may become listening ones.
+//!
+//! | module | does |
+//! |---|---|
+//! | `connect` | WskBind, and from bound to connected over RDMA, on both sides |
+//! | `tcp` | the twin: a socket of the system's that has the address, and becomes the connection over TCP |
+//! | `events`, `settle` | what the endpoint tells, and moving what can be moved |
+//! | `send`, `receive`, `disconnect`, `close` | the requests |
+//! | `pump`, `retained`, `enabling` | calling the client's callbacks, what it keeps of the ring, which callbacks it wants |
+//! | `stream_socket`, `control`, `layout` | WskListen, WskControlSocket, the memory |
 //!
 //! One spin lock covers a connection's state: its phase, the stream engine, the right to post, and the queues of IRPs.
 //! Every event and every call does the same: take the lock, change the state, let [`State::settle`] move what can be
@@ -9,47 +18,70 @@
 
 mod close;
 mod connect;
+mod control;
 mod disconnect;
+mod enabling;
 mod events;
 mod layout;
+mod pump;
 mod receive;
+mod retained;
 mod send;
 mod settle;
+mod stream_socket;
+mod tcp;
 
 use crate::TAG_SOCKET;
+use crate::callbacks::Callbacks;
 use crate::client::ClientUse;
-use crate::edge::CONNECTION_DISPATCH;
-use crate::listen::{Arrivals, NO_PLACE};
+use crate::edge::{CONNECTION_DISPATCH, STREAM_DISPATCH};
+use crate::events::{CONNECTION_EVENTS, Events};
+use crate::listen::{Arrivals, ListenSocket, NO_PLACE};
+use crate::options::{Options, Owner};
 use crate::provider::SocketView;
 use crate::socket::{Front, Socket};
 use abi::NTSTATUS;
 use abi::status::STATUS_INVALID_DEVICE_STATE;
-use abi::wsk::WSK_FLAG_CONNECTION_SOCKET;
+use abi::wsk::{WSK_CLIENT_CONNECTION_DISPATCH, WSK_INSPECT_ID, WSK_SOCKET};
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicUsize, Ordering};
-use irp::{CompletionBatch, IrpQueue, OwnedIrp};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use irp::{CompletionBatch, IrpQueue, Outcome, OwnedIrp};
+use kernel::dpc::Dpc;
 use kernel::lock::SpinLock;
 use kernel::pool::{AllocError, PoolBox, Shared};
+use kernel::region::Region;
 use kernel::work::WorkItem;
 use ndk::{Endpoint, Incoming, Memory, Poster};
 use stream::Engine;
 use trace::{Counters, Reason};
 
+use crate::system::{Call, SystemSocket};
+use tcp::Tcp;
+
+pub(crate) use connect::ConnectRequest;
 use connect::Connects;
 use disconnect::Disconnects;
+use enabling::Disables;
 use layout::Layout;
+use pump::Pump;
 pub(crate) use receive::ReceiveRequest;
 use receive::Receives;
+use retained::Retained;
 pub(crate) use send::SendRequest;
 use send::{CopiedSends, Sends};
+pub(crate) use stream_socket::StreamSocket;
 
 /// What a connection socket is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// WskSocket.
     Created,
+    /// WskBind, until the address is the socket's.
+    Binding,
     /// WskBind, or a connect has failed and is cleared away.
     Bound,
+    /// WskListen: a stream socket that is, or becomes, a listening one for good.
+    Listening,
     /// WskConnect, until the answer.
     Connecting,
     /// A connect has failed or was cancelled, and its endpoint is being closed. The next one may wait already.
@@ -60,6 +92,15 @@ enum Phase {
     Connected,
     /// WskCloseSocket was called, or nobody wants the connection.
     Closing,
+}
+
+/// Which way a connect goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leg {
+    /// An endpoint of an adapter.
+    Rdma,
+    /// The twin.
+    Tcp,
 }
 
 /// The stream over one endpoint.
@@ -79,6 +120,12 @@ struct Link {
     control: Option<u64>,
     /// Why the stream ended, when it did not end in order.
     failure: Option<NTSTATUS>,
+    /// The client itself has aborted a stream that still ran: it needs no callback to know that.
+    ended_here: bool,
+    /// The adapter is gone.
+    dead: bool,
+    /// What the client was shown of the ring.
+    retained: Retained,
     /// What of the engine's counters is in the connection's already.
     counted: stream::Counters,
 }
@@ -86,10 +133,34 @@ struct Link {
 /// What is under the lock of a connection.
 pub(crate) struct State {
     phase: Phase,
+    /// Which callbacks are enabled.
+    events: Events,
+    options: Options,
+    /// SIO_WSK_SET_TCP_SILENT_MODE: nothing is said and nothing heard any more.
+    silent: bool,
     local: Option<SocketAddr>,
     remote: Option<SocketAddr>,
     /// The reservation of the local address.
     bound: Option<usize>,
+    /// The address of the WskBind that is under way, then the one that it has given the socket.
+    wanted: Option<SocketAddr>,
+    /// The WskBind that a work item serves.
+    bind: Option<OwnedIrp>,
+    /// The WskSocket that a work item serves.
+    opening: Option<OwnedIrp>,
+    /// A stream socket that listens: the one that does it.
+    listen: Option<Shared<ListenSocket>>,
+    /// The way that the connect goes, or will go.
+    leg: Leg,
+    /// A connect that fails over RDMA goes on over TCP.
+    falls_back: bool,
+    /// Why a connect that fails over RDMA does not; undecided if it does.
+    only_rdma: Reason,
+    /// When the handshake over RDMA has taken too long, in units of 100 ns of interrupt time; none is under way: `None`.
+    deadline: Option<u64>,
+    /// A WskSocketConnect was cancelled: the client has no socket.
+    unmade: bool,
+    tcp: Tcp,
     reason: Reason,
     listener: Option<Shared<Arrivals>>,
     incoming: Option<Incoming>,
@@ -104,6 +175,8 @@ pub(crate) struct State {
     send_ended: bool,
     receives: IrpQueue<Receives>,
     disconnect: IrpQueue<Disconnects>,
+    pump: Pump,
+    disables: IrpQueue<Disables>,
     close: Option<OwnedIrp>,
 }
 
@@ -113,10 +186,31 @@ pub(crate) struct Connection {
     front: Front,
     client: ClientUse,
     ipv4: bool,
+    pub(crate) callbacks: Callbacks<WSK_CLIENT_CONNECTION_DISPATCH>,
+    /// What makes it a stream socket.
+    stream: Option<StreamSocket>,
     work: WorkItem,
+    dpc: Dpc,
     place: AtomicUsize,
+    /// The twin, once it is the connection.
+    tcp: AtomicPtr<WSK_SOCKET>,
+    /// The twin's WskConnect or WskAccept.
+    establish: Call<Connection>,
+    /// The twin's WskCloseSocket.
+    close_twin: Call<Connection>,
     counters: Counters,
+    /// The request's id, if its client was asked about it.
+    inspect_id: Option<WSK_INSPECT_ID>,
     state: SpinLock<State>,
+}
+
+/// Where an accepted connection comes from.
+#[derive(Clone, Copy)]
+struct Origin {
+    stream: Option<StreamSocket>,
+    /// What the accepting socket hands down.
+    options: Options,
+    inspect_id: Option<WSK_INSPECT_ID>,
 }
 
 /// What has to be done once the lock is dropped, in this order.
@@ -124,10 +218,25 @@ pub(crate) struct Connection {
 struct After {
     /// IRPs whose outcome is decided.
     batch: CompletionBatch,
+    /// A WskSocket or WskSocketConnect that has succeeded.
+    made: Option<OwnedIrp>,
+    /// Events to enable on the twin, which has become the connection and is in use for that; and whether it indicates
+    /// octets by the callback of SIO_WSK_SET_RECEIVE_EX_CALLBACK.
+    enable: Option<(SystemSocket, u32, bool)>,
     /// The endpoint to close, and whether the peer is to be told.
     close: Option<(Poster<Connection>, bool)>,
     /// The endpoint whose graceful close must not wait any longer.
     abort: Option<Shared<Endpoint<Connection>>>,
+    /// The twin's establishing is to be cancelled.
+    cancel: bool,
+    /// Octets that the twin has taken.
+    early: Option<Region>,
+    /// A WskListen whose socket is free to listen.
+    listen: Option<OwnedIrp>,
+    /// The listening socket of a stream socket that is closed.
+    end_listen: Option<Shared<ListenSocket>>,
+    /// The twin is to be closed.
+    close_twin: Option<SystemSocket>,
     /// What is left of a connect that failed: its memory.
     link: Option<PoolBox<Link>>,
     /// A work item is to build an endpoint.
@@ -136,8 +245,22 @@ struct After {
     finish: bool,
     /// The listener that waits for this connection, and whether it is established.
     listener: Option<(Shared<Arrivals>, bool)>,
+    /// The way of the connection is decided, for this reason.
+    decided: Option<Reason>,
+    /// A destination that RDMA has reached.
+    reached: Option<SocketAddr>,
+    /// A destination that RDMA does not reach.
+    miss: Option<SocketAddr>,
+    /// The listener whose WskAccept on its twin has ended, and whether with success.
+    accept_ended: Option<(Shared<Arrivals>, bool)>,
     /// A request that was never decided: dropping it rejects it.
     reject: Option<Incoming>,
+    /// A receive is completed, after which octets may be indicated again.
+    resume: bool,
+    /// Calls of the client's callbacks are due,
+    pump: bool,
+    /// and this is not a call of the client's, so they may be made here.
+    direct: bool,
 }
 
 impl Connection {
@@ -145,8 +268,17 @@ impl Connection {
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES.
-    pub(crate) fn new(client: ClientUse, ipv4: bool) -> Result<Shared<Self>, NTSTATUS> {
-        Self::build(client, ipv4, |_| {})
+    pub(crate) fn new(
+        client: ClientUse,
+        ipv4: bool,
+        callbacks: Callbacks<WSK_CLIENT_CONNECTION_DISPATCH>,
+        stream: Option<StreamSocket>,
+        owner: Owner,
+    ) -> Result<Shared<Self>, NTSTATUS> {
+        let origin = Origin { stream, options: Options { owner, ..Options::NEW }, inspect_id: None };
+        Self::build(client, ipv4, callbacks, origin, |state| {
+            state.pump.delivered = true;
+        })
     }
 
     /// A connection for a request that `listener`'s adapter has received. It reports back to the listener by itself.
@@ -157,10 +289,13 @@ impl Connection {
         client: &ClientUse,
         listener: &Shared<Arrivals>,
         incoming: Incoming,
+        inherited: Options,
+        inspect_id: Option<WSK_INSPECT_ID>,
     ) -> Result<(), NTSTATUS> {
         let (local, remote) = incoming.addresses().ok_or(abi::status::STATUS_INTERNAL_ERROR)?;
         let client = client.try_clone().ok_or(abi::status::STATUS_DEVICE_NOT_READY)?;
-        let this = Self::build(client, local.is_ipv4(), |state| {
+        let origin = Origin { stream: None, options: inherited, inspect_id };
+        let this = Self::build(client, local.is_ipv4(), Callbacks::none(), origin, |state| {
             state.phase = Phase::Accepting;
             state.local = Some(local);
             state.remote = Some(remote);
@@ -172,12 +307,31 @@ impl Connection {
         Ok(())
     }
 
-    fn build(client: ClientUse, ipv4: bool, set: impl FnOnce(&mut State)) -> Result<Shared<Self>, NTSTATUS> {
+    fn build(
+        client: ClientUse,
+        ipv4: bool,
+        callbacks: Callbacks<WSK_CLIENT_CONNECTION_DISPATCH>,
+        origin: Origin,
+        set: impl FnOnce(&mut State),
+    ) -> Result<Shared<Self>, NTSTATUS> {
         let mut state = State {
             phase: Phase::Created,
+            events: Events::new(client.static_events() & CONNECTION_EVENTS),
+            options: origin.options,
+            silent: false,
             local: None,
             remote: None,
             bound: None,
+            wanted: None,
+            bind: None,
+            opening: None,
+            listen: None,
+            leg: Leg::Rdma,
+            falls_back: false,
+            only_rdma: Reason::Undecided,
+            deadline: None,
+            unmade: false,
+            tcp: Tcp::new(),
             reason: Reason::Undecided,
             listener: None,
             incoming: None,
@@ -189,20 +343,36 @@ impl Connection {
             send_ended: false,
             receives: IrpQueue::new(),
             disconnect: IrpQueue::new(),
+            pump: Pump::default(),
+            disables: IrpQueue::new(),
             close: None,
         };
         set(&mut state);
         let socket: Result<Shared<Self>, AllocError> =
             Shared::try_new_cyclic(TAG_SOCKET, |this: *const Self| {
                 // SAFETY: each run is asked for with a reference, which the run takes.
-                let work = unsafe { WorkItem::new(TAG_SOCKET, connect::work, this.cast_mut().cast()) }?;
+                let work =
+                    unsafe { WorkItem::new_unawaited(TAG_SOCKET, connect::work, this.cast_mut().cast()) }?;
+                // SAFETY: as above.
+                let dpc = unsafe { Dpc::new_unawaited(TAG_SOCKET, pump::run, this.cast_mut().cast()) }?;
                 Ok(Self {
-                    front: Front::new(&CONNECTION_DISPATCH),
+                    front: if origin.stream.is_some() {
+                        Front::new(&STREAM_DISPATCH)
+                    } else {
+                        Front::new(&CONNECTION_DISPATCH)
+                    },
                     client,
                     ipv4,
+                    callbacks,
+                    stream: origin.stream,
                     work,
+                    dpc,
                     place: AtomicUsize::new(NO_PLACE),
+                    tcp: AtomicPtr::new(core::ptr::null_mut()),
+                    establish: Call::new(Self::twin_established),
+                    close_twin: Call::new(Self::twin_closed),
                     counters: Counters::new(),
+                    inspect_id: origin.inspect_id,
                     state: SpinLock::new(state),
                 })
             });
@@ -219,6 +389,7 @@ impl Connection {
             let mut state = this.state.lock();
             let result = change(&mut state, &mut after);
             state.settle(this, &mut after);
+            after.pump = state.wants_pump(this);
             result
         };
         after.run(this);
@@ -231,6 +402,12 @@ impl Connection {
             // SAFETY: the run that is asked for already has a reference of its own.
             drop(unsafe { Shared::from_raw(reference) });
         }
+    }
+
+    /// SIO_WSK_QUERY_INSPECT_ID: the id under which WskInspectEvent was called for this connection; `None` for one that no
+    /// client was asked about.
+    pub(crate) fn inspect_id(&self) -> Option<WSK_INSPECT_ID> {
+        self.inspect_id
     }
 
     /// Local and remote address, as far as they are known.
@@ -259,12 +436,19 @@ impl Connection {
         state.remote.ok_or(STATUS_INVALID_DEVICE_STATE)
     }
 
+    /// Whether the adapter is done with the connection.
+    #[cfg(test)]
+    pub(crate) fn endpoint_is_closed(&self) -> bool {
+        self.state.lock().link.as_ref().is_none_or(|link| link.closed)
+    }
+
     /// For the status reply.
     pub(crate) fn view(&self) -> SocketView {
+        let over_tcp = self.tcp().is_some();
         let state = self.state.lock();
         SocketView {
-            kind: WSK_FLAG_CONNECTION_SOCKET,
-            rdma: (state.reason == Reason::Rdma).then_some(true),
+            kind: self.category(),
+            rdma: (state.phase == Phase::Connected).then_some(!over_tcp),
             reason: state.reason,
             state: state.phase as u32,
             local: state.local,
@@ -279,14 +463,65 @@ impl Link {
     fn memory(&self, index: usize) -> Option<&Memory> {
         self.endpoint.as_ref()?.memory(index)
     }
+
+    /// Octets that arrived, and that nobody has had.
+    fn unread(&self) -> u64 {
+        self.engine.readable().saturating_sub(self.retained.held())
+    }
+
+    /// Where the first of them are in the ring, as far as they lie together.
+    fn unread_span(&self) -> Option<(u32, u32)> {
+        self.engine.readable_span(self.retained.held())
+    }
+
+    /// The first `octets` of them are copied or discarded.
+    fn consume(&mut self, octets: u64) {
+        self.retained.take(octets);
+        self.give_back();
+    }
+
+    /// Gives the room back that nobody uses any more.
+    fn give_back(&mut self) {
+        // Never more than there is: only what was readable is ever taken.
+        let _readable = self.engine.consume(self.retained.consume());
+    }
 }
 
 impl After {
     fn run(mut self, this: &Shared<Connection>) {
+        // Counted before the client hears of it.
+        if let Some(reason) = self.decided {
+            this.client.provider().reasons().count(reason);
+        }
+        if let Some(remote) = self.reached {
+            this.client.provider().rdma_reached(remote);
+        }
+        if let Some(remote) = self.miss {
+            this.client.provider().rdma_missed(remote);
+        }
         self.batch.flush();
+        if let Some(irp) = self.made.take() {
+            // The client's reference: taken back by WskCloseSocket.
+            irp.complete(Outcome::success(Shared::into_raw(this.clone()).addr()));
+        }
+        if let Some((twin, mask, receive_ex)) = self.enable.take() {
+            if receive_ex {
+                // SAFETY: in use.
+                let _as_far_as_the_system_has_it = unsafe { this.set_twin_receive_ex(twin, true) };
+            }
+            Connection::enable_twin_events(twin, mask);
+            Connection::with(this, State::let_go_of_twin);
+        }
         drop(self.reject.take());
         if let Some((listener, established)) = self.listener.take() {
-            listener.established(established.then(|| this.clone()));
+            if established {
+                listener.established(this.clone());
+            } else {
+                listener.failed(this.inspect_id());
+            }
+        }
+        if let Some((listener, accepted)) = self.accept_ended.take() {
+            listener.accept_ended(accepted);
         }
         if let Some((poster, graceful)) = self.close.take() {
             poster.close(graceful);
@@ -294,9 +529,34 @@ impl After {
         if let Some(endpoint) = self.abort.take() {
             Endpoint::abort(&endpoint);
         }
+        if self.cancel {
+            // SAFETY: the state says that the call was started, and lets none begin before this is over.
+            unsafe { this.establish.cancel() };
+            Connection::with(this, State::cancelled_establishing);
+        }
+        if let Some(twin) = self.close_twin.take() {
+            // SAFETY: the state closes the twin once, and nothing else is under way.
+            let close = |irp| unsafe { twin.begin_close(irp) };
+            // SAFETY: prepared with the twin.
+            unsafe { this.close_twin.start(this, close) };
+        }
+        if let Some(irp) = self.listen.take() {
+            Connection::attach_listener(this, irp);
+        }
+        if let Some(listener) = self.end_listen.take() {
+            ListenSocket::close(listener, None);
+        }
         drop(self.link.take());
+        drop(self.early.take());
         if self.work {
             Connection::queue_work(this);
+        }
+        if self.resume {
+            // Not before the client has heard of the receive.
+            Connection::with(this, |state, _| state.pump.stopped = false);
+        }
+        if self.pump {
+            if self.direct { Connection::pump(this) } else { Connection::queue_pump(this) }
         }
         if self.finish {
             Connection::finish(this);

@@ -26,6 +26,11 @@ impl ReceiveRequest {
         Self { buffer, filled: 0, wait_all, drain }
     }
 
+    /// It asks for nothing but to be completed.
+    fn is_empty(&self) -> bool {
+        self.buffer.len() == 0 && !self.drain
+    }
+
     /// How it ends when no octet will come any more: what was received is reported, also with a failure.
     fn end(&self, status: NTSTATUS) -> Outcome {
         if status == STATUS_SUCCESS {
@@ -59,29 +64,48 @@ unsafe impl QueueKind for Receives {
     fn on_cancel(_state: &mut State, record: &ReceiveRequest) -> usize {
         record.filled
     }
+
+    /// A receive that is cancelled is completed, too: octets may be indicated again.
+    fn after_cancel(owner: &Shared<Connection>) {
+        Connection::with(owner, |state, _| state.pump.stopped = false);
+    }
 }
 
 impl Connection {
-    /// WskReceive. INVALID_DEVICE_STATE: never connected. A request of 0 octets without flags completes at once.
+    /// WskReceive. INVALID_DEVICE_STATE: never connected. A request of 0 octets without flags completes at once, or when
+    /// the callback has answered to which octets are being indicated.
     pub(crate) fn receive(this: &Shared<Self>, request: ReceiveRequest, irp: OwnedIrp) {
         Self::with(this, |state, after| {
-            if state.phase != Phase::Connected {
+            if state.phase != Phase::Connected || state.silent {
                 after.batch.push(irp, Outcome::failure(STATUS_INVALID_DEVICE_STATE));
-            } else if request.buffer.len() == 0 && !request.drain {
+            } else if request.is_empty() && !state.pump.indicating {
                 after.batch.push(irp, Outcome::success(0));
+                after.resume |= state.pump.stopped;
             } else if let Err(irp) = state.receives.park(this, irp, request) {
                 after.batch.push(irp, Outcome::CANCELLED);
+            } else {
+                state.pump.empty_waits |= request.is_empty();
             }
         });
     }
 }
 
 impl State {
-    /// Serves receives from the ring, oldest first.
+    /// Serves receives from the ring, oldest first. Not while octets are being indicated: nobody knows then which are
+    /// the next ones.
     pub(super) fn serve_receives(&mut self, connection: &Shared<Connection>, after: &mut After) {
+        if self.pump.indicating {
+            return;
+        }
+        if core::mem::take(&mut self.pump.empty_waits) {
+            while let Some((irp, _)) = self.receives.take_if(ReceiveRequest::is_empty) {
+                after.batch.push(irp, Outcome::success(0));
+                after.resume |= self.pump.stopped;
+            }
+        }
         loop {
             let end = self.stream_end();
-            let readable = self.link.as_ref().is_some_and(|l| l.engine.readable() != 0);
+            let readable = self.link.as_ref().is_some_and(|l| l.unread() != 0);
             if end.is_none() && !readable {
                 return;
             }
@@ -92,7 +116,10 @@ impl State {
                 None => self.fill(&mut request, &connection.counters),
             };
             match outcome {
-                Some(outcome) => after.batch.push(irp, outcome),
+                Some(outcome) => {
+                    after.batch.push(irp, outcome);
+                    after.resume |= self.pump.stopped;
+                }
                 None => {
                     if let Err(irp) = self.receives.park_front(connection, irp, request) {
                         let outcome = Outcome::partial(abi::status::STATUS_CANCELLED, request.filled);
@@ -106,7 +133,7 @@ impl State {
     /// Gives octets of the ring to a request; the outcome when it is done.
     fn fill(&mut self, request: &mut ReceiveRequest, counters: &Counters) -> Option<Outcome> {
         let link = self.link.as_mut()?;
-        while let Some((offset, length)) = link.engine.readable_span(0) {
+        while let Some((offset, length)) = link.unread_span() {
             let room = request.buffer.len().saturating_sub(request.filled);
             let len = if request.drain { length as usize } else { room.min(length as usize) };
             if len == 0 {
@@ -124,9 +151,7 @@ impl State {
                 request.filled = request.filled.saturating_add(len);
                 counters.octets_copied_in.add(len as u64);
             }
-            if link.engine.consume(len as u64).is_err() {
-                break;
-            }
+            link.consume(len as u64);
         }
         let full = request.filled == request.buffer.len();
         let done = !request.drain && (full || !request.wait_all);

@@ -23,6 +23,8 @@ pub(crate) struct SendRequest {
     pub(super) copied: usize,
     /// It is a WskDisconnect: nothing comes after it.
     pub(super) last: bool,
+    /// It is a WskConnectEx, which is done when its octets are taken, and without which there is no connection.
+    connects: bool,
 }
 
 /// A send whose octets are in the send buffer.
@@ -52,7 +54,7 @@ unsafe impl QueueKind for Sends {
 
     /// A cancelled WskDisconnect leaves the sending direction open, unless octets of it are sent.
     fn on_cancel(state: &mut State, record: &SendRequest) -> usize {
-        if record.copied != 0 {
+        if record.copied != 0 || record.connects {
             state.cut();
         } else if record.last {
             state.send_ended = false;
@@ -102,7 +104,12 @@ fn take_front<K: QueueKind>(queue: &mut IrpQueue<K>) -> Option<(OwnedIrp, K::Rec
 
 impl SendRequest {
     pub(crate) const fn new(buffer: ClientBuffer, last: bool) -> Self {
-        Self { buffer, copied: 0, last }
+        Self { buffer, copied: 0, last, connects: false }
+    }
+
+    /// The octets of a WskConnectEx.
+    pub(super) const fn of_connect(buffer: ClientBuffer) -> Self {
+        Self { buffer, copied: 0, last: false, connects: true }
     }
 }
 
@@ -128,6 +135,9 @@ impl State {
             return Err(STATUS_INVALID_DEVICE_STATE);
         }
         let link = self.link.as_ref().ok_or(STATUS_INVALID_DEVICE_STATE)?;
+        if link.dead {
+            return Err(link.failure.unwrap_or(STATUS_CONNECTION_ABORTED));
+        }
         match link.engine.state() {
             stream::State::Open => Ok(()),
             stream::State::Lost => Err(link.failure.unwrap_or(STATUS_CONNECTION_RESET)),
@@ -137,7 +147,7 @@ impl State {
     }
 
     /// Part of what was given to this side to send never will be sent: the stream ends here.
-    fn cut(&mut self) {
+    pub(super) fn cut(&mut self) {
         if let Some(link) = &mut self.link {
             link.failure.get_or_insert(STATUS_CONNECTION_ABORTED);
             link.engine.handle_connection_lost();
@@ -196,6 +206,10 @@ impl State {
                 }
                 connection.counters.octets_copied_out.add(len as u64);
                 request.copied = request.copied.saturating_add(len);
+            }
+            if request.connects {
+                after.batch.push(irp, Outcome::success(0));
+                continue;
             }
             let parked = if request.last {
                 link.engine.shutdown_send();

@@ -17,7 +17,7 @@ impl State {
     /// Brings everything as far as it goes: copies sends, posts work, serves receives, completes what is done, and
     /// ends the endpoint when the stream has ended. Called with the lock held, after every change.
     pub(super) fn settle(&mut self, connection: &Shared<Connection>, after: &mut After) {
-        if self.phase == Phase::Connected {
+        if self.phase == Phase::Connected && !self.silent {
             self.serve_receives(connection, after);
             self.copy_sends(connection, after);
             if let Some(link) = &mut self.link {
@@ -65,10 +65,13 @@ impl State {
     /// How a receive ends that will get no octet any more: the end of the stream, or the failure. `None`: it may wait.
     pub(super) fn stream_end(&self) -> Option<NTSTATUS> {
         let link = self.link.as_ref()?;
-        if link.engine.readable() != 0 {
+        if link.dead {
+            return link.failure;
+        }
+        if link.unread() != 0 {
             return None;
         }
-        if link.engine.end_of_stream() {
+        if link.engine.peer_shut_down() {
             return Some(STATUS_SUCCESS);
         }
         match link.engine.state() {

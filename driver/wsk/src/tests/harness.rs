@@ -1,11 +1,13 @@
-//! A provider over a software adapter, a client of it, and peers that are made by hand on the same adapter.
+//! A provider over a software adapter, and a client of it.
 
 use core::ffi::c_void;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::ptr::{self, NonNull};
 use core::time::Duration;
 use std::boxed::Box;
-use std::sync::{Condvar, Mutex, MutexGuard, Once};
+use std::cell::Cell;
+use std::sync::{MutexGuard, Once};
+use std::thread_local;
 use std::vec::Vec;
 
 use abi::NTSTATUS;
@@ -16,29 +18,28 @@ use abi::wsk::*;
 use kernel::pool::{PoolTag, Shared};
 use ksim::buffer::Chain;
 use ksim::client::{Completion, TestIrp};
-use ndk::{
-    Access, Adapter, CloseAdapter, Depths, Endpoint, Handler, Incoming, ListenHandler, Listener, Memory,
-    Piece, Poster,
-};
-use softndk::SoftNdk;
-use stream::{ConnData, TargetEntry, TargetList};
+use ksim::wsk::Outstanding;
+use ndk::{Adapter, CloseAdapter, Depths};
+use softndk::{AnswerMode, SoftNdk};
 
+pub(super) use super::peer::*;
+use crate::policy::PolicyBuilder;
 use crate::{Provider, Settings};
 
 /// Far longer than anything takes.
-const PATIENCE: Duration = Duration::from_secs(20);
-const TAG: PoolTag = PoolTag::new(b"WrTe");
-const DEPTHS: Depths = Depths { receives: 128, initiators: 64 };
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const TAG: PoolTag = PoolTag::new(b"WrTe");
+pub(super) const DEPTHS: Depths = Depths { receives: 128, initiators: 64 };
 
 static CLIENT_DISPATCH: WSK_CLIENT_DISPATCH =
     WSK_CLIENT_DISPATCH { Version: 0x0100, Reserved: 0, WskClientEvent: None };
 
 /// Provider, adapter and client.
-pub(super) struct World {
+pub(crate) struct World {
     // Boxed: its address is the context of the close.
     soft: Option<Box<SoftNdk>>,
     pub(super) adapter: Shared<Adapter>,
-    pub(super) provider: Shared<Provider>,
+    pub(crate) provider: Shared<Provider>,
     registration: Box<WSK_REGISTRATION>,
     npi: WSK_PROVIDER_NPI,
     _alone: MutexGuard<'static, ()>,
@@ -54,7 +55,7 @@ unsafe fn close(context: *mut c_void, adapter: NonNull<NDK_ADAPTER>) {
 }
 
 /// Makes the simulated kernel ready, for one test at a time.
-pub(super) fn boot() -> MutexGuard<'static, ()> {
+pub(crate) fn boot() -> MutexGuard<'static, ()> {
     static BOOT: Once = Once::new();
     let alone = ksim::exclusive();
     // SAFETY: the simulated device stays for ever.
@@ -72,15 +73,35 @@ pub(super) fn block() -> Box<WSK_REGISTRATION> {
 }
 
 /// What is allocated by any of the driver's crates, once nothing runs any more.
-pub(super) fn left() -> Vec<ksim::pool::Usage> {
+pub(crate) fn left() -> Vec<ksim::pool::Usage> {
     ksim::quiesce();
     ksim::leaks().into_iter().filter(|usage| usage.tag.starts_with("Wr")).collect()
 }
 
 impl World {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self::answering(settings, AnswerMode::Inline)
+    }
+
+    /// The same over an adapter that answers in this way. Everything runs over RDMA, or not at all.
+    pub(super) fn answering(settings: Settings, answers: AnswerMode) -> Self {
+        Self::with_rules(&["require any any"], settings, answers)
+    }
+
+    /// The same with these rules instead: with TCP beside RDMA where they say so.
+    pub(super) fn with_rules(rules: &[&str], settings: Settings, answers: AnswerMode) -> Self {
         let alone = boot();
-        let soft = Box::new(SoftNdk::start(softndk::Config::default()).unwrap());
+        let mut policy = PolicyBuilder::new();
+        for rule in rules {
+            policy.add(rule).unwrap();
+        }
+        let policy = policy.build().unwrap();
+        Self::start(alone, Settings { policy, ..settings }, answers)
+    }
+
+    fn start(alone: MutexGuard<'static, ()>, settings: Settings, answers: AnswerMode) -> Self {
+        let config = softndk::Config { answers, ..softndk::Config::default() };
+        let soft = Box::new(SoftNdk::start(config).unwrap());
         let object = NonNull::new(soft.open_adapter(NDK_VERSION { Major: 2, Minor: 0 }).unwrap()).unwrap();
         let context = ptr::from_ref::<SoftNdk>(&soft).cast_mut().cast();
         // SAFETY: opened just now; `close` gives it back where it was opened.
@@ -99,7 +120,7 @@ impl World {
     }
 
     /// Ends everything; every socket is closed and every peer gone. Nothing may be left.
-    pub(super) fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         // SAFETY: captured once; every socket is closed.
         unsafe { crate::wsk_release_provider_npi(&mut *self.registration) };
         // SAFETY: registered once.
@@ -110,15 +131,32 @@ impl World {
         drop((adapter, provider));
         soft.unwrap().stop();
         assert_eq!(left(), [], "still allocated");
+        assert_eq!(ksim::wsk::outstanding(), Outstanding::default(), "still outstanding at the system");
     }
 
-    fn socket(&self, flags: u32) -> *mut WSK_SOCKET {
+    /// The captured provider.
+    pub(super) fn npi(&self) -> WSK_PROVIDER_NPI {
+        self.npi
+    }
+
+    /// A new socket of a category.
+    pub(super) fn socket(&self, flags: u32) -> *mut WSK_SOCKET {
+        self.socket_with(flags, ptr::null_mut(), ptr::null())
+    }
+
+    /// A socket with this context and table of callbacks.
+    pub(super) fn socket_with(
+        &self,
+        flags: u32,
+        context: *mut c_void,
+        dispatch: *const c_void,
+    ) -> *mut WSK_SOCKET {
         let (client, null) = (self.npi.Client, ptr::null_mut::<c_void>());
         let (stream, tcp) = (SOCK_STREAM, IPPROTO_TCP);
         // SAFETY: captured, so the provider's table is valid.
         let create = unsafe { (*self.npi.Dispatch).WskSocket };
         let made = request(|irp| {
-            let (none, process) = (ptr::null(), null.cast());
+            let process = null.cast();
             // SAFETY: a call as its page says.
             unsafe {
                 create(
@@ -127,8 +165,8 @@ impl World {
                     stream,
                     tcp,
                     flags,
-                    null,
-                    none,
+                    context,
+                    dispatch,
                     process,
                     null.cast(),
                     null.cast(),
@@ -142,7 +180,16 @@ impl World {
 
     /// A bound connection socket.
     pub(super) fn connection(&self) -> Connection {
-        let socket = Connection(self.socket(WSK_FLAG_CONNECTION_SOCKET));
+        self.connection_with(ptr::null_mut(), ptr::null())
+    }
+
+    /// The same with callbacks.
+    pub(super) fn connection_with(
+        &self,
+        context: *mut c_void,
+        dispatch: *const WSK_CLIENT_CONNECTION_DISPATCH,
+    ) -> Connection {
+        let socket = Connection(self.socket_with(WSK_FLAG_CONNECTION_SOCKET, context, dispatch.cast()));
         let bind = socket.table().WskBind;
         let mut at = ndk::SockAddr::from(loopback(0));
         // SAFETY: a call as its page says.
@@ -154,11 +201,7 @@ impl World {
     /// A socket that listens at `port`.
     pub(super) fn listen(&self, port: u16) -> ListenSocket {
         let socket = ListenSocket(self.socket(WSK_FLAG_LISTEN_SOCKET));
-        let bind = socket.table().WskBind;
-        let mut at = ndk::SockAddr::from(loopback(port));
-        // SAFETY: a call as its page says.
-        let bound = request(|irp| unsafe { bind(socket.0, (&raw mut at).cast(), 0, irp) });
-        assert_eq!(bound.wait().status, 0);
+        socket.bind(port);
         socket
     }
 }
@@ -167,10 +210,46 @@ pub(super) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)
 }
 
+unsafe extern "system" {
+    fn KfRaiseIrql(new: u8) -> u8;
+    fn KeLowerIrql(new: u8);
+}
+
+/// Makes a call at DISPATCH_LEVEL.
+pub(super) fn at_dispatch<R>(call: impl FnOnce() -> R) -> R {
+    // SAFETY: the thread is at PASSIVE_LEVEL.
+    let before = unsafe { KfRaiseIrql(abi::nt::DISPATCH_LEVEL) };
+    let result = call();
+    // SAFETY: the level from before.
+    unsafe { KeLowerIrql(before) };
+    result
+}
+
+thread_local! {
+    static CALLING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is inside a call of the provider, where no callback may come.
+pub(super) fn is_calling() -> bool {
+    CALLING.get()
+}
+
+/// Makes a call of the provider.
+pub(super) fn call<R>(call: impl FnOnce() -> R) -> R {
+    let before = CALLING.replace(true);
+    let result = call();
+    CALLING.set(before);
+    result
+}
+
 /// Makes a call with an IRP of its own.
-pub(super) fn request(call: impl FnOnce(*mut IRP) -> NTSTATUS) -> TestIrp {
-    let irp = TestIrp::new();
-    let returned = call(irp.submit());
+pub(super) fn request(make: impl FnOnce(*mut IRP) -> NTSTATUS) -> TestIrp {
+    let irp = {
+        // Memory may be short for the provider, not for its client.
+        let _plenty = ksim::pool::fail_after(u64::MAX);
+        TestIrp::new()
+    };
+    let returned = call(|| make(irp.submit()));
     assert_eq!(returned, STATUS_PENDING);
     irp
 }
@@ -178,10 +257,20 @@ pub(super) fn request(call: impl FnOnce(*mut IRP) -> NTSTATUS) -> TestIrp {
 /// A request with octets.
 pub(super) struct Transfer {
     irp: TestIrp,
-    _chain: Chain,
+    chain: Chain,
 }
 
 impl Transfer {
+    /// What was received, once it is over.
+    pub(super) fn octets(&self) -> Vec<u8> {
+        let length = self.wait().information;
+        self.chain.bytes().into_iter().take(length).collect()
+    }
+
+    pub(super) fn cancel(&self) {
+        self.irp.cancel();
+    }
+
     pub(super) fn wait(&self) -> Completion {
         self.irp.wait()
     }
@@ -194,9 +283,19 @@ impl Transfer {
 /// A connection socket of the provider's.
 pub(super) struct Connection(*mut WSK_SOCKET);
 
+// SAFETY: the provider's functions may be called from any thread.
+unsafe impl Send for Connection {}
+// SAFETY: as above.
+unsafe impl Sync for Connection {}
+
 impl Connection {
     pub(super) fn from_accept(information: usize) -> Self {
         Self(ptr::with_exposed_provenance_mut(information))
+    }
+
+    /// The client's pointer.
+    pub(super) fn raw(&self) -> *mut WSK_SOCKET {
+        self.0
     }
 
     fn table(&self) -> &'static WSK_PROVIDER_CONNECTION_DISPATCH {
@@ -219,7 +318,7 @@ impl Connection {
         let mut buffer = chain.whole();
         // SAFETY: a call as its page says; the chain lives as long as the request.
         let irp = request(|irp| unsafe { send(self.0, &mut buffer, 0, irp) });
-        Transfer { irp, _chain: chain }
+        Transfer { irp, chain }
     }
 
     pub(super) fn receive(&self, length: usize) -> Transfer {
@@ -228,7 +327,42 @@ impl Connection {
         let mut buffer = chain.whole();
         // SAFETY: a call as its page says; the chain lives as long as the request.
         let irp = request(|irp| unsafe { receive(self.0, &mut buffer, 0, irp) });
-        Transfer { irp, _chain: chain }
+        Transfer { irp, chain }
+    }
+
+    /// The same, without the octets.
+    pub(super) fn receive_with(&self, chain: &Chain, flags: u32, irp: *mut IRP) -> NTSTATUS {
+        let receive = self.table().WskReceive;
+        let mut buffer = chain.whole();
+        // SAFETY: a call as its page says; the chain lives as long as the request.
+        call(|| unsafe { receive(self.0, &mut buffer, flags, irp) })
+    }
+
+    /// Receives nothing.
+    pub(super) fn receive_none(&self, flags: u32) -> TestIrp {
+        request(|irp| self.receive_none_with(flags, irp))
+    }
+
+    pub(super) fn receive_none_with(&self, flags: u32, irp: *mut IRP) -> NTSTATUS {
+        let receive = self.table().WskReceive;
+        let mut buffer = WSK_BUF { Mdl: ptr::null_mut(), Offset: 0, Length: 0 };
+        // SAFETY: a call as its page says.
+        call(|| unsafe { receive(self.0, &mut buffer, flags, irp) })
+    }
+
+    /// Receives with WskReceiveEx, which has nothing to add.
+    pub(super) fn receive_ex(&self, length: usize) -> Transfer {
+        let receive = self.table().WskReceiveEx;
+        let chain = Chain::zeroed(length);
+        let mut buffer = chain.whole();
+        let (mut control_length, mut flags) = (77, 77);
+        // SAFETY: a call as its page says; the chain lives as long as the request, the numbers until it is over.
+        let irp = request(|irp| unsafe {
+            receive(self.0, &mut buffer, 0, &mut control_length, ptr::null_mut(), &mut flags, irp)
+        });
+        irp.wait();
+        assert_eq!((control_length, flags), (0, 0));
+        Transfer { irp, chain }
     }
 
     pub(super) fn disconnect(&self) -> TestIrp {
@@ -237,17 +371,71 @@ impl Connection {
         request(|irp| unsafe { disconnect(self.0, ptr::null_mut(), 0, irp) })
     }
 
-    pub(super) fn close(self) {
+    pub(super) fn abort(&self) -> TestIrp {
+        let disconnect = self.table().WskDisconnect;
+        // SAFETY: a call as its page says.
+        request(|irp| unsafe { disconnect(self.0, ptr::null_mut(), WSK_FLAG_ABORTIVE, irp) })
+    }
+
+    pub(super) fn release(&self, list: *mut WSK_DATA_INDICATION) -> NTSTATUS {
+        let release = self.table().WskRelease;
+        // SAFETY: the tests do not use what they release; anything else they pass on purpose.
+        call(|| unsafe { release(self.0, list) })
+    }
+
+    /// The provider's object.
+    pub(super) fn object(&self) -> Shared<crate::connection::Connection> {
+        // SAFETY: the socket is open.
+        unsafe { Shared::clone_from_raw(self.0.cast_const().cast()) }
+    }
+
+    /// Another name for the socket, for use inside of callbacks.
+    pub(super) const fn alias(&self) -> Self {
+        Self(self.0)
+    }
+
+    /// Begins to close it.
+    pub(super) fn start_close(self) -> TestIrp {
+        request(|irp| self.close_with(irp))
+    }
+
+    pub(super) fn close_with(&self, irp: *mut IRP) -> NTSTATUS {
         let close = self.table().Basic.WskCloseSocket;
         // SAFETY: a call as its page says, the last one on the socket.
-        assert_eq!(request(|irp| unsafe { close(self.0, irp) }).wait().status, 0);
+        call(|| unsafe { close(self.0, irp) })
+    }
+
+    pub(super) fn close(self) {
+        assert_eq!(self.start_close().wait().status, 0);
     }
 }
 
 /// A listening socket of the provider's.
 pub(super) struct ListenSocket(*mut WSK_SOCKET);
 
+// SAFETY: the provider's functions may be called from any thread.
+unsafe impl Send for ListenSocket {}
+// SAFETY: as above.
+unsafe impl Sync for ListenSocket {}
+
 impl ListenSocket {
+    pub(super) fn from_raw(socket: *mut WSK_SOCKET) -> Self {
+        Self(socket)
+    }
+
+    pub(super) fn bind(&self, port: u16) {
+        let bind = self.table().WskBind;
+        let mut at = ndk::SockAddr::from(loopback(port));
+        // SAFETY: a call as its page says.
+        let bound = request(|irp| unsafe { bind(self.0, (&raw mut at).cast(), 0, irp) });
+        assert_eq!(bound.wait().status, 0);
+    }
+
+    /// The client's pointer.
+    pub(super) fn raw(&self) -> *mut WSK_SOCKET {
+        self.0
+    }
+
     fn table(&self) -> &'static WSK_PROVIDER_LISTEN_DISPATCH {
         // SAFETY: the socket is open.
         let table = unsafe { (*self.0).Dispatch };
@@ -256,179 +444,24 @@ impl ListenSocket {
     }
 
     pub(super) fn accept(&self) -> TestIrp {
+        self.accept_with(ptr::null_mut(), ptr::null())
+    }
+
+    /// The same with callbacks.
+    pub(super) fn accept_with(
+        &self,
+        context: *mut c_void,
+        dispatch: *const WSK_CLIENT_CONNECTION_DISPATCH,
+    ) -> TestIrp {
         let accept = self.table().WskAccept;
-        let (null, none) = (ptr::null_mut(), ptr::null_mut());
+        let none = ptr::null_mut();
         // SAFETY: a call as its page says.
-        request(|irp| unsafe { accept(self.0, 0, null, ptr::null(), none, none, irp) })
+        request(|irp| unsafe { accept(self.0, 0, context, dispatch, none, none, irp) })
     }
 
     pub(super) fn close(self) {
         let close = self.table().Basic.WskCloseSocket;
         // SAFETY: a call as its page says, the last one on the socket.
         assert_eq!(request(|irp| unsafe { close(self.0, irp) }).wait().status, 0);
-    }
-}
-
-#[derive(Default)]
-struct Seen {
-    answer: Option<NTSTATUS>,
-    disconnected: bool,
-    closed: bool,
-    requests: Vec<Incoming>,
-}
-
-/// What a peer made by hand sees.
-#[derive(Default)]
-pub(super) struct Watch {
-    seen: Mutex<Seen>,
-    changed: Condvar,
-}
-
-impl Watch {
-    fn note(&self, note: impl FnOnce(&mut Seen)) {
-        note(&mut self.seen.lock().unwrap());
-        self.changed.notify_all();
-    }
-
-    fn wait<R>(&self, until: impl Fn(&mut Seen) -> Option<R>) -> R {
-        let mut seen = self.seen.lock().unwrap();
-        loop {
-            if let Some(found) = until(&mut seen) {
-                return found;
-            }
-            let (next, timeout) = self.changed.wait_timeout(seen, PATIENCE).unwrap();
-            assert!(!timeout.timed_out(), "it does not happen");
-            seen = next;
-        }
-    }
-}
-
-impl Handler for Watch {
-    fn peer_data(&self, _data: &[u8]) -> bool {
-        true
-    }
-
-    fn established(&self, status: NTSTATUS) {
-        self.note(|seen| seen.answer = Some(status));
-    }
-
-    fn completions(&self, _entries: &[ndk::Completion]) {}
-
-    fn disconnected(&self) {
-        self.note(|seen| seen.disconnected = true);
-    }
-
-    fn closed(&self) {
-        self.note(|seen| seen.closed = true);
-    }
-}
-
-impl ListenHandler for Watch {
-    fn incoming(&self, incoming: Incoming) {
-        self.note(|seen| seen.requests.push(incoming));
-    }
-}
-
-/// A listener made by hand.
-pub(super) struct Door {
-    watch: Shared<Watch>,
-    _listener: Listener<Watch>,
-}
-
-impl Door {
-    pub(super) fn open(world: &World, port: u16) -> Self {
-        let watch = Shared::try_new(TAG, Watch::default()).unwrap();
-        let listener = Listener::listen(&world.adapter, loopback(port), watch.clone()).unwrap();
-        Self { watch, _listener: listener }
-    }
-
-    pub(super) fn take(&self) -> Incoming {
-        self.watch.wait(|seen| (!seen.requests.is_empty()).then(|| seen.requests.remove(0)))
-    }
-}
-
-/// One end of a connection made by hand: it says what a test wants it to say.
-pub(super) struct Peer {
-    watch: Shared<Watch>,
-    poster: Option<Poster<Watch>>,
-    endpoint: Shared<Endpoint<Watch>>,
-}
-
-/// Octets of the region that a hand-made peer lets be written.
-pub(super) const ROOM: u32 = 4096;
-
-impl Peer {
-    fn new(
-        world: &World,
-        build: impl FnOnce(Shared<Watch>, heapless::Vec<Memory, 4>) -> Poster<Watch>,
-    ) -> Self {
-        let watch = Shared::try_new(TAG, Watch::default()).unwrap();
-        let mut memories = heapless::Vec::new();
-        for access in [Access::LocalWrite, Access::RemoteWrite] {
-            assert!(memories.push(Memory::register(&world.adapter, 8192, access).unwrap()).is_ok());
-        }
-        let mut poster = build(watch.clone(), memories);
-        for slot in 0..DEPTHS.receives as usize {
-            poster.receive(Piece { memory: 0, offset: 0, len: 64 }, slot).unwrap();
-        }
-        let endpoint = poster.endpoint().clone();
-        Self { watch, poster: Some(poster), endpoint }
-    }
-
-    /// Private data that are in order: room of [`ROOM`] octets, then a target list.
-    pub(super) fn data(&self) -> ConnData {
-        let memory = self.endpoint.memory(1).unwrap();
-        ConnData {
-            big_endian: false,
-            iomap_size: None,
-            credits: 64,
-            target_list: TargetList { addr: memory.address() + 4096, key: memory.remote_token(), entries: 2 },
-            first_region: TargetEntry { addr: memory.address(), key: memory.remote_token(), len: ROOM },
-        }
-    }
-
-    /// Connects to a socket that listens at `port`, with private data made from what is right.
-    pub(super) fn connect(world: &World, port: u16, data: impl FnOnce(ConnData) -> Vec<u8>) -> Self {
-        let adapter = &world.adapter;
-        let peer = Self::new(world, |handler, memories| {
-            Endpoint::active(adapter, handler, DEPTHS, memories).unwrap()
-        });
-        let data = data(peer.data());
-        Endpoint::connect(&peer.endpoint, loopback(0), loopback(port), &data);
-        peer
-    }
-
-    /// Accepts a request.
-    pub(super) fn accept(world: &World, incoming: Incoming, data: impl FnOnce(ConnData) -> Vec<u8>) -> Self {
-        let peer = Self::new(world, |handler, memories| {
-            Endpoint::passive(incoming, handler, DEPTHS, memories).unwrap()
-        });
-        let data = data(peer.data());
-        Endpoint::accept(&peer.endpoint, &data);
-        peer
-    }
-
-    /// The answer to its connect or accept.
-    pub(super) fn answer(&self) -> NTSTATUS {
-        self.watch.wait(|seen| seen.answer)
-    }
-
-    /// Sends these octets as one message.
-    pub(super) fn say(&mut self, octets: &[u8]) {
-        self.endpoint.memory(0).unwrap().region().write(4096, octets).unwrap();
-        let piece = Piece { memory: 0, offset: 4096, len: octets.len() as u32 };
-        // The other side may have given up already.
-        let _ = self.poster.as_mut().unwrap().send(piece, 1 << 20);
-    }
-
-    /// Waits until the other side is gone.
-    pub(super) fn is_left(&self) {
-        self.watch.wait(|seen| seen.disconnected.then_some(()));
-    }
-
-    /// Ends it.
-    pub(super) fn close(mut self, graceful: bool) {
-        self.poster.take().unwrap().close(graceful);
-        self.watch.wait(|seen| seen.closed.then_some(()));
     }
 }

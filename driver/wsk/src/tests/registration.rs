@@ -1,14 +1,16 @@
 //! Registering, capturing, and their ends.
 
 use core::ptr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use abi::status::{STATUS_DEVICE_NOT_READY, STATUS_INVALID_PARAMETER, STATUS_NOINTERFACE, STATUS_SUCCESS};
 use abi::wsk::*;
 
-use super::harness::{World, block, boot, left};
+use ksim::wsk::{Config, Function, calls};
+
+use super::harness::{PATIENCE, World, block, boot, left};
 use crate::{Provider, Settings};
 
 const fn dispatch(version: u16) -> WSK_CLIENT_DISPATCH {
@@ -111,6 +113,38 @@ fn the_deregistration_waits_for_captures() {
     }
     ending.join().unwrap();
     assert!(over.load(Ordering::SeqCst));
+    world.finish();
+}
+
+/// A capture that waits for a provider of the system's for ever ends with the deregistration.
+#[test]
+fn the_deregistration_ends_the_wait_of_a_capture() {
+    let world = World::new(Settings::DEFAULT);
+    ksim::wsk::reset();
+    let mut block = block();
+    assert_eq!(register(&V1_0, &mut *block), STATUS_SUCCESS);
+    ksim::wsk::configure(Config { present: false, ..Config::default() });
+    let address = ptr::from_mut::<WSK_REGISTRATION>(&mut block).expose_provenance();
+    let before = calls(Function::WskCaptureProviderNPI);
+    let capturing = thread::spawn(move || {
+        let mut npi = WSK_PROVIDER_NPI { Client: ptr::null_mut(), Dispatch: ptr::null() };
+        let registration = ptr::with_exposed_provenance_mut(address);
+        // SAFETY: registered; the block outlives this thread, which is joined.
+        unsafe { crate::wsk_capture_provider_npi(registration, WSK_INFINITE_WAIT, &mut npi) }
+    });
+    while calls(Function::WskCaptureProviderNPI) == before {
+        thread::yield_now();
+    }
+    let (told, over) = mpsc::channel();
+    let ending = thread::spawn(move || {
+        // SAFETY: registered once; the block outlives this thread, which is joined.
+        unsafe { crate::wsk_deregister(ptr::with_exposed_provenance_mut(address)) };
+        told.send(()).unwrap();
+    });
+    assert!(over.recv_timeout(PATIENCE).is_ok(), "each waits for the other");
+    ending.join().unwrap();
+    assert_eq!(capturing.join().unwrap(), STATUS_DEVICE_NOT_READY);
+    ksim::wsk::reset();
     world.finish();
 }
 

@@ -1,0 +1,6 @@
+//! Listening sockets whose clients have callbacks.
+
+mod accepting;
+pub(super) mod client;
+mod inspecting;
+mod moments;

@@ -1,0 +1,175 @@
+//! Peers that are made by hand on the provider's adapter.
+
+use std::sync::{Condvar, Mutex};
+use std::vec::Vec;
+
+use abi::NTSTATUS;
+use kernel::pool::Shared;
+use ndk::{Access, Endpoint, Handler, Incoming, ListenHandler, Listener, Memory, Piece, Poster};
+use stream::{ConnData, TargetEntry, TargetList};
+
+use super::harness::{DEPTHS, PATIENCE, TAG, World, loopback};
+
+#[derive(Default)]
+struct Seen {
+    answer: Option<NTSTATUS>,
+    disconnected: bool,
+    closed: bool,
+    requests: Vec<Incoming>,
+}
+
+/// What a peer made by hand sees.
+#[derive(Default)]
+pub(super) struct Watch {
+    seen: Mutex<Seen>,
+    changed: Condvar,
+}
+
+impl Watch {
+    fn note(&self, note: impl FnOnce(&mut Seen)) {
+        note(&mut self.seen.lock().unwrap());
+        self.changed.notify_all();
+    }
+
+    fn wait<R>(&self, until: impl Fn(&mut Seen) -> Option<R>) -> R {
+        let mut seen = self.seen.lock().unwrap();
+        loop {
+            if let Some(found) = until(&mut seen) {
+                return found;
+            }
+            let (next, timeout) = self.changed.wait_timeout(seen, PATIENCE).unwrap();
+            assert!(!timeout.timed_out(), "it does not happen");
+            seen = next;
+        }
+    }
+}
+
+impl Handler for Watch {
+    fn peer_data(&self, _data: &[u8]) -> bool {
+        true
+    }
+
+    fn established(&self, status: NTSTATUS) {
+        self.note(|seen| seen.answer = Some(status));
+    }
+
+    fn completions(&self, _entries: &[ndk::Completion]) {}
+
+    fn disconnected(&self) {
+        self.note(|seen| seen.disconnected = true);
+    }
+
+    fn closed(&self) {
+        self.note(|seen| seen.closed = true);
+    }
+}
+
+impl ListenHandler for Watch {
+    fn incoming(&self, incoming: Incoming) {
+        self.note(|seen| seen.requests.push(incoming));
+    }
+}
+
+/// A listener made by hand.
+pub(super) struct Door {
+    watch: Shared<Watch>,
+    _listener: Listener<Watch>,
+}
+
+impl Door {
+    pub(super) fn open(world: &World, port: u16) -> Self {
+        let watch = Shared::try_new(TAG, Watch::default()).unwrap();
+        let listener = Listener::listen(&world.adapter, loopback(port), watch.clone()).unwrap();
+        Self { watch, _listener: listener }
+    }
+
+    pub(super) fn take(&self) -> Incoming {
+        self.watch.wait(|seen| (!seen.requests.is_empty()).then(|| seen.requests.remove(0)))
+    }
+}
+
+/// One end of a connection made by hand: it says what a test wants it to say.
+pub(super) struct Peer {
+    watch: Shared<Watch>,
+    poster: Option<Poster<Watch>>,
+    endpoint: Shared<Endpoint<Watch>>,
+}
+
+/// Octets of the region that a hand-made peer lets be written.
+pub(super) const ROOM: u32 = 4096;
+
+impl Peer {
+    fn new(
+        world: &World,
+        build: impl FnOnce(Shared<Watch>, heapless::Vec<Memory, 4>) -> Poster<Watch>,
+    ) -> Self {
+        let watch = Shared::try_new(TAG, Watch::default()).unwrap();
+        let mut memories = heapless::Vec::new();
+        for access in [Access::LocalWrite, Access::RemoteWrite] {
+            assert!(memories.push(Memory::register(&world.adapter, 8192, access).unwrap()).is_ok());
+        }
+        let mut poster = build(watch.clone(), memories);
+        for slot in 0..DEPTHS.receives as usize {
+            poster.receive(Piece { memory: 0, offset: 0, len: 64 }, slot).unwrap();
+        }
+        let endpoint = poster.endpoint().clone();
+        Self { watch, poster: Some(poster), endpoint }
+    }
+
+    /// Private data that are in order: room of [`ROOM`] octets, then a target list.
+    pub(super) fn data(&self) -> ConnData {
+        let memory = self.endpoint.memory(1).unwrap();
+        ConnData {
+            big_endian: false,
+            iomap_size: None,
+            credits: 64,
+            target_list: TargetList { addr: memory.address() + 4096, key: memory.remote_token(), entries: 2 },
+            first_region: TargetEntry { addr: memory.address(), key: memory.remote_token(), len: ROOM },
+        }
+    }
+
+    /// Connects to a socket that listens at `port`, with private data made from what is right.
+    pub(super) fn connect(world: &World, port: u16, data: impl FnOnce(ConnData) -> Vec<u8>) -> Self {
+        let adapter = &world.adapter;
+        let peer = Self::new(world, |handler, memories| {
+            Endpoint::active(adapter, handler, DEPTHS, memories).unwrap()
+        });
+        let data = data(peer.data());
+        Endpoint::connect(&peer.endpoint, loopback(0), loopback(port), &data);
+        peer
+    }
+
+    /// Accepts a request.
+    pub(super) fn accept(world: &World, incoming: Incoming, data: impl FnOnce(ConnData) -> Vec<u8>) -> Self {
+        let peer = Self::new(world, |handler, memories| {
+            Endpoint::passive(incoming, handler, DEPTHS, memories).unwrap()
+        });
+        let data = data(peer.data());
+        Endpoint::accept(&peer.endpoint, &data);
+        peer
+    }
+
+    /// The answer to its connect or accept.
+    pub(super) fn answer(&self) -> NTSTATUS {
+        self.watch.wait(|seen| seen.answer)
+    }
+
+    /// Sends these octets as one message.
+    pub(super) fn say(&mut self, octets: &[u8]) {
+        self.endpoint.memory(0).unwrap().region().write(4096, octets).unwrap();
+        let piece = Piece { memory: 0, offset: 4096, len: octets.len() as u32 };
+        // The other side may have given up already.
+        let _ = self.poster.as_mut().unwrap().send(piece, 1 << 20);
+    }
+
+    /// Waits until the other side is gone.
+    pub(super) fn is_left(&self) {
+        self.watch.wait(|seen| seen.disconnected.then_some(()));
+    }
+
+    /// Ends it.
+    pub(super) fn close(mut self, graceful: bool) {
+        self.poster.take().unwrap().close(graceful);
+        self.watch.wait(|seen| seen.closed.then_some(()));
+    }
+}
