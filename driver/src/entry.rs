@@ -72,7 +72,7 @@ pub(crate) fn provider() -> Option<&'static Provider> {
 
 fn read_settings(driver: Driver) -> Result<Settings, NTSTATUS> {
     match ParametersKey::open(driver) {
-        Ok(key) => Ok(Settings::read(&key, report)),
+        Ok(key) => Settings::read(&key, report),
         // A service installed by hand may have no such key.
         Err(STATUS_OBJECT_NAME_NOT_FOUND) => Ok(Settings::default()),
         Err(status) => Err(status),
@@ -84,8 +84,14 @@ fn report(problem: Problem) {
         Problem::Unreadable { name, status } => {
             dbg_print!(Level::Error, "wskrdma: setting {name} cannot be read: {status:#010x}; default used");
         }
-        Problem::OutOfRange { name, value, largest } => {
-            dbg_print!(Level::Error, "wskrdma: setting {name} is {value}, at most {largest}; default used");
+        Problem::OutOfRange { name, value, smallest, largest } => {
+            dbg_print!(
+                Level::Error,
+                "wskrdma: setting {name} is {value}, not from {smallest} to {largest}; default used"
+            );
+        }
+        Problem::Rule { number, error } => {
+            dbg_print!(Level::Error, "wskrdma: setting Policy, rule {number}: {error}; rule not used");
         }
     }
 }

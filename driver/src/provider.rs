@@ -2,6 +2,7 @@
 
 use abi::NTSTATUS;
 use abi::status::STATUS_DEVICE_NOT_READY;
+use kernel::time::milliseconds;
 use runtime::{Config, LOOPBACK_ADDRESSES, Runtime};
 
 use crate::registration;
@@ -20,7 +21,14 @@ impl Provider {
     /// Those of [`Runtime::start`].
     pub(crate) fn start(settings: Settings) -> Result<Self, NTSTATUS> {
         let software_adapter = settings.software_adapter.then_some(LOOPBACK_ADDRESSES);
-        let config = Config { software_adapter, ..Config::default() };
+        let sizes = wsk::Settings {
+            policy: settings.policy,
+            retry_after: milliseconds(u64::from(settings.retry_after_s).saturating_mul(1_000)),
+            rdma_connect_limit: milliseconds(settings.connect_limit_ms.into()),
+            ..wsk::Settings::DEFAULT
+        };
+        let register_with_nmr = settings.register_with_nmr;
+        let config = Config { settings: sizes, software_adapter, register_with_nmr, ..Config::default() };
         Ok(Self { runtime: Some(Runtime::start(&config)?) })
     }
 

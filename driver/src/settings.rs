@@ -3,14 +3,40 @@
 //! A missing value means its default. A bad one is reported to the debugger and means its default too: a typing
 //! error in the registry must not keep a machine from booting.
 
+mod rules;
+
+#[cfg(windows)]
+pub(crate) use rules::LONGEST_LIST;
+
 use abi::NTSTATUS;
 use abi::status::STATUS_OBJECT_NAME_NOT_FOUND;
+use wsk::policy::{Policy, RuleError};
 
-/// What an operator may choose. All values are REG_DWORD.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What an operator may choose.
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// `SoftwareAdapter`: whether the software adapter is offered: 0 no, 1 yes.
+    /// `SoftwareAdapter`, REG_DWORD: whether the software adapter is offered: 0 no, 1 yes.
     pub(crate) software_adapter: bool,
+    /// `RegisterWithNmr`, REG_DWORD: whether to register with the Network Module Registrar: 0 no, 1 yes.
+    pub(crate) register_with_nmr: bool,
+    /// `Policy`, REG_MULTI_SZ: the rules, one a string.
+    pub(crate) policy: Policy,
+    /// `RetryRdmaAfter`, REG_DWORD: seconds for which RDMA is not tried again where it failed.
+    pub(crate) retry_after_s: u32,
+    /// `RdmaConnectLimit`, REG_DWORD: milliseconds a handshake over RDMA may take.
+    pub(crate) connect_limit_ms: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            software_adapter: false,
+            register_with_nmr: true,
+            policy: Policy::PREFER,
+            retry_after_s: 60,
+            connect_limit_ms: 5_000,
+        }
+    }
 }
 
 /// Where the values come from.
@@ -21,6 +47,14 @@ pub(crate) trait Values {
     ///
     /// OBJECT_NAME_NOT_FOUND if it does not exist, OBJECT_TYPE_MISMATCH if it is no REG_DWORD.
     fn dword(&self, name: &'static [u16]) -> Result<u32, NTSTATUS>;
+
+    /// Shows `take` the strings of the REG_MULTI_SZ called `name`, each with its terminating zero.
+    ///
+    /// # Errors
+    ///
+    /// As for [`dword`](Self::dword); BUFFER_OVERFLOW if it is longer than any with a meaning,
+    /// INSUFFICIENT_RESOURCES.
+    fn strings(&self, name: &'static [u16], take: &mut dyn FnMut(&[u16])) -> Result<(), NTSTATUS>;
 }
 
 /// A value that was not taken.
@@ -39,42 +73,62 @@ pub(crate) enum Problem {
         name: &'static str,
         /// What was found.
         value: u32,
+        /// The smallest value with a meaning.
+        smallest: u32,
         /// The largest value with a meaning.
         largest: u32,
     },
+    /// A string of `Policy` is no rule. The others count.
+    Rule {
+        /// Its place in the list; the first one is 1.
+        number: usize,
+        /// What is wrong with it.
+        error: RuleError,
+    },
+}
+
+/// The name of a value, for people and for the kernel.
+macro_rules! name {
+    ($name:literal) => {
+        ($name, crate::unicode::utf16!($name))
+    };
 }
 
 impl Settings {
     /// Reads every value; `report` hears of each that was not taken.
-    pub(crate) fn read(values: &impl Values, mut report: impl FnMut(Problem)) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// INSUFFICIENT_RESOURCES: there is no memory for the rules. Going on without them might do what they forbid.
+    pub(crate) fn read(values: &impl Values, mut report: impl FnMut(Problem)) -> Result<Self, NTSTATUS> {
         let default = Self::default();
-        let mut flag = |name, units, default| match number(values, name, units, 1) {
-            Ok(value) => value.map_or(default, |value| value != 0),
+        let mut number = |name, range, default| match number(values, name, range) {
+            Ok(value) => value.unwrap_or(default),
             Err(problem) => {
                 report(problem);
                 default
             }
         };
-        Self {
-            software_adapter: flag(
-                "SoftwareAdapter",
-                crate::unicode::utf16!("SoftwareAdapter"),
-                default.software_adapter,
-            ),
-        }
+        Ok(Self {
+            software_adapter: number(name!("SoftwareAdapter"), (0, 1), default.software_adapter.into()) != 0,
+            register_with_nmr: number(name!("RegisterWithNmr"), (0, 1), default.register_with_nmr.into())
+                != 0,
+            retry_after_s: number(name!("RetryRdmaAfter"), (0, 86_400), default.retry_after_s),
+            connect_limit_ms: number(name!("RdmaConnectLimit"), (100, 60_000), default.connect_limit_ms),
+            policy: rules::read(values, name!("Policy"), &mut report)?,
+        })
     }
 }
 
-/// The value called `name`, if it exists.
+/// The value called `name`, if it exists; it has to lie from `range.0` to `range.1`.
 fn number(
     values: &impl Values,
-    name: &'static str,
-    units: &'static [u16],
-    largest: u32,
+    (name, units): (&'static str, &'static [u16]),
+    (smallest, largest): (u32, u32),
 ) -> Result<Option<u32>, Problem> {
     match values.dword(units) {
-        Ok(value) if value <= largest => Ok(Some(value)),
-        Ok(value) => Err(Problem::OutOfRange { name, value, largest }),
+        Ok(value) if (smallest..=largest).contains(&value) => Ok(Some(value)),
+        Ok(value) => Err(Problem::OutOfRange { name, value, smallest, largest }),
         Err(STATUS_OBJECT_NAME_NOT_FOUND) => Ok(None),
         Err(status) => Err(Problem::Unreadable { name, status }),
     }

@@ -5,6 +5,7 @@
 //!
 //! Exit codes: 0 done, 1 the work failed, 2 the command line is wrong.
 
+mod cases;
 mod device;
 mod ntstatus;
 mod pieces;
@@ -41,6 +42,8 @@ enum Command {
     Status,
     /// Send both devices requests that no right program makes, and check every answer.
     Probe,
+    /// Run the WSK conformance cases inside the test client's driver.
+    Cases(cases::Options),
     /// Stream a file through two sockets of the test client and write what arrives.
     Transfer {
         /// The file to send.
@@ -64,6 +67,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
             status::show(arguments.json, &status::read(&*driver).map_err(text)?);
         }
         Command::Probe => return report::findings(arguments.json, &probe::run().map_err(text)?),
+        Command::Cases(options) => return cases::run(arguments.json, options),
         Command::Transfer { file, copy, listen } => {
             let outcome = transfer::run(file, copy, *listen, &mut report::progress(arguments.json))?;
             report::outcome(arguments.json, &outcome);

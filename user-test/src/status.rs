@@ -4,9 +4,10 @@ use crate::device::{Device, DeviceError, open_client, open_driver};
 use crate::ntstatus::NtStatus;
 use crate::report;
 use comfy_table::Table;
-use control::driver::{AdapterRow, IOCTL_STATUS, SocketRow, StatusHeader, Version};
+use control::driver::{AdapterRow, IOCTL_STATUS, ReasonRow, SocketRow, StatusHeader, Version};
 use control::{Address, Record};
 use serde_json::json;
+use trace::Reason;
 
 /// STATUS_BUFFER_OVERFLOW: rows are missing.
 const BUFFER_OVERFLOW: NtStatus = NtStatus(0x8000_0005_u32.cast_signed());
@@ -21,6 +22,8 @@ pub(crate) struct Status {
     pub adapters: Vec<AdapterRow>,
     /// The sockets.
     pub sockets: Vec<SocketRow>,
+    /// How often each reason occurred.
+    pub reasons: Vec<ReasonRow>,
 }
 
 impl Status {
@@ -79,18 +82,23 @@ pub(crate) fn read(driver: &dyn Device) -> Result<Status, DeviceError> {
         let malformed = || DeviceError::Malformed("status");
         let header = StatusHeader::decode(reply).map_err(|_| malformed())?;
         let (adapters, sockets) = (header.adapters as usize, header.sockets as usize);
+        let reasons = header.reasons as usize;
         if status == BUFFER_OVERFLOW {
             // Sockets come and go between two questions: leave room for more.
-            room =
-                StatusHeader::SIZE + adapters * AdapterRow::SIZE + (sockets + FIRST_ROOM) * SocketRow::SIZE;
+            room = StatusHeader::SIZE
+                + adapters * AdapterRow::SIZE
+                + (sockets + FIRST_ROOM) * SocketRow::SIZE
+                + reasons * ReasonRow::SIZE;
             continue;
         }
         let rows = reply.get(StatusHeader::SIZE..).unwrap_or_default();
-        let (first, second) = rows.split_at_checked(adapters * AdapterRow::SIZE).ok_or_else(malformed)?;
+        let (first, rows) = rows.split_at_checked(adapters * AdapterRow::SIZE).ok_or_else(malformed)?;
+        let (second, third) = rows.split_at_checked(sockets * SocketRow::SIZE).ok_or_else(malformed)?;
         return Ok(Status {
             header,
             adapters: decode(first).ok_or_else(malformed)?,
-            sockets: decode(second).filter(|s| s.len() == sockets).ok_or_else(malformed)?,
+            sockets: decode(second).ok_or_else(malformed)?,
+            reasons: decode(third).filter(|r| r.len() == reasons).ok_or_else(malformed)?,
         });
     }
 }
@@ -113,6 +121,11 @@ pub(crate) fn path_name(path: u32) -> &'static str {
     }
 }
 
+/// A reason's name; its number where this program does not know it.
+fn reason_name(code: u32) -> String {
+    Reason::from_code(code).map_or_else(|| code.to_string(), |reason| reason.name().to_owned())
+}
+
 fn address(a: &Address) -> String {
     a.to_socket_addr().map_or_else(|| "-".to_owned(), |a| a.to_string())
 }
@@ -125,11 +138,15 @@ pub(crate) fn show(json: bool, status: &Status) {
             "irps_outstanding": h.irps_outstanding,
             "octets_sent": h.total.octets_sent,
             "octets_received": h.total.octets_received,
+            "reasons": status.reasons.iter().map(|r| json!({
+                "reason": r.reason, "name": reason_name(r.reason), "count": r.count,
+            })).collect::<Vec<_>>(),
             "adapters": status.adapters.iter().map(|a| json!({
                 "name": adapter_name(a), "ndkpi": format!("{}.{}", a.major, a.minor), "interface": a.interface_index,
             })).collect::<Vec<_>>(),
             "sockets": status.sockets.iter().map(|s| json!({
-                "kind": kind(s), "path": path_name(s.path), "reason": s.reason, "local": address(&s.local),
+                "kind": kind(s), "path": path_name(s.path), "reason": s.reason,
+                "reason_name": reason_name(s.reason), "local": address(&s.local),
                 "remote": address(&s.remote), "octets_sent": s.work.octets_sent,
                 "octets_received": s.work.octets_received, "stalls": s.work.stalls,
             })).collect::<Vec<_>>(),
@@ -147,17 +164,25 @@ pub(crate) fn show(json: bool, status: &Status) {
     }
     println!("{table}");
     let mut table = Table::new();
-    table.set_header(["socket", "path", "local", "remote", "sent", "received", "stalls"]);
+    table.set_header(["socket", "path", "reason", "local", "remote", "sent", "received", "stalls"]);
     for s in &status.sockets {
         table.add_row([
             kind(s).to_owned(),
             path_name(s.path).to_owned(),
+            reason_name(s.reason),
             address(&s.local),
             address(&s.remote),
             s.work.octets_sent.to_string(),
             s.work.octets_received.to_string(),
             s.work.stalls.to_string(),
         ]);
+    }
+    println!("{table}");
+    let mut table = Table::new();
+    table.set_header(["reason", "decisions", "meaning"]);
+    for r in &status.reasons {
+        let meaning = Reason::from_code(r.reason).map_or("", Reason::explanation);
+        table.add_row([reason_name(r.reason), r.count.to_string(), meaning.to_owned()]);
     }
     println!("{table}");
 }

@@ -292,7 +292,10 @@ pub(crate) fn run(
             || "none".to_owned(),
             |a| format!("{}, NDKPI {}.{}", status::adapter_name(a), a.major, a.minor),
         ),
-        path: if paths.iter().all(|p| *p == "rdma") { "rdma".to_owned() } else { paths.join("/") },
+        path: match paths.as_slice() {
+            [one, rest @ ..] if rest.iter().all(|path| path == one) => (*one).to_owned(),
+            _ => paths.join("/"),
+        },
         sends,
         receives,
         work_requests: sum(|r| r.work.writes + r.work.sends + r.work.receives),

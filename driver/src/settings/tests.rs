@@ -1,53 +1,166 @@
 //! Which values are taken, and what happens to the others.
 
 use super::*;
-use abi::status::STATUS_OBJECT_TYPE_MISMATCH;
+use abi::status::{
+    STATUS_BUFFER_OVERFLOW, STATUS_INSUFFICIENT_RESOURCES, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS,
+};
+// The kernel's routines, which the rules' memory comes from.
+use ksim as _;
+use wsk::policy::MAX_RULES;
 
-/// A key with at most one value.
-struct Key(Option<(&'static str, Result<u32, NTSTATUS>)>);
+/// A key with at most one number, and at most one list of strings.
+#[derive(Default)]
+struct Key {
+    number: Option<(&'static str, Result<u32, NTSTATUS>)>,
+    list: Option<Result<Vec<u16>, NTSTATUS>>,
+}
 
 impl Values for Key {
     fn dword(&self, name: &'static [u16]) -> Result<u32, NTSTATUS> {
         let name = String::from_utf16(name).expect("a name");
-        match self.0 {
+        match self.number {
             Some((present, value)) if present == name => value,
             _ => Err(STATUS_OBJECT_NAME_NOT_FOUND),
         }
     }
+
+    fn strings(&self, name: &'static [u16], take: &mut dyn FnMut(&[u16])) -> Result<(), NTSTATUS> {
+        assert_eq!(String::from_utf16(name).expect("a name"), "Policy");
+        match &self.list {
+            None => Err(STATUS_OBJECT_NAME_NOT_FOUND),
+            Some(Err(status)) => Err(*status),
+            Some(Ok(units)) => {
+                take(units);
+                Ok(())
+            }
+        }
+    }
 }
 
-fn read(key: Key) -> (Settings, Vec<Problem>) {
+impl Key {
+    fn number(name: &'static str, value: u32) -> Self {
+        Self { number: Some((name, Ok(value))), list: None }
+    }
+
+    fn list(strings: &[&str]) -> Self {
+        let text: String = strings.iter().map(|s| format!("{s}\0")).chain(["\0".to_owned()]).collect();
+        Self { number: None, list: Some(Ok(text.encode_utf16().collect())) }
+    }
+}
+
+fn read(key: &Key) -> (Settings, Vec<Problem>) {
     let mut problems = Vec::new();
-    let settings = Settings::read(&key, |problem| problems.push(problem));
+    let settings = Settings::read(key, |problem| problems.push(problem)).expect("memory");
     (settings, problems)
+}
+
+/// The rules as text, and what was reported.
+fn rules(key: &Key) -> (String, Vec<Problem>) {
+    let (settings, problems) = read(key);
+    (settings.policy.to_string(), problems)
 }
 
 #[test]
 fn an_empty_key_means_the_defaults() {
-    assert_eq!(read(Key(None)), (Settings { software_adapter: false }, vec![]));
+    let (settings, problems) = read(&Key::default());
+    assert_eq!(problems, []);
+    assert!(!settings.software_adapter && settings.register_with_nmr);
+    assert!(settings.policy.rules().is_empty());
+    assert_eq!((settings.retry_after_s, settings.connect_limit_ms), (60, 5_000));
 }
 
 #[test]
 fn a_flag_is_zero_or_one() {
     for (value, expected) in [(0, false), (1, true)] {
-        let (settings, problems) = read(Key(Some(("SoftwareAdapter", Ok(value)))));
+        let (settings, problems) = read(&Key::number("SoftwareAdapter", value));
         assert_eq!((settings.software_adapter, problems), (expected, vec![]));
+        let (settings, problems) = read(&Key::number("RegisterWithNmr", value));
+        assert_eq!((settings.register_with_nmr, problems), (expected, vec![]));
     }
 }
 
 #[test]
+fn a_number_lies_in_its_range() {
+    let (settings, problems) = read(&Key::number("RetryRdmaAfter", 0));
+    assert_eq!((settings.retry_after_s, problems), (0, vec![]));
+    let (settings, problems) = read(&Key::number("RdmaConnectLimit", 100));
+    assert_eq!((settings.connect_limit_ms, problems), (100, vec![]));
+    let (settings, problems) = read(&Key::number("RdmaConnectLimit", 99));
+    assert_eq!(settings.connect_limit_ms, 5_000);
+    assert_eq!(
+        problems,
+        [Problem::OutOfRange { name: "RdmaConnectLimit", value: 99, smallest: 100, largest: 60_000 }]
+    );
+}
+
+#[test]
 fn a_value_without_meaning_is_reported_and_not_taken() {
-    let (settings, problems) = read(Key(Some(("SoftwareAdapter", Ok(2)))));
-    assert_eq!(settings, Settings::default());
-    assert_eq!(problems, [Problem::OutOfRange { name: "SoftwareAdapter", value: 2, largest: 1 }]);
+    let (settings, problems) = read(&Key::number("SoftwareAdapter", 2));
+    assert!(!settings.software_adapter);
+    assert_eq!(
+        problems,
+        [Problem::OutOfRange { name: "SoftwareAdapter", value: 2, smallest: 0, largest: 1 }]
+    );
 }
 
 #[test]
 fn a_value_of_another_type_is_reported_and_not_taken() {
-    let (settings, problems) = read(Key(Some(("SoftwareAdapter", Err(STATUS_OBJECT_TYPE_MISMATCH)))));
-    assert_eq!(settings, Settings::default());
+    let status = STATUS_OBJECT_TYPE_MISMATCH;
+    let key = Key { number: Some(("SoftwareAdapter", Err(status))), list: Some(Err(status)) };
+    let (settings, problems) = read(&key);
+    assert!(!settings.software_adapter && settings.policy.rules().is_empty());
+    let unreadable = |name| Problem::Unreadable { name, status };
+    assert_eq!(problems, [unreadable("SoftwareAdapter"), unreadable("Policy")]);
+}
+
+#[test]
+fn rules_keep_their_order() {
+    let key = Key::list(&["never in any port 445", "Require any 2001:db8::/32"]);
+    assert_eq!(rules(&key), ("never in any port 445\nrequire any 2001:db8::/32\n".to_owned(), vec![]));
+}
+
+#[test]
+fn a_bad_rule_is_reported_by_its_place_and_the_others_stay() {
+    let long = "x".repeat(128);
+    let key = Key::list(&["allow in any", "never in any", "never in \u{e4}", &long, "prefer out any"]);
+    let problem = |number, error| Problem::Rule { number, error };
     assert_eq!(
-        problems,
-        [Problem::Unreadable { name: "SoftwareAdapter", status: STATUS_OBJECT_TYPE_MISMATCH }]
+        rules(&key),
+        (
+            "never in any\nprefer out any\n".to_owned(),
+            vec![
+                problem(1, RuleError::Action),
+                problem(3, RuleError::NotText),
+                problem(4, RuleError::NotText)
+            ],
+        )
     );
+}
+
+#[test]
+fn what_is_too_much_is_reported() {
+    let many = vec!["never in any"; MAX_RULES + 1];
+    let (text, problems) = rules(&Key::list(&many));
+    assert_eq!(text.lines().count(), MAX_RULES);
+    assert_eq!(problems, [Problem::Rule { number: MAX_RULES + 1, error: RuleError::TooMany }]);
+    let key = Key { list: Some(Err(STATUS_BUFFER_OVERFLOW)), ..Key::default() };
+    let problem = Problem::Unreadable { name: "Policy", status: STATUS_BUFFER_OVERFLOW };
+    assert_eq!(rules(&key), (String::new(), vec![problem]));
+}
+
+#[test]
+fn a_list_need_not_end_as_it_should() {
+    for units in [&[][..], &[0], &[0, 0, 0]] {
+        let key = Key { list: Some(Ok(units.to_vec())), ..Key::default() };
+        assert_eq!(rules(&key), (String::new(), vec![]));
+    }
+    let key = Key { list: Some(Ok("never in any".encode_utf16().collect())), ..Key::default() };
+    assert_eq!(rules(&key), ("never in any\n".to_owned(), vec![]));
+}
+
+#[test]
+fn without_memory_for_the_rules_nothing_starts() {
+    let key = Key { list: Some(Err(STATUS_INSUFFICIENT_RESOURCES)), ..Key::default() };
+    let status = Settings::read(&key, |_| ()).err().unwrap_or(STATUS_SUCCESS);
+    assert_eq!(status, STATUS_INSUFFICIENT_RESOURCES);
 }

@@ -14,6 +14,8 @@ pub type Check<T = ()> = Result<T, Failure>;
 pub enum Found {
     /// Nothing that could be named.
     Nothing,
+    /// The world cannot do what the case needs: it says nothing about the provider.
+    NotHere,
     /// A status.
     Status(NTSTATUS),
     /// A count or a position.
@@ -64,6 +66,12 @@ impl Failure {
     pub fn new(expected: &'static str, found: impl Into<Found>) -> Self {
         Self { expected, found: found.into(), at: Location::caller() }
     }
+
+    /// Whether the case was left out, because its world cannot do what it needs.
+    #[must_use]
+    pub const fn is_skip(&self) -> bool {
+        matches!(self.found, Found::NotHere)
+    }
 }
 
 /// Fails unless `holds`.
@@ -80,6 +88,7 @@ impl fmt::Display for Failure {
         write!(f, "expected: {}", self.expected)?;
         match self.found {
             Found::Nothing => {}
+            Found::NotHere => write!(f, "; this world has not")?,
             Found::Status(status) => write!(f, "; found status {status:#010x}")?,
             Found::Number(number) => write!(f, "; found {number}")?,
             Found::Address(Some(address)) => write!(f, "; found {address}")?,

@@ -7,6 +7,7 @@
 //! | module | is |
 //! |---|---|
 //! | [`world`] | what a case can ask for, and what it gets to see |
+//! | [`watch`] | event callbacks: what a case sets beforehand, and what it sees afterwards |
 //! | [`pattern`] | the octets of every stream |
 //! | `tools` | the steps that many cases share, and the rules that hold for every IRP |
 //! | `cases` | the cases, one file for each function of WSK |
@@ -21,6 +22,7 @@ mod cases;
 mod failure;
 pub mod pattern;
 mod tools;
+pub mod watch;
 pub mod world;
 
 pub use cases::CASES;

@@ -1,5 +1,9 @@
 //! The steps that many cases share.
 
+mod control;
+
+pub(crate) use control::*;
+
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -253,6 +257,11 @@ impl dyn World + '_ {
     #[track_caller]
     pub(crate) fn listener(&mut self) -> Check<(Socket, SocketAddr)> {
         let socket = self.listen_socket()?;
+        if let Some(port) = self.own_port() {
+            let at = SocketAddr::new(self.ipv4(), port);
+            self.succeeds(&bind(socket, at), 0)?;
+            return Ok((socket, at));
+        }
         let any = self.any_port();
         self.succeeds(&bind(socket, any), 0)?;
         Ok((socket, self.local_address(socket)?))
@@ -394,16 +403,16 @@ impl dyn World + '_ {
             Call::Bind { on: listening, address: Some(address) },
             Call::Bind { on: connecting, address: Some(address) },
             Call::Accept { on: listening, addresses: true },
-            Call::InspectComplete { on: listening },
+            Call::InspectComplete { on: listening, id: None, action: 1 },
             Call::Connect { on: connecting, address: Some(address) },
-            Call::ConnectEx { on: connecting, address },
+            Call::ConnectEx { on: connecting, address: Some(address), buffer: None, flags: 0 },
             Call::LocalAddress { on: listening },
             Call::LocalAddress { on: connecting },
             Call::RemoteAddress { on: connecting },
             Call::Send { on: connecting, buffer: Some(some), flags: 0 },
-            Call::SendEx { on: connecting, buffer: some },
+            Call::SendEx { on: connecting, buffer: some, flags: 0 },
             Call::Receive { on: connecting, buffer: Some(none), flags: 0 },
-            Call::ReceiveEx { on: connecting, buffer: none },
+            Call::ReceiveEx { on: connecting, buffer: none, flags: 0 },
             Call::Disconnect { on: connecting, buffer: None, flags: 0 },
             Call::Close { on: listening },
             Call::Close { on: connecting },

@@ -1,6 +1,9 @@
 //! The client, and its open handles.
 
+use crate::case_requests;
+use crate::desk::Desk;
 use crate::operation::{Ioctl, Kind, Operation};
+use crate::registration::RegistrationFunctions;
 use crate::requests;
 use crate::slots::{Close, Slots, Socket};
 use abi::NTSTATUS;
@@ -14,25 +17,47 @@ use kernel::pool::{PoolBox, PoolTag, Shared};
 /// Pool tag of the client driver.
 pub(crate) const TAG: PoolTag = PoolTag::new(b"WrCl");
 
-/// A WSK client with a captured provider.
-#[derive(Clone, Copy)]
+/// A WSK client with a captured provider, and its desk for conformance cases.
+#[derive(Clone)]
 pub struct Client {
     pub(crate) npi: WSK_PROVIDER_NPI,
+    /// The system's own provider, for cases that are to be compared.
+    pub(crate) system: Option<WSK_PROVIDER_NPI>,
+    /// For cases that want a client of their own.
+    pub(crate) functions: RegistrationFunctions,
+    pub(crate) desk: Shared<Desk>,
 }
 
-// SAFETY: the provider's functions may be called from any thread.
+// SAFETY: the providers' functions may be called from any thread.
 unsafe impl Send for Client {}
 // SAFETY: as above.
 unsafe impl Sync for Client {}
 
 impl Client {
-    /// A client of a captured provider.
+    /// A client of a captured provider; `system` is the system's own, if it was captured past `wskrdma.lib`. PASSIVE_LEVEL.
+    ///
+    /// With `functions` a case that wants a client of its own registers one more, on the thread for cases and as long as it runs.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES, or there is no thread for cases.
     ///
     /// # Safety
-    /// `npi` was captured and is not released while this or a [`Handle`] of it lives.
-    #[must_use]
-    pub unsafe fn new(npi: WSK_PROVIDER_NPI) -> Self {
-        Self { npi }
+    /// Both were captured and are not released before [`stop`](Self::stop) has returned and every [`Handle`] is gone. `functions`
+    /// are those that `npi` was captured with; they may be called from any thread until `stop` has returned.
+    pub unsafe fn new(
+        npi: WSK_PROVIDER_NPI,
+        system: Option<WSK_PROVIDER_NPI>,
+        functions: RegistrationFunctions,
+    ) -> Result<Self, NTSTATUS> {
+        Ok(Self { npi, system, functions, desk: Desk::open()? })
+    }
+
+    /// Ends the thread for cases; none can be run any more. PASSIVE_LEVEL.
+    ///
+    /// It waits for a case that runs, which it cancels. If that left requests which its provider never completes, it does not
+    /// return: their memory is in use.
+    pub fn stop(&self) {
+        self.desk.close();
     }
 }
 
@@ -49,11 +74,13 @@ impl Handle {
     /// INSUFFICIENT_RESOURCES.
     pub fn open(client: &Client) -> Result<Shared<Self>, NTSTATUS> {
         let slots = Slots::new().map_err(|e| e.status())?;
-        Shared::try_new(TAG, Self { client: *client, slots: SpinLock::new(slots) }).map_err(|e| e.status())
+        Shared::try_new(TAG, Self { client: client.clone(), slots: SpinLock::new(slots) })
+            .map_err(|e| e.status())
     }
 
-    /// Closes every socket of the handle (IRP_MJ_CLEANUP). Requests that are outstanding end with CANCELLED.
+    /// Closes every socket of the handle and cancels its case (IRP_MJ_CLEANUP). Requests that are outstanding end with CANCELLED.
     pub fn cleanup(this: &Shared<Self>) {
+        this.client.desk.cancel(Some(Shared::as_ptr(this).addr()));
         loop {
             let next = this.slots.lock().close_next();
             if next.is_none() {
@@ -84,7 +111,10 @@ impl Handle {
         let (input, output) = (parameters.InputBufferLength as usize, parameters.OutputBufferLength as usize);
         // SAFETY: marked pending above; the I/O manager's buffer has room for the larger length.
         let ioctl = unsafe { Ioctl::new(irp, buffer.cast(), input, output) };
-        requests::dispatch(this, parameters.IoControlCode, ioctl);
+        let code = parameters.IoControlCode;
+        if let Some(ioctl) = case_requests::dispatch(this, code, ioctl) {
+            requests::dispatch(this, code, ioctl);
+        }
         STATUS_PENDING
     }
 

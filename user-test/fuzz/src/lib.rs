@@ -4,7 +4,7 @@
 //! each target is known to work and to be able to fail.
 
 use control::Record;
-use control::driver::{self, AdapterRow, Row, SocketRow, Source, StatusHeader, Work};
+use control::driver::{self, AdapterRow, ReasonRow, Row, SocketRow, Source, StatusHeader, Work};
 use stream::{ConnData, TargetEntry, Word};
 
 /// A target and its name.
@@ -63,18 +63,27 @@ pub fn driver_ioctl(octets: &[u8]) {
     assert!(status < 0 || written != 0, "a success without a reply");
 }
 
-/// A status tree of one adapter and two sockets.
+/// A status tree of one adapter, two sockets and a reason.
 struct Fixed;
 
 impl Source for Fixed {
     fn header(&self) -> StatusHeader {
-        StatusHeader { contract: 1, adapters: 1, sockets: 2, irps_outstanding: 0, total: Work::default() }
+        StatusHeader {
+            contract: 2,
+            adapters: 1,
+            sockets: 2,
+            irps_outstanding: 0,
+            reasons: 1,
+            reserved: 0,
+            total: Work::default(),
+        }
     }
 
     fn rows(&self, sink: &mut dyn FnMut(Row) -> bool) {
         let adapter = AdapterRow::decode(&[1; AdapterRow::SIZE]).map(Row::Adapter);
         let socket = SocketRow::decode(&[2; SocketRow::SIZE]).map(Row::Socket);
-        for row in [adapter, socket, socket].into_iter().flatten() {
+        let reason = ReasonRow::decode(&[3; ReasonRow::SIZE]).map(Row::Reason);
+        for row in [adapter, socket, socket, reason].into_iter().flatten() {
             if !sink(row) {
                 return;
             }

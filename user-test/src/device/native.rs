@@ -5,7 +5,7 @@
 use super::{Device, DeviceError};
 use crate::ntstatus::NtStatus;
 use abi::wsk::{WSK_CLIENT_DISPATCH, WSK_CLIENT_NPI, WSK_PROVIDER_NPI, WSK_REGISTRATION};
-use client::{Client, Handle};
+use client::{Client, Handle, RegistrationFunctions};
 use kernel::pool::Shared;
 use runtime::{Config, Runtime};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -23,6 +23,8 @@ static CLIENT_DISPATCH: WSK_CLIENT_DISPATCH =
 struct World {
     runtime: Option<Runtime>,
     registration: Box<WSK_REGISTRATION>,
+    /// With the simulated system's own WSK.
+    system_registration: Box<WSK_REGISTRATION>,
     client: Client,
 }
 
@@ -31,6 +33,14 @@ unsafe impl Send for World {}
 // SAFETY: as above.
 unsafe impl Sync for World {}
 
+fn not_registered() -> WSK_REGISTRATION {
+    WSK_REGISTRATION {
+        ReservedRegistrationState: 0,
+        ReservedRegistrationContext: ptr::null_mut(),
+        ReservedRegistrationLock: 0,
+    }
+}
+
 impl World {
     fn start() -> Result<Self, DeviceError> {
         let failed = |what: &str, status| DeviceError::Unavailable(format!("{what}: {}", NtStatus(status)));
@@ -38,11 +48,7 @@ impl World {
         unsafe { kernel::init(ksim::device()) };
         let config = Config { software_adapter: Some(ADDRESSES), ..Config::default() };
         let runtime = Runtime::start(&config).map_err(|s| failed("start the provider", s))?;
-        let mut registration = Box::new(WSK_REGISTRATION {
-            ReservedRegistrationState: 0,
-            ReservedRegistrationContext: ptr::null_mut(),
-            ReservedRegistrationLock: 0,
-        });
+        let mut registration = Box::new(not_registered());
         let mut npi = WSK_CLIENT_NPI { ClientContext: ptr::null_mut(), Dispatch: &CLIENT_DISPATCH };
         // SAFETY: the block stays in its box until it is deregistered; the table is static.
         let status = unsafe { wsk::wsk_register(&mut npi, &mut *registration) };
@@ -55,9 +61,28 @@ impl World {
         if status < 0 {
             return Err(failed("WskCaptureProviderNPI", status));
         }
-        // SAFETY: released only when this world is dropped, after every handle.
-        let client = unsafe { Client::new(provider) };
-        Ok(Self { runtime: Some(runtime), registration, client })
+        let mut system_registration = Box::new(not_registered());
+        // SAFETY: as above; the simulated system's functions.
+        let status = unsafe { kernel::wsk::register(&mut npi, &mut *system_registration) };
+        if status < 0 {
+            return Err(failed("WskRegister of the simulated system", status));
+        }
+        let mut system = WSK_PROVIDER_NPI { Client: ptr::null_mut(), Dispatch: ptr::null() };
+        // SAFETY: registered above.
+        let status = unsafe { kernel::wsk::capture(&mut *system_registration, 0, &mut system) };
+        if status < 0 {
+            return Err(failed("WskCaptureProviderNPI of the simulated system", status));
+        }
+        let functions = RegistrationFunctions {
+            register: wsk::wsk_register,
+            capture: wsk::wsk_capture_provider_npi,
+            release: wsk::wsk_release_provider_npi,
+            deregister: wsk::wsk_deregister,
+        };
+        // SAFETY: released only when this world is dropped, after every handle and the client's stop.
+        let client = unsafe { Client::new(provider, Some(system), functions) };
+        let client = client.map_err(|s| failed("start the test client", s))?;
+        Ok(Self { runtime: Some(runtime), registration, system_registration, client })
     }
 
     /// The one world of this process, as long as a device of it is open.
@@ -75,6 +100,11 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        self.client.stop();
+        // SAFETY: captured once, and no case runs any more.
+        unsafe { kernel::wsk::release(&mut *self.system_registration) };
+        // SAFETY: registered once.
+        unsafe { kernel::wsk::deregister(&mut *self.system_registration) };
         // SAFETY: captured once; no call is under way, every handle is closed.
         unsafe { wsk::wsk_release_provider_npi(&mut *self.registration) };
         // SAFETY: registered once; waits for the last socket.

@@ -23,6 +23,9 @@ pub(crate) const KEY_VALUE_PARTIAL_INFORMATION_CLASS: i32 = 2;
 /// NonPagedPoolNx of `POOL_TYPE`.
 pub(crate) const NON_PAGED_POOL_NX: i32 = 512;
 
+/// Bytes before the data of `KEY_VALUE_PARTIAL_INFORMATION`.
+pub(crate) const KEY_VALUE_HEADER: usize = 12;
+
 /// `KEY_VALUE_PARTIAL_INFORMATION` with room for a number.
 #[repr(C)]
 #[derive(Default)]

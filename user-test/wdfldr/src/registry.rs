@@ -1,5 +1,6 @@
 //! The service's `Parameters` key.
 
+use alloc::vec;
 use core::cell::Cell;
 use core::ptr;
 
@@ -11,7 +12,9 @@ use abi::status::{STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS, nt_success};
 
 use crate::bind::{Client, characters};
 use crate::driver::Driver;
-use crate::nt::{self, KEY_READ, KEY_VALUE_PARTIAL_INFORMATION_CLASS, KeyValue, REG_DWORD, counted};
+use crate::nt::{
+    self, KEY_READ, KEY_VALUE_HEADER, KEY_VALUE_PARTIAL_INFORMATION_CLASS, KeyValue, REG_DWORD, counted,
+};
 use crate::object::{self, Behind, Kind, check_attributes};
 use crate::report::broken;
 use crate::wdf::{Globals, Handle, ObjectAttributes};
@@ -92,6 +95,61 @@ pub(crate) unsafe extern "system" fn registry_query_ulong(
     }
     // SAFETY: the driver's variable.
     unsafe { *value = found.number };
+    STATUS_SUCCESS
+}
+
+/// WdfRegistryQueryValue, with a buffer for the value.
+pub(crate) unsafe extern "system" fn registry_query_value(
+    globals: *mut Globals,
+    key: Handle,
+    name: *const UNICODE_STRING,
+    bytes: u32,
+    value: *mut u8,
+    bytes_queried: *mut u32,
+    kind: *mut u32,
+) -> NTSTATUS {
+    const NAME: &str = "WdfRegistryQueryValue";
+    Client::calling(globals, NAME);
+    let key = object::borrow::<Key>(key, NAME).0.get();
+    if value.is_null() || bytes == 0 {
+        broken!("{NAME}: without a buffer: not done here");
+    }
+    // SAFETY: the driver's string, which lives during the call.
+    let mut name = unsafe { characters(name) }.to_vec();
+    let mut found = vec![0_u8; KEY_VALUE_HEADER + bytes as usize];
+    let mut needed = 0;
+    // SAFETY: the key is open, and the others live during the call.
+    let status = unsafe {
+        nt::ZwQueryValueKey(
+            key,
+            &mut counted(&mut name),
+            KEY_VALUE_PARTIAL_INFORMATION_CLASS,
+            found.as_mut_ptr().cast(),
+            found.len() as u32,
+            &raw mut needed,
+        )
+    };
+    if !nt_success(status) {
+        return status;
+    }
+    let word = |at: usize| {
+        found.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u32::from_ne_bytes(*bytes))
+    };
+    let length = word(8).min(bytes);
+    if !bytes_queried.is_null() {
+        // SAFETY: the driver's variable.
+        unsafe { *bytes_queried = length };
+    }
+    if !kind.is_null() {
+        // SAFETY: the driver's variable.
+        unsafe { *kind = word(4) };
+    }
+    for (place, byte) in found.iter().skip(KEY_VALUE_HEADER).take(length as usize).enumerate() {
+        // SAFETY: inside the driver's buffer.
+        let place = unsafe { value.add(place) };
+        // SAFETY: as above.
+        unsafe { *place = *byte };
+    }
     STATUS_SUCCESS
 }
 

@@ -81,6 +81,7 @@ const TABLE_CONTENTS: Table = table! {
     157 queue::io_queue_get_device,
     208 device::object_delete,
     231 registry::registry_close,
+    235 registry::registry_query_value,
     240 registry::registry_query_ulong,
     257 request::request_is_canceled,
     263 request::request_complete,

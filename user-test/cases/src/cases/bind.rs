@@ -2,7 +2,9 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use abi::status::{STATUS_ADDRESS_ALREADY_EXISTS, STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER};
+use abi::status::{
+    STATUS_ADDRESS_ALREADY_EXISTS, STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
+};
 
 use crate::Case;
 use crate::failure::{Check, expect};
@@ -58,15 +60,22 @@ fn address_in_use(world: &mut dyn World) -> Check {
     let (listener, listening) = world.listener()?;
     let connection = world.bound()?;
     let taken = world.local_address(connection)?;
-    for address in
-        [listening, taken, SocketAddr::new(ANY, listening.port()), SocketAddr::new(ANY, taken.port())]
-    {
+    for address in [listening, taken] {
         for socket in [world.listen_socket()?, world.connection_socket()?] {
             world.fails(&bind(socket, address), &[STATUS_ADDRESS_ALREADY_EXISTS])?;
             let any = world.any_port();
             world.succeeds(&bind(socket, any), 0)?;
             world.close_all(&[socket])?;
         }
+    }
+    // A wildcard beside one address is no conflict ("Sharing Transport Addresses").
+    for port in [listening.port(), taken.port()] {
+        let socket = world.connection_socket()?;
+        let binding = world.start(&bind(socket, SocketAddr::new(ANY, port)))?;
+        let bound = world.done(binding)?;
+        let either = matches!(bound.status, STATUS_SUCCESS | STATUS_ADDRESS_ALREADY_EXISTS);
+        expect(either, "the wildcard is bound, or the address is in use", bound.status)?;
+        world.close_all(&[socket])?;
     }
     world.close_all(&[listener, connection])
 }

@@ -5,8 +5,11 @@
 use abi::NTSTATUS;
 use abi::nt::{DEVICE_OBJECT, DRIVER_OBJECT, FILE_OBJECT, IO_NO_INCREMENT, IRP, UNICODE_STRING};
 use abi::status::{STATUS_DEVICE_NOT_READY, STATUS_SUCCESS, nt_success};
-use abi::wsk::{WSK_CLIENT_DISPATCH, WSK_CLIENT_NPI, WSK_INFINITE_WAIT, WSK_PROVIDER_NPI, WSK_REGISTRATION};
-use client::{Client, Handle};
+use abi::wsk::{
+    PFN_WSK_CAPTURE_PROVIDER_NPI, PFN_WSK_DEREGISTER, PFN_WSK_REGISTER, PFN_WSK_RELEASE_PROVIDER_NPI,
+    WSK_CLIENT_DISPATCH, WSK_CLIENT_NPI, WSK_INFINITE_WAIT, WSK_PROVIDER_NPI, WSK_REGISTRATION,
+};
+use client::{Client, Handle, RegistrationFunctions};
 use core::cell::UnsafeCell;
 use core::panic::PanicInfo;
 use core::ptr::{self, NonNull};
@@ -26,6 +29,18 @@ unsafe extern "system" {
         npi: *mut WSK_PROVIDER_NPI,
     ) -> NTSTATUS;
     fn WskReleaseProviderNPI(registration: *mut WSK_REGISTRATION);
+}
+
+// The system's functions: `wskrdma.lib`, which stands in front of `netio.lib` and so takes its names, imports them under these.
+unsafe extern "C" {
+    #[link_name = "wskrdma_netio_WskRegister"]
+    static SYSTEM_REGISTER: PFN_WSK_REGISTER;
+    #[link_name = "wskrdma_netio_WskDeregister"]
+    static SYSTEM_DEREGISTER: PFN_WSK_DEREGISTER;
+    #[link_name = "wskrdma_netio_WskCaptureProviderNPI"]
+    static SYSTEM_CAPTURE: PFN_WSK_CAPTURE_PROVIDER_NPI;
+    #[link_name = "wskrdma_netio_WskReleaseProviderNPI"]
+    static SYSTEM_RELEASE: PFN_WSK_RELEASE_PROVIDER_NPI;
 }
 
 /// FILE_DEVICE_SECURE_OPEN.
@@ -69,6 +84,9 @@ struct Loaded {
     device: *mut DEVICE_OBJECT,
     client: Option<Client>,
     registration: WSK_REGISTRATION,
+    /// The registration with the system's own WSK, past `wskrdma.lib`, and whether it has captured a provider.
+    system_registration: WSK_REGISTRATION,
+    has_system: bool,
 }
 
 struct Global(UnsafeCell<Loaded>);
@@ -79,12 +97,16 @@ unsafe impl Sync for Global {}
 static LOADED: Global = Global(UnsafeCell::new(Loaded {
     device: ptr::null_mut(),
     client: None,
-    registration: WSK_REGISTRATION {
-        ReservedRegistrationState: 0,
-        ReservedRegistrationContext: ptr::null_mut(),
-        ReservedRegistrationLock: 0,
-    },
+    registration: NOT_REGISTERED,
+    system_registration: NOT_REGISTERED,
+    has_system: false,
 }));
+
+const NOT_REGISTERED: WSK_REGISTRATION = WSK_REGISTRATION {
+    ReservedRegistrationState: 0,
+    ReservedRegistrationContext: ptr::null_mut(),
+    ReservedRegistrationLock: 0,
+};
 
 /// Entry point. PASSIVE_LEVEL.
 ///
@@ -175,20 +197,71 @@ fn register(loaded: &mut Loaded) -> Result<(), NTSTATUS> {
         unsafe { WskDeregister(&mut loaded.registration) };
         return captured.and(Err(STATUS_DEVICE_NOT_READY));
     }
-    // SAFETY: released at unload, when no handle is open.
-    loaded.client = Some(unsafe { Client::new(provider) });
-    Ok(())
+    let system = register_with_system(loaded);
+    let functions = RegistrationFunctions {
+        register: WskRegister,
+        capture: WskCaptureProviderNPI,
+        release: WskReleaseProviderNPI,
+        deregister: WskDeregister,
+    };
+    // SAFETY: both are released at unload, when no handle is open and the client was stopped; the functions are this image's.
+    match unsafe { Client::new(provider, system, functions) } {
+        Ok(client) => {
+            loaded.client = Some(client);
+            Ok(())
+        }
+        Err(status) => {
+            deregister(loaded);
+            Err(status)
+        }
+    }
+}
+
+/// Registers with the system's own WSK. Its provider is for comparisons only, so the client does without.
+fn register_with_system(loaded: &mut Loaded) -> Option<WSK_PROVIDER_NPI> {
+    let mut npi = WSK_CLIENT_NPI { ClientContext: ptr::null_mut(), Dispatch: &DISPATCH };
+    // SAFETY: the loader has filled it in.
+    let (register, capture) = (unsafe { SYSTEM_REGISTER }, unsafe { SYSTEM_CAPTURE });
+    // SAFETY: the registration block and the table are static.
+    check(unsafe { register(&mut npi, &mut loaded.system_registration) }).ok()?;
+    let mut provider = WSK_PROVIDER_NPI { Client: ptr::null_mut(), Dispatch: ptr::null() };
+    // SAFETY: registered above; PASSIVE_LEVEL.
+    let captured = unsafe { capture(&mut loaded.system_registration, WSK_INFINITE_WAIT, &mut provider) };
+    loaded.has_system = nt_success(captured);
+    if !loaded.has_system {
+        // SAFETY: the loader has filled it in.
+        let deregister = unsafe { SYSTEM_DEREGISTER };
+        // SAFETY: registered, nothing captured.
+        unsafe { deregister(&mut loaded.system_registration) };
+    }
+    (loaded.has_system && !provider.Dispatch.is_null()).then_some(provider)
+}
+
+/// Releases both providers and takes both registrations back; waits for the closes that are under way.
+fn deregister(loaded: &mut Loaded) {
+    if loaded.has_system {
+        // SAFETY: the loader has filled it in.
+        let (release, deregister) = (unsafe { SYSTEM_RELEASE }, unsafe { SYSTEM_DEREGISTER });
+        // SAFETY: captured once.
+        unsafe { release(&mut loaded.system_registration) };
+        // SAFETY: registered once.
+        unsafe { deregister(&mut loaded.system_registration) };
+        loaded.has_system = false;
+    }
+    // SAFETY: captured once.
+    unsafe { WskReleaseProviderNPI(&mut loaded.registration) };
+    // SAFETY: registered once.
+    unsafe { WskDeregister(&mut loaded.registration) };
 }
 
 /// The unload routine. PASSIVE_LEVEL. No handle is open any more.
 unsafe extern "system" fn unload(_driver: *mut DRIVER_OBJECT) {
     // SAFETY: no handle is open, so nobody else uses the state.
     let loaded = unsafe { &mut *LOADED.0.get() };
-    loaded.client = None;
-    // SAFETY: captured once.
-    unsafe { WskReleaseProviderNPI(&mut loaded.registration) };
-    // SAFETY: registered once; waits for the closes that are under way.
-    unsafe { WskDeregister(&mut loaded.registration) };
+    if let Some(client) = loaded.client.take() {
+        client.stop();
+    }
+    deregister(loaded);
     let _gone = link(false);
     kernel::shutdown();
     // SAFETY: created by `start`.
