@@ -11,6 +11,7 @@
 //! | `kit` | the stand-in for an installed WDK |
 //! | [`build`] | the Windows artefacts |
 //! | [`wine`] | running them under Wine |
+//! | [`conformance`] | the WSK conformance cases in every world, as a page |
 //! | [`demo`] | a file through the driver, for a person to see |
 //! | [`test`], [`ci`] | every test; everything that has to hold before a change lands |
 //! | [`tidy`] | rules of the repository |
@@ -19,6 +20,7 @@
 pub mod build;
 pub mod ci;
 pub mod command;
+pub mod conformance;
 pub mod demo;
 mod kit;
 pub mod progress;

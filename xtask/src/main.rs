@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use xtask::build::{Action, Build};
 use xtask::test::Worlds;
 use xtask::workspace::Workspace;
-use xtask::{Told, ci, demo, setup, test, tidy, verify, wine};
+use xtask::{Told, ci, conformance, demo, setup, test, tidy, verify, wine};
 
 /// Builds, runs and checks wskrdma.
 #[derive(Parser)]
@@ -33,6 +33,8 @@ enum Command {
     Ci,
     /// Stream a file through the driver and compare the copy.
     Demo(DemoArgs),
+    /// Run the WSK conformance cases in every world and write the page with the results.
+    Conformance(ConformanceArgs),
     /// Check what the design says about the repository.
     Tidy,
     /// Check the built images and the INF without running them.
@@ -61,6 +63,13 @@ struct WineArgs {
     /// Stop and load the driver this many times before leaving it loaded.
     #[arg(long, default_value_t = 0)]
     reload: u32,
+}
+
+#[derive(Args)]
+struct ConformanceArgs {
+    /// Run nothing: write the page from what earlier runs have left in this folder.
+    #[arg(long)]
+    from: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -104,6 +113,7 @@ fn run(command: Command) -> Result<()> {
         Command::Verify => verify::run(&workspace),
         Command::Demo(args) => demo::run(&workspace, &args.world, args.file.as_deref()),
         Command::Test(args) => test::run(&workspace, args.world),
+        Command::Conformance(args) => conformance::run(&workspace, args.from.as_deref()),
         Command::Ci => ci::run(&workspace),
         Command::Tidy => tidy::run(&workspace),
         Command::Wine(args) => wine::command::run(&workspace, &args.prefix, args.release, args.reload),

@@ -5,10 +5,12 @@
 //! | `tally` | the count |
 //! | `host` | the tests that cargo runs on this machine |
 //! | `cargo_output` | reading what `cargo test` prints |
+//! | `cases` | the conformance cases inside the test client, in any world |
 //! | `transfer` | files through the drivers, in any world |
 //! | `wine` | the images under Wine |
 
 mod cargo_output;
+mod cases;
 mod host;
 pub(crate) mod tally;
 mod transfer;

@@ -11,8 +11,10 @@
 //! | `layout` | what lies at the top of the repository |
 //! | `sources` | length, words and paths that have no place in a file |
 //! | `book` | the chapters of the documentation |
+//! | `conformance` | the page with the results of the conformance cases |
 
 mod book;
+mod conformance;
 mod layout;
 mod manifests;
 pub(crate) mod members;
@@ -108,6 +110,10 @@ pub(crate) const RULES: &[Rule] = &[
     Rule { name: "nothing is left to be done later", check: |r| sources::words(&r.tree) },
     Rule { name: "no lint is switched off", check: |r| sources::allowed_lints(&r.tree) },
     Rule { name: "no file knows a machine or a registry", check: |r| sources::places(&r.tree) },
+    Rule {
+        name: "the page of results has exactly the cases there are",
+        check: |r| conformance::check(&r.tree),
+    },
     Rule { name: "the book's chapters exist and all are in it", check: |r| book::check(&r.tree) },
 ];
 

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::conformance::ran::Ran;
+
 /// A line.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Event {
@@ -9,6 +11,8 @@ pub(super) enum Event {
     Progress { bytes: u64, total: u64 },
     /// A transfer is done.
     Transfer(Box<Outcome>),
+    /// A conformance case was run, or listed.
+    Case(Box<Ran>),
     /// The work failed.
     Error(String),
     /// Something else, for a person.
@@ -56,6 +60,7 @@ impl Event {
         let text = |key: &str| object.get(key)?.as_str().map(str::to_owned);
         match object.get("event")?.as_str()? {
             "progress" => Some(Self::Progress { bytes: number("bytes")?, total: number("total")? }),
+            "case" | "listed" => Some(Self::Case(Box::new(Ran::read(&object)?))),
             "error" => Some(Self::Error(text("message")?)),
             "transfer" => Some(Self::Transfer(Box::new(Outcome {
                 bytes: number("bytes")?,

@@ -13,6 +13,7 @@ use duct::{Expression, cmd};
 
 use super::event::{Event, Outcome};
 use crate::command;
+use crate::conformance::ran::Ran;
 use crate::workspace::Workspace;
 
 /// A program that says nothing for so long is stuck: it reports every hundredth of its work.
@@ -37,6 +38,8 @@ pub(crate) struct Ended {
     pub(crate) code: i32,
     /// What it said about an error.
     pub(crate) error: Option<String>,
+    /// The conformance cases that it ran or listed.
+    pub(crate) cases: Vec<Ran>,
     outcome: Option<Outcome>,
     text: Vec<String>,
 }
@@ -96,12 +99,13 @@ impl Harness {
                 }
             }
         });
-        let mut ended = Ended { code: 0, error: None, outcome: None, text: Vec::new() };
+        let mut ended = Ended { code: 0, error: None, cases: Vec::new(), outcome: None, text: Vec::new() };
         loop {
             match lines.recv_timeout(self.silence) {
                 Ok(line) => match Event::parse(&line) {
                     Event::Progress { bytes, total } => progress(bytes, total),
                     Event::Transfer(outcome) => ended.outcome = Some(*outcome),
+                    Event::Case(case) => ended.cases.push(*case),
                     Event::Error(message) => ended.error = Some(message),
                     Event::Text(text) => {
                         ended.text.drain(..(ended.text.len() + 1).saturating_sub(TAIL));

@@ -63,7 +63,20 @@ impl Machine {
         let machine = Self::empty(workspace, dist)?;
         machine.install(DRIVER, &dist.join("wskrdma.sys"))?;
         machine.session.set_parameter(DRIVER, "SoftwareAdapter", 1)?;
+        // Wine's netio.sys has no Network Module Registrar.
+        machine.session.set_parameter(DRIVER, "RegisterWithNmr", 0)?;
         machine.install(CLIENT, &dist.join("wskrdma-client.sys"))?;
+        Ok(machine)
+    }
+
+    /// The same with one rule of policy.
+    ///
+    /// # Errors
+    ///
+    /// If an image is missing or Wine fails.
+    pub(crate) fn with_policy(workspace: &Workspace, dist: &Path, rule: &str) -> Result<Self> {
+        let machine = Self::new(workspace, dist)?;
+        machine.session.set_list_parameter(DRIVER, "Policy", rule)?;
         Ok(machine)
     }
 

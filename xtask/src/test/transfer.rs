@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use super::cases;
 use super::tally::Tally;
 use crate::demo::harness::{self, Harness};
 use crate::demo::{content, machine};
@@ -28,6 +29,7 @@ pub(super) fn native(workspace: &Workspace, tally: &mut Tally) {
             transfer(&harness, folder.path(), length)
         });
     }
+    cases::native(&harness, tally);
 }
 
 /// Sends a file of `length` bytes and compares what arrives, byte for byte.

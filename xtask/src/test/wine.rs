@@ -10,6 +10,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 
+use super::cases;
 use super::tally::Tally;
 use super::transfer::{self, LENGTHS};
 use crate::demo::machine::{self, Machine};
@@ -46,6 +47,7 @@ pub(super) fn run(workspace: &Workspace, dist: &Path, tally: &mut Tally) {
             machine.stop_drivers()
         })
     });
+    cases::wine(workspace, dist, tally);
     client_library::run(workspace, dist, tally);
 }
 
@@ -56,6 +58,17 @@ pub(super) fn on_machine(
     case: impl FnOnce(&Machine) -> Result<()>,
 ) -> Result<()> {
     let machine = Machine::new(workspace, dist)?;
+    judged(&machine, case(&machine))
+}
+
+/// The same with one rule of policy.
+pub(super) fn on_machine_with(
+    workspace: &Workspace,
+    dist: &Path,
+    rule: &str,
+    case: impl FnOnce(&Machine) -> Result<()>,
+) -> Result<()> {
+    let machine = Machine::with_policy(workspace, dist, rule)?;
     judged(&machine, case(&machine))
 }
 

@@ -33,6 +33,8 @@ pub fn run(workspace: &Workspace, folder: &Path, release: bool, reload: u32) -> 
         }
         session.create_service(SERVICE)?;
         session.set_parameter(SERVICE, "SoftwareAdapter", 1)?;
+        // Wine's netio.sys has no Network Module Registrar.
+        session.set_parameter(SERVICE, "RegisterWithNmr", 0)?;
         session.start_service(SERVICE)
     })?;
     if reload > 0 {

@@ -57,9 +57,21 @@ impl Session {
     ///
     /// If Wine refuses.
     pub fn set_parameter(&self, service: &str, value: &str, number: u32) -> Result<()> {
+        self.set_value(service, value, "REG_DWORD", &number.to_string())
+    }
+
+    /// Sets a list of one text under the service's `Parameters` key.
+    ///
+    /// # Errors
+    ///
+    /// If Wine refuses.
+    pub fn set_list_parameter(&self, service: &str, value: &str, text: &str) -> Result<()> {
+        self.set_value(service, value, "REG_MULTI_SZ", text)
+    }
+
+    fn set_value(&self, service: &str, value: &str, kind: &str, data: &str) -> Result<()> {
         let key = format!("HKLM\\System\\CurrentControlSet\\Services\\{service}\\Parameters");
-        let number = number.to_string();
-        let arguments = ["add", &key, "/v", value, "/t", "REG_DWORD", "/d", &number, "/f"];
+        let arguments = ["add", &key, "/v", value, "/t", kind, "/d", data, "/f"];
         let set = self.run(Path::new("reg"), &arguments, LIMIT)?;
         if set.code != 0 {
             bail!("cannot set {value} of {service}: {}", set.output.trim());
