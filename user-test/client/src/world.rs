@@ -256,7 +256,7 @@ impl<'run> Kernel<'run> {
     /// Waits for a request, and books what its end means.
     fn settle(&mut self, operation: Operation, units: u64) -> bool {
         let Some(request) = self.requests.get(operation.0) else { return false };
-        if !request.is_done() && !request.wait(units) {
+        if !request.wait(units) {
             return false;
         }
         if request.fate.as_ref().is_some_and(|fate| fate.returned().is_none()) {

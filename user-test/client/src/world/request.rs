@@ -2,7 +2,7 @@
 
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use abi::NTSTATUS;
 use abi::nt::{DEVICE_OBJECT, IRP};
@@ -37,10 +37,11 @@ struct Record {
     control: UnsafeCell<ControlRoom>,
     /// The call that the completion routine makes. Written before the IRP is handed over, taken by the routine.
     then: UnsafeCell<Option<Inside>>,
-    /// Written once, before `done`.
+    /// Written once, before `event` is set.
     seen: UnsafeCell<Seen>,
-    done: AtomicBool,
     completions: AtomicU32,
+    /// Set by the routine's last use of the record. Nothing else tells that the request is over: who knew it earlier could
+    /// free the record, and the event with it, before the event is set.
     event: Event,
     /// Counts the completions of the world.
     counter: Shared<AtomicU64>,
@@ -76,7 +77,6 @@ impl Request {
             control: UnsafeCell::new(ControlRoom::UNTOUCHED),
             then: UnsafeCell::new(None),
             seen: UnsafeCell::new(Seen { status: 0, information: 0, pending_returned: false, order: 0 }),
-            done: AtomicBool::new(false),
             completions: AtomicU32::new(0),
             event: Event::new(EventType::Notification, false)?,
             counter: counter.clone(),
@@ -133,7 +133,7 @@ impl Request {
 
     /// Whether the IRP is completed.
     pub(super) fn is_done(&self) -> bool {
-        self.record.done.load(Ordering::Acquire)
+        self.record.event.wait(Some(0))
     }
 
     /// Waits for the completion, for at most `units` of 100 ns.
@@ -148,7 +148,7 @@ impl Request {
 
     /// How the IRP was completed, if it is.
     pub(super) fn seen(&self) -> Option<Seen> {
-        // SAFETY: written once, before `done` was set.
+        // SAFETY: written once, before the event was set.
         self.is_done().then(|| unsafe { *self.record.seen.get() })
     }
 
@@ -184,13 +184,12 @@ unsafe extern "system" fn completed(
         // SAFETY: as above.
         let pending_returned = unsafe { (*irp).PendingReturned } != 0;
         let order = record.counter.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
-        // SAFETY: only the first completion writes, and nobody reads before `done`.
+        // SAFETY: only the first completion writes, and nobody reads before the event is set.
         unsafe { *record.seen.get() = Seen { status, information, pending_returned, order } };
         // SAFETY: written before the IRP was handed over; only the first completion takes it.
         if let Some(inside) = unsafe { (*record.then.get()).take() } {
             inside.make();
         }
-        record.done.store(true, Ordering::Release);
         // The last use of the record: a waiter may free it.
         record.event.set();
     }
