@@ -138,7 +138,7 @@ fn a_call_in_progress_is_waited_for() {
         let may_return = Arc::new(AtomicBool::new(false));
         let pair = Pair::with(&world, staying(may_return.clone()), ALL);
         let sent = pair.near.send(b"octets");
-        until(|| pair.watcher.is_inside());
+        until(|| pair.watcher.is_answering());
         assert_eq!(pair.far.events(NO_RECEIVE), STATUS_EVENT_PENDING);
         let disabling = [pair.far.events_with(NO_RECEIVE), pair.far.events_with(NO_RECEIVE)];
         // Nobody else gets these octets, or those behind them.
@@ -190,7 +190,7 @@ fn the_ring_outlives_the_callback() {
     assert_eq!(near.send(b"octets").wait().status, STATUS_SUCCESS);
     // In the socket's own DPC, so that it keeps nobody else from running.
     assert_eq!(far.events(WSK_EVENT_RECEIVE), STATUS_SUCCESS);
-    until(|| watcher.is_inside());
+    until(|| watcher.is_answering());
     let object = far.object();
     let closing = far.start_close();
     until(|| object.endpoint_is_closed());

@@ -55,6 +55,8 @@ pub(super) struct Watcher {
     said: Mutex<Vec<Said>>,
     changed: Condvar,
     inside: AtomicUsize,
+    /// A receive callback is at its answer.
+    answering: AtomicBool,
     /// The socket is gone: no callback may touch this any more.
     pub(super) gone: AtomicBool,
     /// The socket, for callbacks that call it.
@@ -77,6 +79,7 @@ impl Watcher {
             said: Mutex::default(),
             changed: Condvar::new(),
             inside: AtomicUsize::new(0),
+            answering: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             socket: Mutex::new(None),
             kept: Mutex::default(),
@@ -158,9 +161,9 @@ impl Watcher {
         self.socket.lock().unwrap().as_ref().unwrap().alias()
     }
 
-    /// Whether a callback is in progress.
-    pub(super) fn is_inside(&self) -> bool {
-        self.inside.load(Ordering::SeqCst) != 0
+    /// Whether a receive callback is at its answer. The ideal send backlog is told before it, in a callback too.
+    pub(super) fn is_answering(&self) -> bool {
+        self.answering.load(Ordering::SeqCst)
     }
 }
 
@@ -229,7 +232,9 @@ unsafe extern "system" fn receive(
         let shown_octets = octets(list);
         assert_eq!(shown_octets.len(), indicated);
         let mut shown = Shown { list, octets: indicated, accepted: indicated };
+        this.answering.store(true, Ordering::SeqCst);
         let status = (this.answers)(this, &mut shown);
+        this.answering.store(false, Ordering::SeqCst);
         // SAFETY: as above.
         unsafe { accepted.write(shown.accepted) };
         this.say(Said::Octets(shown_octets));
