@@ -4,7 +4,9 @@ use crate::device::{Device, DeviceError, open_client, open_driver};
 use crate::ntstatus::NtStatus;
 use crate::report;
 use comfy_table::Table;
-use control::driver::{AdapterRow, IOCTL_STATUS, ReasonRow, SocketRow, StatusHeader, Version};
+use control::driver::{
+    AdapterRow, IOCTL_STATUS, PATH_TCP, ReasonRow, SocketRow, StatusHeader, Version, Work,
+};
 use control::{Address, Record};
 use serde_json::json;
 use trace::Reason;
@@ -116,7 +118,7 @@ pub(crate) fn adapter_name(row: &AdapterRow) -> String {
 pub(crate) fn path_name(path: u32) -> &'static str {
     match path {
         control::driver::PATH_RDMA => "rdma",
-        control::driver::PATH_TCP => "tcp",
+        PATH_TCP => "tcp",
         _ => "none",
     }
 }
@@ -130,6 +132,22 @@ fn address(a: &Address) -> String {
     a.to_socket_addr().map_or_else(|| "-".to_owned(), |a| a.to_string())
 }
 
+/// What went to the system's sockets.
+fn tcp(work: &Work) -> serde_json::Value {
+    json!({
+        "calls": work.tcp_calls, "octets_sent": work.tcp_octets_sent, "octets_indicated": work.tcp_octets_indicated,
+    })
+}
+
+/// Octets received. Over TCP the driver sees those that the system indicates, not those of a WskReceive.
+fn received(row: &SocketRow) -> String {
+    if row.path == PATH_TCP {
+        format!("{} indicated", row.work.tcp_octets_indicated)
+    } else {
+        row.work.octets_received.to_string()
+    }
+}
+
 /// Prints the status tree.
 pub(crate) fn show(json: bool, status: &Status) {
     let h = &status.header;
@@ -138,6 +156,7 @@ pub(crate) fn show(json: bool, status: &Status) {
             "irps_outstanding": h.irps_outstanding,
             "octets_sent": h.total.octets_sent,
             "octets_received": h.total.octets_received,
+            "tcp": tcp(&h.total),
             "reasons": status.reasons.iter().map(|r| json!({
                 "reason": r.reason, "name": reason_name(r.reason), "count": r.count,
             })).collect::<Vec<_>>(),
@@ -149,13 +168,19 @@ pub(crate) fn show(json: bool, status: &Status) {
                 "reason_name": reason_name(s.reason), "local": address(&s.local),
                 "remote": address(&s.remote), "octets_sent": s.work.octets_sent,
                 "octets_received": s.work.octets_received, "stalls": s.work.stalls,
+                "tcp": tcp(&s.work),
             })).collect::<Vec<_>>(),
         }));
         return;
     }
     println!(
-        "{} octets sent, {} received, {} IRPs outstanding",
-        h.total.octets_sent, h.total.octets_received, h.irps_outstanding
+        "over RDMA: {} octets sent, {} received; over TCP: {} sent, {} indicated, in {} calls; {} IRPs outstanding",
+        h.total.octets_sent,
+        h.total.octets_received,
+        h.total.tcp_octets_sent,
+        h.total.tcp_octets_indicated,
+        h.total.tcp_calls,
+        h.irps_outstanding
     );
     let mut table = Table::new();
     table.set_header(["adapter", "NDKPI", "interface"]);
@@ -172,8 +197,8 @@ pub(crate) fn show(json: bool, status: &Status) {
             reason_name(s.reason),
             address(&s.local),
             address(&s.remote),
-            s.work.octets_sent.to_string(),
-            s.work.octets_received.to_string(),
+            (s.work.octets_sent + s.work.tcp_octets_sent).to_string(),
+            received(s),
             s.work.stalls.to_string(),
         ]);
     }
@@ -191,6 +216,7 @@ fn kind(row: &SocketRow) -> &'static str {
     match row.kind {
         1 => "listen",
         2 => "connection",
+        8 => "stream",
         _ => "other",
     }
 }

@@ -24,7 +24,7 @@ pub const WIN32_NAME: &str = "\\\\.\\wskrdma";
 /// The service's name.
 pub const SERVICE_NAME: &str = "wskrdma";
 /// The version of this contract; a change of any layout raises it.
-pub const CONTRACT_VERSION: u32 = 2;
+pub const CONTRACT_VERSION: u32 = 3;
 
 /// Asks for [`Version`].
 pub const IOCTL_VERSION: u32 = ctl_code(0x800, READ_ACCESS);
@@ -92,6 +92,12 @@ record! {
         octets_copied_out: u64,
         /// Octets copied by the receiver outside the provider.
         octets_copied_in: u64,
+        /// Calls that went to the system's socket, over TCP.
+        tcp_calls: u64,
+        /// Octets of the sends among them.
+        tcp_octets_sent: u64,
+        /// Octets that the system's socket has indicated. What it gives to a WskReceive it alone knows.
+        tcp_octets_indicated: u64,
     }
 }
 

@@ -34,7 +34,7 @@ fn reason() -> ReasonRow {
 impl Source for Two {
     fn header(&self) -> StatusHeader {
         StatusHeader {
-            contract: 2,
+            contract: 3,
             adapters: 0,
             sockets: 0,
             irps_outstanding: 5,

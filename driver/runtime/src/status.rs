@@ -81,5 +81,8 @@ fn work(s: &Snapshot) -> Work {
         stalls: s.stalls,
         octets_copied_out: s.octets_copied_out,
         octets_copied_in: s.octets_copied_in,
+        tcp_calls: s.tcp_calls,
+        tcp_octets_sent: s.tcp_octets_sent,
+        tcp_octets_indicated: s.tcp_octets_indicated,
     }
 }

@@ -56,6 +56,12 @@ counters! {
     octets_copied_out,
     /// Octets copied by the receiver outside the provider.
     octets_copied_in,
+    /// Calls that went to the system's socket, over TCP.
+    tcp_calls,
+    /// Octets of the sends among them.
+    tcp_octets_sent,
+    /// Octets that the system's socket has indicated. What it gives to a WskReceive it alone knows.
+    tcp_octets_indicated,
 }
 
 /// One counter.

@@ -134,7 +134,7 @@ pub struct AdapterView {
 /// One socket, for the status reply.
 #[derive(Clone, Copy)]
 pub struct SocketView {
-    /// WSK_FLAG_LISTEN_SOCKET or WSK_FLAG_CONNECTION_SOCKET.
+    /// WSK_FLAG_LISTEN_SOCKET, WSK_FLAG_CONNECTION_SOCKET or WSK_FLAG_STREAM_SOCKET.
     pub kind: u32,
     /// Whether the stream runs over NDK; `None` before that is decided.
     pub rdma: Option<bool>,

@@ -69,7 +69,7 @@ struct Fixed;
 impl Source for Fixed {
     fn header(&self) -> StatusHeader {
         StatusHeader {
-            contract: 2,
+            contract: 3,
             adapters: 1,
             sockets: 2,
             irps_outstanding: 0,

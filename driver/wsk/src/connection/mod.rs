@@ -3,7 +3,7 @@
 //! | module | does |
 //! |---|---|
 //! | `connect` | WskBind, and from bound to connected over RDMA, on both sides |
-//! | `tcp` | the twin: a socket of the system's that has the address, and becomes the connection over TCP |
+//! | `tcp`, `tcp_events` | the twin: a socket of the system's that has the address, and becomes the connection over TCP |
 //! | `events`, `settle` | what the endpoint tells, and moving what can be moved |
 //! | `send`, `receive`, `disconnect`, `close` | the requests |
 //! | `pump`, `retained`, `enabling` | calling the client's callbacks, what it keeps of the ring, which callbacks it wants |
@@ -30,6 +30,7 @@ mod send;
 mod settle;
 mod stream_socket;
 mod tcp;
+mod tcp_events;
 
 use crate::TAG_SOCKET;
 use crate::callbacks::Callbacks;

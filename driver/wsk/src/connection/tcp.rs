@@ -7,6 +7,7 @@
 //! A connection that a listening socket's twin accepts gets the accepted socket as its own. One that is accepted over RDMA
 //! has none.
 
+use super::tcp_events::{EVENTS, receive_ex_event};
 use super::{After, Connection, Origin, Phase, State};
 use crate::callbacks::Callbacks;
 use crate::client::ClientUse;
@@ -18,12 +19,11 @@ use abi::NTSTATUS;
 use abi::nt::MDL;
 use abi::status::{
     STATUS_ADDRESS_ALREADY_ASSOCIATED, STATUS_ADDRESS_ALREADY_EXISTS, STATUS_CANCELLED,
-    STATUS_DATA_NOT_ACCEPTED, STATUS_DEVICE_NOT_READY, STATUS_INSUFFICIENT_RESOURCES, STATUS_INTERNAL_ERROR,
+    STATUS_DEVICE_NOT_READY, STATUS_INSUFFICIENT_RESOURCES, STATUS_INTERNAL_ERROR,
     STATUS_INVALID_ADDRESS_COMPONENT, STATUS_INVALID_PARAMETER, nt_success,
 };
 use abi::wsk::{
-    CMSGHDR, PFN_WSK_RECEIVE_EX_EVENT, SOCKADDR_INET, WSK_BUF, WSK_CLIENT_CONNECTION_DISPATCH,
-    WSK_DATA_INDICATION, WSK_EVENT_DISABLE,
+    PFN_WSK_RECEIVE_EX_EVENT, SOCKADDR_INET, WSK_BUF, WSK_CLIENT_CONNECTION_DISPATCH, WSK_EVENT_DISABLE,
 };
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
@@ -95,87 +95,20 @@ impl Tcp {
     }
 }
 
-/// The system calls these; they lead to the callbacks of the client, whose table may come later than the socket.
-pub(super) static EVENTS: WSK_CLIENT_CONNECTION_DISPATCH = WSK_CLIENT_CONNECTION_DISPATCH {
-    WskReceiveEvent: Some(receive_event),
-    WskDisconnectEvent: Some(disconnect_event),
-    WskSendBacklogEvent: Some(send_backlog_event),
-};
-
-/// The connection that a context of the system's stands for, its client's table, and its client's context.
-///
-/// # Safety
-/// `context` is a connection whose twin is not closed.
-unsafe fn client(context: *mut c_void) -> Option<(WSK_CLIENT_CONNECTION_DISPATCH, *mut c_void)> {
-    // SAFETY: the connection lives at least as long as its twin, which calls.
-    let connection = unsafe { &*context.cast::<Connection>() };
-    // SAFETY: the twin is closed before the socket's close IRP is completed.
-    let table = unsafe { connection.callbacks.table() }?;
-    Some((table, connection.callbacks.context()))
-}
-
-unsafe extern "system" fn receive_event(
-    context: *mut c_void,
-    flags: u32,
-    data: *mut WSK_DATA_INDICATION,
-    indicated: usize,
-    accepted: *mut usize,
-) -> NTSTATUS {
-    // SAFETY: the twin's context.
-    let Some((WSK_CLIENT_CONNECTION_DISPATCH { WskReceiveEvent: Some(event), .. }, context)) =
-        (unsafe { client(context) })
-    else {
-        return STATUS_DATA_NOT_ACCEPTED;
-    };
-    // SAFETY: the client's callback with the system's parameters.
-    unsafe { event(context, flags, data, indicated, accepted) }
-}
-
-/// As [`receive_event`], for the callback of SIO_WSK_SET_RECEIVE_EX_CALLBACK.
-unsafe extern "system" fn receive_ex_event(
-    context: *mut c_void,
-    flags: u32,
-    data: *mut WSK_DATA_INDICATION,
-    control: *mut CMSGHDR,
-    control_length: u32,
-    indicated: usize,
-    accepted: *mut usize,
-) -> NTSTATUS {
-    // SAFETY: the connection lives at least as long as its twin, which calls.
-    let connection = unsafe { &*context.cast::<Connection>() };
-    let event = connection.state.lock().pump.receive_ex;
-    let Some(event) = event else { return STATUS_DATA_NOT_ACCEPTED };
-    let context = connection.callbacks.context();
-    // SAFETY: the client's callback with the system's parameters.
-    unsafe { event(context, flags, data, control, control_length, indicated, accepted) }
-}
-
-unsafe extern "system" fn disconnect_event(context: *mut c_void, flags: u32) -> NTSTATUS {
-    // SAFETY: the twin's context.
-    match unsafe { client(context) } {
-        Some((WSK_CLIENT_CONNECTION_DISPATCH { WskDisconnectEvent: Some(event), .. }, context)) => {
-            // SAFETY: the client's callback with the system's parameters.
-            unsafe { event(context, flags) }
-        }
-        _ => abi::status::STATUS_SUCCESS,
-    }
-}
-
-unsafe extern "system" fn send_backlog_event(context: *mut c_void, ideal: usize) -> NTSTATUS {
-    // SAFETY: the twin's context.
-    match unsafe { client(context) } {
-        Some((WSK_CLIENT_CONNECTION_DISPATCH { WskSendBacklogEvent: Some(event), .. }, context)) => {
-            // SAFETY: the client's callback with the system's parameters.
-            unsafe { event(context, ideal) }
-        }
-        _ => abi::status::STATUS_SUCCESS,
-    }
-}
-
 impl Connection {
     /// The twin, if it is the connection: then the system's functions serve the socket.
     pub(crate) fn tcp(&self) -> Option<SystemSocket> {
         SystemSocket::from_raw(self.tcp.load(core::sync::atomic::Ordering::Acquire))
+    }
+
+    /// One more call that goes to the twin.
+    pub(crate) fn count_tcp_call(&self) {
+        self.counters.tcp_calls.add(1);
+    }
+
+    /// Octets of such a call, to be sent.
+    pub(crate) fn count_tcp_octets_sent(&self, octets: usize) {
+        self.counters.tcp_octets_sent.add(octets as u64);
     }
 
     /// Context and callbacks that the system is given.

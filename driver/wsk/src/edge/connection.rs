@@ -41,9 +41,25 @@ unsafe fn tcp<'a>(
     socket: *mut WSK_SOCKET,
 ) -> Option<(*mut WSK_SOCKET, &'a WSK_PROVIDER_CONNECTION_DISPATCH)> {
     // SAFETY: the client's pointer is the address of the value inside a `Shared`, whose client reference lives.
-    let twin = unsafe { socket.cast_const().cast::<Connection>().as_ref() }?.tcp()?;
+    let connection = unsafe { socket.cast_const().cast::<Connection>().as_ref() }?;
+    let twin = connection.tcp()?;
+    connection.count_tcp_call();
     // SAFETY: a connection's twin is an open connection socket as long as the client's is open.
     Some((twin.as_ptr(), unsafe { twin.connection() }))
+}
+
+/// Counts the octets of a send that goes to the system.
+///
+/// # Safety
+/// As for [`tcp`]; `buffer` is NULL or readable.
+unsafe fn count_octets(socket: *mut WSK_SOCKET, buffer: *const WSK_BUF) {
+    // SAFETY: the caller's promise.
+    let connection = unsafe { socket.cast_const().cast::<Connection>().as_ref() };
+    if let (Some(connection), false) = (connection, buffer.is_null()) {
+        // SAFETY: the caller's promise; a client's structure need not be aligned.
+        let buffer = unsafe { buffer.read_unaligned() };
+        connection.count_tcp_octets_sent(buffer.Length);
+    }
 }
 
 pub(super) unsafe extern "system" fn wsk_close_connection(
@@ -172,6 +188,8 @@ pub(super) unsafe extern "system" fn wsk_send(
 ) -> NTSTATUS {
     // SAFETY: the client's socket.
     if let Some((twin, functions)) = unsafe { tcp(socket) } {
+        // SAFETY: the client's socket and structure.
+        unsafe { count_octets(socket, buffer) };
         // SAFETY: the system's function with the client's parameters.
         return unsafe { (functions.WskSend)(twin, buffer, flags, irp) };
     }
@@ -278,6 +296,8 @@ pub(super) unsafe extern "system" fn wsk_send_ex(
 ) -> NTSTATUS {
     // SAFETY: the client's socket.
     if let Some((twin, functions)) = unsafe { tcp(socket) } {
+        // SAFETY: the client's socket and structure.
+        unsafe { count_octets(socket, buffer) };
         // SAFETY: the system's function with the client's parameters.
         return unsafe { (functions.WskSendEx)(twin, buffer, flags, control_length, control, irp) };
     }

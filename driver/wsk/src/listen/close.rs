@@ -3,7 +3,6 @@
 use super::{LISTENERS, ListenSocket, Phase, State};
 use crate::connection::Connection;
 use abi::status::STATUS_FILE_FORCED_CLOSED;
-use abi::wsk::WSK_EVENT_ACCEPT;
 use core::mem::take;
 use core::net::IpAddr;
 use core::sync::atomic::Ordering;
@@ -50,11 +49,10 @@ impl ListenSocket {
     }
 
     /// What the socket listens on is gone, for good. Its pending requests and all later ones but the close end with
-    /// FILE_FORCED_CLOSED, and a client that has WskAcceptEvent enabled is told, once. IRQL <= DISPATCH_LEVEL.
+    /// FILE_FORCED_CLOSED, and a client that has a callback for it enabled is told, once. IRQL <= DISPATCH_LEVEL.
     pub(crate) fn no_longer_functional(this: &Shared<Self>) {
         let ended = Self::end(this, |state| {
-            // A disabled callback is not called, whatever happens.
-            state.notice |= state.phase == Phase::Listening && state.events.is_on(WSK_EVENT_ACCEPT);
+            state.notice |= state.phase == Phase::Listening;
             if state.phase != Phase::Closed {
                 state.phase = Phase::Dead;
             }

@@ -28,8 +28,10 @@ enum Job {
     Accept(Shared<Connection>),
     /// Keep accepting from the system's socket.
     Post(SystemSocket),
-    /// The socket is dead.
-    Notice,
+    /// The socket is dead: WskAcceptEvent says so where it is enabled, else WskInspectEvent.
+    Notice {
+        accept: bool,
+    },
 }
 
 /// The DPC's routine.
@@ -96,7 +98,7 @@ impl ListenSocket {
             Some(Job::Inspect(Due::Probe(id, incoming))) => Self::probe(this, id, incoming),
             Some(Job::Inspect(Due::Tell(id))) => this.tell(&table, id),
             Some(Job::Post(twin)) => Self::post_accept(this, twin),
-            Some(Job::Notice) => this.tell_of_death(&table),
+            Some(Job::Notice { accept }) => this.tell_of_death(&table, accept),
         }
         true
     }
@@ -178,22 +180,17 @@ impl ListenSocket {
     }
 
     /// Tells the client that it should close the socket.
-    fn tell_of_death(&self, table: &WSK_CLIENT_LISTEN_DISPATCH) {
-        let null = ptr::null_mut();
-        if let Some(accept) = table.WskAcceptEvent {
-            let (mut context, mut dispatch) = (ptr::null_mut(), ptr::null());
+    fn tell_of_death(&self, table: &WSK_CLIENT_LISTEN_DISPATCH, accept: bool) {
+        let (context, null) = (self.callbacks.context(), ptr::null_mut());
+        if let (Some(event), true) = (table.WskAcceptEvent, accept) {
+            let (mut socket_context, mut dispatch) = (ptr::null_mut(), ptr::null());
             // SAFETY: the client's function, its context, and what its page says for this case.
             let _ignored = unsafe {
-                accept(
-                    self.callbacks.context(),
-                    flags(),
-                    null,
-                    null,
-                    ptr::null_mut(),
-                    &mut context,
-                    &mut dispatch,
-                )
+                event(context, flags(), null, null, ptr::null_mut(), &mut socket_context, &mut dispatch)
             };
+        } else if let Some(event) = table.WskInspectEvent {
+            // SAFETY: as above.
+            let _ignored = unsafe { event(context, null, null, ptr::null_mut()) };
         }
     }
 }
@@ -202,7 +199,9 @@ impl State {
     /// What the pump does next. Requests go before connections, which have waited for less.
     fn next_job(&mut self, accepts: bool, backlog: usize) -> Option<Job> {
         if core::mem::take(&mut self.notice) {
-            return Some(Job::Notice);
+            let accept = accepts && self.events.is_on(WSK_EVENT_ACCEPT);
+            // A callback that is not enabled is not called, whatever happens.
+            return (accept || self.inspections.is_some()).then_some(Job::Notice { accept });
         }
         if self.phase != Phase::Listening {
             return None;

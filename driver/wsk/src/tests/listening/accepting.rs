@@ -400,6 +400,26 @@ fn a_socket_dies() {
     });
 }
 
+/// Under conditional accept alone it is WskInspectEvent that tells.
+#[test]
+fn a_socket_that_inspects_dies() {
+    in_each_mode(|world| {
+        for enabled in [false, true] {
+            let listener = Listening::conditional(world);
+            if enabled {
+                assert_eq!(listener.set_events(WSK_EVENT_ACCEPT), STATUS_SUCCESS);
+            }
+            for _ in 0..2 {
+                ListenSocket::no_longer_functional(&listener.socket());
+            }
+            let expected = if enabled { Event::Death } else { Event::InspectDeath };
+            assert_eq!(listener.client.next(), expected);
+            assert_eq!(listener.client.rest(), []);
+            listener.close();
+        }
+    });
+}
+
 /// What connections take over, they have from their birth.
 #[test]
 fn options_are_handed_down() {

@@ -58,10 +58,21 @@ impl Raw {
 /// What a callback has seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::tests) enum Event {
-    Accept { socket: Raw, local: SocketAddr, remote: SocketAddr },
-    Inspect { id: WSK_INSPECT_ID, local: SocketAddr, remote: SocketAddr },
+    Accept {
+        socket: Raw,
+        local: SocketAddr,
+        remote: SocketAddr,
+    },
+    Inspect {
+        id: WSK_INSPECT_ID,
+        local: SocketAddr,
+        remote: SocketAddr,
+    },
     Abort(WSK_INSPECT_ID),
+    /// WskAcceptEvent without a socket.
     Death,
+    /// WskInspectEvent without an id.
+    InspectDeath,
 }
 
 thread_local! {
@@ -244,6 +255,12 @@ unsafe extern "system" fn inspect_event(
     // SAFETY: the context is a client that outlives its socket.
     let client = unsafe { &*context.cast::<Client>() };
     client.enter();
+    if id.is_null() {
+        assert!(local.is_null() && remote.is_null());
+        client.note(Event::InspectDeath);
+        client.leave();
+        return WskInspectReject;
+    }
     // SAFETY: valid during the call.
     let local = unsafe { address(local) };
     // SAFETY: valid during the call.

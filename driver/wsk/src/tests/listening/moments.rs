@@ -197,7 +197,7 @@ impl Play {
                     sockets.push(socket.connection());
                 }
                 Event::Accept { .. } => {}
-                Event::Death => deaths += 1,
+                Event::Death | Event::InspectDeath => deaths += 1,
             }
         }
         assert!(deaths <= 1);

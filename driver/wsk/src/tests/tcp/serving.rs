@@ -93,6 +93,8 @@ fn one_indirect_call() {
             })
         });
         counted(Function::WskDisconnect, &|| pair.near.disconnect());
+        let work = pair.near.object().view().work;
+        assert_eq!((work.tcp_calls, work.tcp_octets_sent, work.octets_sent), (5, 16, 0));
         pair.close();
         stage.finish();
     }
@@ -145,6 +147,8 @@ fn callbacks_with_every_answer() {
             assert_eq!(pair.far.send(b"first").wait().status, STATUS_SUCCESS);
             pair.watcher.wait_for_octets(5);
             ksim::quiesce();
+            let taken = [5, 1, 5, 0][answer];
+            assert_eq!(pair.near.object().view().work.tcp_octets_indicated, taken);
             if answer == 2 {
                 assert!(ksim::wsk::outstanding().retained != 0);
                 let kept: Vec<_> = pair.watcher.kept.lock().unwrap().drain(..).collect();
@@ -193,6 +197,8 @@ fn the_other_receive_callback() {
         assert_eq!(far.send(b"octets").wait().status, STATUS_SUCCESS);
         watcher.wait_for_octets(6);
         assert_eq!(watcher.told().0, b"octets");
+        ksim::quiesce();
+        assert_eq!(near.object().view().work.tcp_octets_indicated, 6);
         near.close();
         watcher.gone.store(true, Ordering::SeqCst);
         far.close();
