@@ -31,7 +31,7 @@ impl Account {
         Self { entered: AtomicUsize::new(0), completed: AtomicUsize::new(0), cancelled: AtomicUsize::new(0) }
     }
 
-    /// IRPs taken so far. Any IRQL, as all of this type.
+    /// IRPs taken so far, without those that were handed on. Any IRQL, as all of this type.
     #[must_use]
     pub fn entered(&self) -> usize {
         self.entered.load(Ordering::Acquire)
@@ -67,6 +67,10 @@ impl Account {
 
     pub(crate) fn count_entered(&self) {
         self.entered.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn count_handed_on(&self) {
+        self.entered.fetch_sub(1, Ordering::AcqRel);
     }
 
     pub(crate) fn count_completed(&self) {

@@ -3,9 +3,11 @@
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
+use abi::NTSTATUS;
 use abi::nt::{IO_NETWORK_INCREMENT, IO_NO_INCREMENT, IRP};
 use abi::status::{STATUS_PENDING, STATUS_SUCCESS};
 
+use kernel::irp::skip_current_irp_stack_location;
 use kernel::pool::Shared;
 
 use crate::account::account;
@@ -58,6 +60,22 @@ impl OwnedIrp {
             invariant::violated(IRP_OF_ANOTHER_OWNER, self.into_raw().addr().get());
         }
         self
+    }
+
+    /// Gives the IRP to another provider, which owes the completion from here on: `to` gets it with its location not
+    /// taken, as the client handed it in, but marked pending, because the client was told so. What it answers does not
+    /// matter any more. The owner that the IRP [keeps](Self::keep) is held until `to` has returned. No lock held; the
+    /// IRQL that `to` asks for.
+    pub fn hand_on(self, to: impl FnOnce(*mut IRP) -> NTSTATUS) {
+        let irp = self.into_raw();
+        // SAFETY: the token was the right to the scratch words.
+        let keeper = unsafe { scratch::keeper(irp) };
+        account().count_handed_on();
+        // SAFETY: owned until now, with its location taken.
+        unsafe { skip_current_irp_stack_location(irp.as_ptr()) };
+        let _told_already = to(irp.as_ptr());
+        // SAFETY: read from the IRP, which is another's, so nobody else releases it; no lock is held.
+        unsafe { keeper.release() };
     }
 
     /// Whether the client has called `IoCancelIrp` on it. Once true it stays true.

@@ -2,11 +2,14 @@
 
 use core::mem;
 use core::ptr;
+use std::sync::Arc;
 
 use abi::nt::SL_PENDING_RETURNED;
 use abi::status::{
     STATUS_CANCELLED, STATUS_INVALID_HANDLE, STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS,
 };
+
+use kernel::pool::{PoolTag, Shared};
 
 use super::client::{Client, Seen, assert_violation};
 use crate::invariant::{IRP_COMPLETED_AS_PENDING, IRP_DROPPED, QUEUE_DROPPED};
@@ -62,6 +65,30 @@ fn an_immediate_failure_is_complete_and_not_pending_when_it_returns() {
     assert_eq!(returned, STATUS_INVALID_HANDLE);
     let expected = Seen { status: STATUS_INVALID_HANDLE, information: 0, pending_returned: false };
     assert_eq!(client.seen(), [expected]);
+}
+
+#[test]
+fn an_irp_that_is_handed_on_is_as_the_client_made_it() {
+    let (client, held) = (Client::new(0), Arc::new(()));
+    let owner = Shared::try_new(PoolTag::new(b"WrTs"), Arc::clone(&held)).unwrap();
+    // SAFETY: the client's fresh IRP has a location.
+    let next = unsafe { kernel::irp::next_stack_location(client.irp()) };
+    let mut there = false;
+    let irp = client.enter().keep(&owner);
+    drop(owner);
+    irp.hand_on(|irp| {
+        there = true;
+        assert_eq!(irp, client.irp());
+        // SAFETY: a location is left: the same one.
+        assert_eq!(unsafe { kernel::irp::next_stack_location(irp) }, next);
+        assert_eq!(Arc::strong_count(&held), 2, "the owner is held");
+        // SAFETY: as a provider that answers at once.
+        unsafe { fail_unmarked(irp, STATUS_INVALID_HANDLE) }
+    });
+    assert!(there);
+    assert_eq!(Arc::strong_count(&held), 1);
+    let expected = Seen { status: STATUS_INVALID_HANDLE, information: 0, pending_returned: true };
+    assert_eq!(client.seen(), [expected], "the client was told STATUS_PENDING");
 }
 
 #[test]

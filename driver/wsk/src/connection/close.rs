@@ -73,6 +73,7 @@ impl State {
         self.fail_sends(STATUS_CANCELLED, after);
         self.receives.drain_into(&mut after.batch, |_| Outcome::CANCELLED);
         self.disconnect.drain_into(&mut after.batch, |()| Outcome::CANCELLED);
+        self.unserved.drain_into(&mut after.batch, |_| Outcome::CANCELLED);
         after.reject = self.incoming.take();
         if let Some(listener) = self.listener.take() {
             after.listener = Some((listener, false));

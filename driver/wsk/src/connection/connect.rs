@@ -103,16 +103,21 @@ unsafe impl QueueKind for Connects {
 pub(super) unsafe fn work(context: *mut c_void) {
     // SAFETY: the caller's promise.
     let this = unsafe { Shared::<Connection>::from_raw(context.cast()) };
-    let (incoming, opening, phase, leg) = {
+    let (incoming, opening, phase, leg, building, lending) = {
         let mut state = this.state.lock();
-        (state.incoming.take(), state.opening.is_some(), state.phase, state.leg)
+        let incoming = state.incoming.take();
+        (incoming, state.opening.is_some(), state.phase, state.leg, state.building, state.lending)
     };
     match (incoming, leg) {
+        _ if !building => {}
         _ if opening => Connection::open_twin(&this),
         (Some(incoming), _) => Connection::accept_incoming(&this, incoming),
         _ if phase == Phase::Binding => Connection::bind_address(&this),
         (None, Leg::Rdma) => Connection::connect_out(&this),
         (None, Leg::Tcp) => Connection::connect_twin(&this),
+    }
+    if lending {
+        Connection::serve_controls(&this);
     }
 }
 
@@ -539,7 +544,7 @@ impl State {
     /// true; the last of these calls does it.
     pub(super) fn go_on(&mut self, after: &mut After) {
         let used = self.link.as_ref().is_some_and(|link| !link.closed || link.retained.any_out());
-        if self.building || used || self.events.any_running() {
+        if self.building || self.lending || used || self.events.any_running() {
             return;
         }
         match self.phase {

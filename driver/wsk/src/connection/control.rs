@@ -1,6 +1,6 @@
 //! WskControlSocket.
 
-use super::{Connection, Phase, State};
+use super::{Connection, ControlRequest, Phase, State};
 use crate::control::Reply;
 use crate::control::socket::{Controlled, Question, Stage, Standing};
 use crate::options::Options;
@@ -134,6 +134,10 @@ impl Controlled for Connection {
 
     fn end_use(this: &Shared<Self>) {
         Self::with(this, State::let_go_of_twin);
+    }
+
+    fn ask_for_twin(this: &Shared<Self>, request: ControlRequest, irp: OwnedIrp) {
+        Self::ask_for_twin(this, request, irp);
     }
 
     fn events(this: &Shared<Self>, mask: u32, irp: Option<OwnedIrp>) -> NTSTATUS {

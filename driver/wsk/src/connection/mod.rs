@@ -7,7 +7,8 @@
 //! | `events`, `settle` | what the endpoint tells, and moving what can be moved |
 //! | `send`, `receive`, `disconnect`, `close` | the requests |
 //! | `pump`, `retained`, `enabling` | calling the client's callbacks, what it keeps of the ring, which callbacks it wants |
-//! | `stream_socket`, `control`, `layout` | WskListen, WskControlSocket, the memory |
+//! | `stream_socket`, `layout` | WskListen, the memory |
+//! | `control`, `unserved` | WskControlSocket, and what of it waits for a twin |
 //!
 //! One spin lock covers a connection's state: its phase, the stream engine, the right to post, and the queues of IRPs.
 //! Every event and every call does the same: take the lock, change the state, let [`State::settle`] move what can be
@@ -31,6 +32,7 @@ mod settle;
 mod stream_socket;
 mod tcp;
 mod tcp_events;
+mod unserved;
 
 use crate::TAG_SOCKET;
 use crate::callbacks::Callbacks;
@@ -58,6 +60,8 @@ use trace::{Counters, Reason};
 
 use crate::system::{Call, SystemSocket};
 use tcp::Tcp;
+pub(crate) use unserved::ControlRequest;
+use unserved::Unserved;
 
 pub(crate) use connect::ConnectRequest;
 use connect::Connects;
@@ -178,6 +182,9 @@ pub(crate) struct State {
     disconnect: IrpQueue<Disconnects>,
     pump: Pump,
     disables: IrpQueue<Disables>,
+    unserved: IrpQueue<Unserved>,
+    /// A work item is making a twin for these, or will.
+    lending: bool,
     close: Option<OwnedIrp>,
 }
 
@@ -252,8 +259,8 @@ struct After {
     reached: Option<SocketAddr>,
     /// A destination that RDMA does not reach.
     miss: Option<SocketAddr>,
-    /// The listener whose WskAccept on its twin has ended, and whether with success.
-    accept_ended: Option<(Shared<Arrivals>, bool)>,
+    /// The listener whose WskAccept on its twin has ended, and how.
+    accept_ended: Option<(Shared<Arrivals>, NTSTATUS)>,
     /// A request that was never decided: dropping it rejects it.
     reject: Option<Incoming>,
     /// A receive is completed, after which octets may be indicated again.
@@ -346,6 +353,8 @@ impl Connection {
             disconnect: IrpQueue::new(),
             pump: Pump::default(),
             disables: IrpQueue::new(),
+            unserved: IrpQueue::new(),
+            lending: false,
             close: None,
         };
         set(&mut state);
@@ -521,8 +530,8 @@ impl After {
                 listener.failed(this.inspect_id());
             }
         }
-        if let Some((listener, accepted)) = self.accept_ended.take() {
-            listener.accept_ended(accepted);
+        if let Some((listener, status)) = self.accept_ended.take() {
+            listener.accept_ended(status);
         }
         if let Some((poster, graceful)) = self.close.take() {
             poster.close(graceful);

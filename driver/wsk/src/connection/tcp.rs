@@ -466,7 +466,7 @@ impl State {
         after: &mut After,
     ) {
         let addresses = self.tcp.addresses.take();
-        after.accept_ended = self.listener.clone().map(|listener| (listener, nt_success(status)));
+        after.accept_ended = self.listener.clone().map(|listener| (listener, status));
         let twin = if nt_success(status) { SystemSocket::from_information(information) } else { None };
         let Some(twin) = twin else {
             return if self.phase == Phase::Accepting { self.begin_close(after) } else { self.go_on(after) };

@@ -3,6 +3,7 @@
 use super::ioctl::Ioctl;
 use super::option::Setting;
 use super::{Answer, Brought, Reply};
+use crate::connection::ControlRequest;
 use crate::options::Options;
 use crate::system::SystemSocket;
 use abi::NTSTATUS;
@@ -44,6 +45,20 @@ pub(crate) struct Standing {
     pub(crate) receive_buffer: u32,
 }
 
+impl Standing {
+    /// Why no request is served any more.
+    ///
+    /// # Errors
+    /// FILE_FORCED_CLOSED: the socket is dead. INVALID_DEVICE_STATE: it is being closed.
+    pub(crate) const fn admits(&self) -> Result<(), NTSTATUS> {
+        match self.stage {
+            Stage::Dead => Err(STATUS_FILE_FORCED_CLOSED),
+            Stage::Closing => Err(STATUS_INVALID_DEVICE_STATE),
+            Stage::Created | Stage::Bound | Stage::Connected => Ok(()),
+        }
+    }
+}
+
 /// What a socket is asked beyond its options.
 #[derive(Clone, Copy)]
 pub(crate) enum Question {
@@ -80,6 +95,10 @@ pub(crate) trait Controlled: Send + Sync + Sized + 'static {
 
     /// Ends one use of the system's socket, which is closed now if that is due.
     fn end_use(this: &Shared<Self>);
+
+    /// A request for the system's socket has come, and there is none: has one made, or completes `irp` NOT_SUPPORTED.
+    /// IRQL <= DISPATCH_LEVEL.
+    fn ask_for_twin(this: &Shared<Self>, request: ControlRequest, irp: OwnedIrp);
 
     /// SO_WSK_EVENT_CALLBACK; completes `irp` if there is one. Returns what WskControlSocket returns.
     fn events(this: &Shared<Self>, mask: u32, irp: Option<OwnedIrp>) -> NTSTATUS;
@@ -186,10 +205,8 @@ impl Operation {
         options: &mut Options,
         brought: &Brought,
     ) -> Decision {
-        match standing.stage {
-            Stage::Dead => return Answer::fail(STATUS_FILE_FORCED_CLOSED).into(),
-            Stage::Closing => return Answer::fail(STATUS_INVALID_DEVICE_STATE).into(),
-            Stage::Created | Stage::Bound | Stage::Connected => {}
+        if let Err(status) = standing.admits() {
+            return Answer::fail(status).into();
         }
         if self.categories() & standing.category == 0 {
             return Answer::fail(match self {

@@ -1,6 +1,7 @@
 //! WskControlSocket, and how any control request is answered: buffers, sizes, and the IRP where there is one.
 
 use super::socket;
+use crate::connection::ControlRequest;
 use crate::control::socket::{Controlled, Operation, TwinUse};
 use crate::control::{Answer, Brought, Input, Reply};
 use abi::NTSTATUS;
@@ -117,7 +118,10 @@ pub(super) unsafe extern "system" fn wsk_control_socket<T: Controlled>(
     };
     let decided = match Operation::find(request, code, level) {
         Err(status) => Answer::Done(Err(status)),
-        Ok(None) => Answer::System,
+        Ok(None) => match this.with_options(|standing, _| standing.admits()) {
+            Ok(()) => Answer::System,
+            Err(status) => Answer::Done(Err(status)),
+        },
         Ok(Some(operation)) if irp.is_null() && operation.needs_irp() => {
             Answer::Done(Err(STATUS_REQUEST_NOT_ACCEPTED))
         }
@@ -160,7 +164,29 @@ pub(super) unsafe extern "system" fn wsk_control_socket<T: Controlled>(
             };
         }
         Answer::Both(reply) => Ok(reply),
-        Answer::System => Err(STATUS_NOT_SUPPORTED),
+        Answer::System => {
+            let (Ok(input_size), Ok(output_size)) = (u32::try_from(input_size), u32::try_from(output_size))
+            else {
+                // SAFETY: the client's IRP, entered once.
+                return unsafe { fail(irp, STATUS_INVALID_PARAMETER) };
+            };
+            let request = ControlRequest {
+                request,
+                code,
+                level,
+                input_size,
+                output_size,
+                input,
+                output: output.buffer,
+                returned,
+            };
+            // SAFETY: the client's variable.
+            unsafe { output.tell(0) };
+            // Without an IRP nobody can be told later.
+            // SAFETY: the client's IRP, entered once.
+            let pended = unsafe { pend(irp, |irp| T::ask_for_twin(&this, request, irp.keep(&this))) };
+            return if irp.is_null() { STATUS_NOT_SUPPORTED } else { pended };
+        }
     };
     // SAFETY: the client's buffers and IRP, entered once.
     unsafe { answer(&this, output, irp, result) }

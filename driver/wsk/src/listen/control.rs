@@ -1,17 +1,18 @@
 //! WskControlSocket.
 
 use super::{ListenSocket, Phase, State};
+use crate::connection::ControlRequest;
 use crate::control::Reply;
 use crate::control::socket::{Controlled, Question, Stage, Standing};
 use crate::options::Options;
 use crate::system::SystemSocket;
 use abi::NTSTATUS;
-use abi::status::STATUS_INVALID_DEVICE_REQUEST;
+use abi::status::{STATUS_INVALID_DEVICE_REQUEST, STATUS_NOT_SUPPORTED};
 use abi::wsk::WSK_FLAG_LISTEN_SOCKET;
 use abi::wskrdma::{
     WSKRDMA_NO_ADAPTER, WSKRDMA_PATH, WSKRDMA_PATH_NONE, WSKRDMA_PATH_RDMA, WSKRDMA_PATH_TCP,
 };
-use irp::OwnedIrp;
+use irp::{Outcome, OwnedIrp};
 use kernel::pool::Shared;
 
 impl Phase {
@@ -88,6 +89,11 @@ impl Controlled for ListenSocket {
 
     fn end_use(this: &Shared<Self>) {
         Self::end_use_of_twin(this, |_| {});
+    }
+
+    fn ask_for_twin(_: &Shared<Self>, _: ControlRequest, irp: OwnedIrp) {
+        // It has none where the policy keeps it from TCP.
+        irp.complete(Outcome::failure(STATUS_NOT_SUPPORTED));
     }
 
     fn events(this: &Shared<Self>, mask: u32, irp: Option<OwnedIrp>) -> NTSTATUS {

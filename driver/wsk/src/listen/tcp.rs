@@ -10,7 +10,10 @@ use crate::connection::Connection;
 use crate::policy::Direction;
 use crate::system::{SystemSocket, Wait};
 use abi::NTSTATUS;
-use abi::status::{STATUS_DEVICE_NOT_READY, STATUS_SUCCESS};
+use abi::status::{
+    STATUS_DEVICE_NOT_READY, STATUS_FILE_FORCED_CLOSED, STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS,
+    nt_success,
+};
 use abi::wsk::{
     SOCKADDR, WSK_CLIENT_LISTEN_DISPATCH, WSK_INSPECT_ACTION, WSK_INSPECT_ID, WskInspectAccept,
     WskInspectReject,
@@ -21,7 +24,7 @@ use core::ptr;
 use irp::{Outcome, OwnedIrp};
 use kernel::pool::Shared;
 
-/// Accepts that may fail one after the other before the twin is given up.
+/// Accepts that may fail one after the other, not for want of memory, before the twin is given up.
 const FAILURES: u32 = 16;
 
 /// How long to wait for memory, in units of 100 ns: 250 ms.
@@ -39,7 +42,7 @@ pub(super) struct Tcp {
     users: usize,
     /// The socket was closed meanwhile.
     close: bool,
-    /// There was no memory for another one, and the timer has not fired since.
+    /// There was no memory for another one, here or at the system, and the timer has not fired since.
     pub(super) starved: bool,
     /// Accepts that have failed since one succeeded.
     failures: u32,
@@ -176,23 +179,26 @@ impl ListenSocket {
             if made.is_none() {
                 // No memory: once more in a while.
                 state.tcp.accepting = false;
-                state.tcp.starved = true;
+                state.starve();
                 state.leave(None);
-                if let Some(timer) = &state.timer {
-                    timer.set(RETRY_INTERVAL);
-                }
             }
         });
     }
 
-    /// The WskAccept on the twin has ended, and its connection is where it belongs. A twin that keeps failing is given up,
-    /// and with it a socket that has nothing else to listen on.
-    pub(super) fn accept_ended(this: &Shared<Self>, accepted: bool) {
+    /// The WskAccept on the twin has ended, and its connection is where it belongs. A twin that is dead or keeps failing is
+    /// given up, and with it a socket that has nothing else to listen on; for memory it waits.
+    pub(super) fn accept_ended(this: &Shared<Self>, status: NTSTATUS) {
         let (given_up, alone) = {
             let mut state = this.state.lock();
             state.tcp.accepting = false;
-            state.tcp.failures = if accepted { 0 } else { state.tcp.failures.saturating_add(1) };
-            (state.tcp.failures == FAILURES, state.listeners.is_empty())
+            let before = state.tcp.failures;
+            match status {
+                accepted if nt_success(accepted) => state.tcp.failures = 0,
+                STATUS_INSUFFICIENT_RESOURCES => state.starve(),
+                STATUS_FILE_FORCED_CLOSED => state.tcp.failures = FAILURES,
+                _ => state.tcp.failures = before.saturating_add(1).min(FAILURES),
+            }
+            (before != FAILURES && state.tcp.failures == FAILURES, state.listeners.is_empty())
         };
         if given_up {
             let level = kernel::print::Level::Error;
@@ -276,6 +282,14 @@ impl State {
         self.tcp.is_there() && !self.tcp.accepting
     }
 
+    /// No WskAccept is posted before the timer has fired.
+    fn starve(&mut self) {
+        self.tcp.starved = true;
+        if let Some(timer) = &self.timer {
+            timer.set(RETRY_INTERVAL);
+        }
+    }
+
     /// The twin, if a WskAccept is to be posted on it; the place of the connection is taken.
     pub(super) fn wants_accept(&mut self, backlog: usize) -> Option<SystemSocket> {
         let twin = self.tcp.socket.filter(|_| self.tcp.is_there())?;
@@ -293,9 +307,9 @@ impl State {
 
 impl Arrivals {
     /// The WskAccept on the twin has ended.
-    pub(crate) fn accept_ended(&self, accepted: bool) {
+    pub(crate) fn accept_ended(&self, status: NTSTATUS) {
         if let Some(socket) = self.socket() {
-            ListenSocket::accept_ended(&socket, accepted);
+            ListenSocket::accept_ended(&socket, status);
         }
     }
 }

@@ -7,11 +7,11 @@ use abi::nt::IRP;
 use abi::status::{STATUS_INTERNAL_ERROR, nt_success};
 use abi::wsk::{
     AF_INET, AF_INET6, IPPROTO_TCP, NPI_WSK_INTERFACE_ID, PFN_WSK_RECEIVE_EX_EVENT, PWSK_CLIENT,
-    SIO_WSK_SET_RECEIVE_EX_CALLBACK, SO_CONDITIONAL_ACCEPT, SO_EXCLUSIVEADDRUSE, SO_KEEPALIVE, SO_RCVBUF,
-    SO_REUSEADDR, SO_WSK_EVENT_CALLBACK, SOCK_STREAM, SOCKADDR, SOL_SOCKET, WSK_BUF,
-    WSK_EVENT_CALLBACK_CONTROL, WSK_FLAG_CONNECTION_SOCKET, WSK_FLAG_LISTEN_SOCKET,
-    WSK_PROVIDER_BASIC_DISPATCH, WSK_PROVIDER_CONNECTION_DISPATCH, WSK_PROVIDER_DISPATCH,
-    WSK_PROVIDER_LISTEN_DISPATCH, WSK_SOCKET, WskIoctl, WskSetOption,
+    SIO_KEEPALIVE_VALS, SIO_WSK_SET_RECEIVE_EX_CALLBACK, SO_CONDITIONAL_ACCEPT, SO_EXCLUSIVEADDRUSE,
+    SO_KEEPALIVE, SO_RCVBUF, SO_REUSEADDR, SO_WSK_EVENT_CALLBACK, SOCK_STREAM, SOCKADDR, SOL_SOCKET,
+    TCP_NODELAY, WSK_BUF, WSK_CONTROL_SOCKET_TYPE, WSK_EVENT_CALLBACK_CONTROL, WSK_FLAG_CONNECTION_SOCKET,
+    WSK_FLAG_LISTEN_SOCKET, WSK_PROVIDER_BASIC_DISPATCH, WSK_PROVIDER_CONNECTION_DISPATCH,
+    WSK_PROVIDER_DISPATCH, WSK_PROVIDER_LISTEN_DISPATCH, WSK_SOCKET, WskIoctl, WskSetOption,
 };
 use core::ffi::c_void;
 use core::net::SocketAddr;
@@ -200,41 +200,51 @@ impl SystemSocket {
     /// An open socket that is not bound.
     pub(crate) unsafe fn take_over(self, wait: &mut Wait, options: &Options) -> Result<(), NTSTATUS> {
         let flags = [
-            (options.conditional_accept, SO_CONDITIONAL_ACCEPT),
-            (options.exclusive, SO_EXCLUSIVEADDRUSE),
-            (options.reuse, SO_REUSEADDR),
-            (options.keepalive, SO_KEEPALIVE),
+            (options.conditional_accept, SOL_SOCKET, SO_CONDITIONAL_ACCEPT),
+            (options.exclusive, SOL_SOCKET, SO_EXCLUSIVEADDRUSE),
+            (options.reuse, SOL_SOCKET, SO_REUSEADDR),
+            (options.keepalive, SOL_SOCKET, SO_KEEPALIVE),
+            (options.no_delay, IPPROTO_TCP, TCP_NODELAY),
         ];
-        for (_, option) in flags.into_iter().filter(|(on, _)| *on) {
+        for (_, level, option) in flags.into_iter().filter(|(on, _, _)| *on) {
             // SAFETY: the caller's promise.
-            unsafe { self.set_word(wait, option, 1) }?;
+            unsafe { self.control(wait, (WskSetOption, option, level), 1_u32) }?;
+        }
+        if let Some((time, interval)) = options.keepalive_times {
+            // SAFETY: the caller's promise.
+            unsafe { self.control(wait, (WskIoctl, SIO_KEEPALIVE_VALS, 0), [1_u32, time, interval]) }?;
         }
         match options.receive_buffer {
             // SAFETY: the caller's promise.
-            Some(octets) => unsafe { self.set_word(wait, SO_RCVBUF, octets) },
+            Some(octets) => unsafe { self.control(wait, (WskSetOption, SO_RCVBUF, SOL_SOCKET), octets) },
             None => Ok(()),
         }
     }
 
-    /// WskControlSocket to set an option of level SOL_SOCKET. IRQL: PASSIVE_LEVEL.
+    /// WskControlSocket with an input and no output. IRQL: PASSIVE_LEVEL.
     ///
     /// # Safety
-    /// An open socket.
-    unsafe fn set_word(self, wait: &mut Wait, option: u32, mut value: u32) -> Result<(), NTSTATUS> {
+    /// An open socket; the request takes an input of this type.
+    unsafe fn control<T: Copy>(
+        self,
+        wait: &mut Wait,
+        (request, code, level): (WSK_CONTROL_SOCKET_TYPE, u32, u32),
+        mut input: T,
+    ) -> Result<(), NTSTATUS> {
         // SAFETY: as promised.
         let functions = unsafe { self.basic() };
-        let input = (&raw mut value).cast();
+        let place = (&raw mut input).cast();
         let (none, nothing) = (ptr::null_mut(), ptr::null_mut());
         wait.call(|irp| {
             // SAFETY: an open socket; the input outlives the wait; a fresh IRP.
             unsafe {
                 (functions.WskControlSocket)(
                     self.as_ptr(),
-                    WskSetOption,
-                    option,
-                    SOL_SOCKET,
-                    size_of::<u32>(),
-                    input,
+                    request,
+                    code,
+                    level,
+                    size_of::<T>(),
+                    place,
                     0,
                     none,
                     nothing,

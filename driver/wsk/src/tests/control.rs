@@ -207,7 +207,7 @@ pub(super) struct Sockets {
 
 impl Sockets {
     pub(super) fn new() -> Self {
-        let world = World::new(Settings::DEFAULT);
+        let world = World::without_system_controls();
         let listen_new = ListenSocket::from_raw(world.socket(WSK_FLAG_LISTEN_SOCKET));
         let listening = world.listen(PORT);
         let new = Connection::from_accept(world.socket(WSK_FLAG_CONNECTION_SOCKET).expose_provenance());

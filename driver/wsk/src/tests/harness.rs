@@ -13,7 +13,7 @@ use std::vec::Vec;
 use abi::NTSTATUS;
 use abi::ndk::{NDK_ADAPTER, NDK_VERSION};
 use abi::nt::IRP;
-use abi::status::STATUS_PENDING;
+use abi::status::{STATUS_NOT_IMPLEMENTED, STATUS_PENDING};
 use abi::wsk::*;
 use kernel::pool::{PoolTag, Shared};
 use ksim::buffer::Chain;
@@ -23,7 +23,7 @@ use ndk::{Adapter, CloseAdapter, Depths};
 use softndk::{AnswerMode, SoftNdk};
 
 pub(super) use super::peer::*;
-use crate::policy::PolicyBuilder;
+use crate::policy::{Policy, PolicyBuilder};
 use crate::{Provider, Settings};
 
 /// Far longer than anything takes.
@@ -78,9 +78,25 @@ pub(crate) fn left() -> Vec<ksim::pool::Usage> {
     ksim::leaks().into_iter().filter(|usage| usage.tag.starts_with("Wr")).collect()
 }
 
+fn policy(rules: &[&str]) -> Policy {
+    let mut policy = PolicyBuilder::new();
+    for rule in rules {
+        policy.add(rule).unwrap();
+    }
+    policy.build().unwrap()
+}
+
 impl World {
     pub(crate) fn new(settings: Settings) -> Self {
         Self::answering(settings, AnswerMode::Inline)
+    }
+
+    /// The same with a system that serves no control operations.
+    pub(super) fn without_system_controls() -> Self {
+        let alone = boot();
+        ksim::wsk::fail_next(ksim::wsk::Function::WskControlClient, STATUS_NOT_IMPLEMENTED);
+        let settings = Settings { policy: policy(&["require any any"]), ..Settings::DEFAULT };
+        Self::start(alone, settings, AnswerMode::Inline)
     }
 
     /// The same over an adapter that answers in this way. Everything runs over RDMA, or not at all.
@@ -91,12 +107,7 @@ impl World {
     /// The same with these rules instead: with TCP beside RDMA where they say so.
     pub(super) fn with_rules(rules: &[&str], settings: Settings, answers: AnswerMode) -> Self {
         let alone = boot();
-        let mut policy = PolicyBuilder::new();
-        for rule in rules {
-            policy.add(rule).unwrap();
-        }
-        let policy = policy.build().unwrap();
-        Self::start(alone, Settings { policy, ..settings }, answers)
+        Self::start(alone, Settings { policy: policy(rules), ..settings }, answers)
     }
 
     fn start(alone: MutexGuard<'static, ()>, settings: Settings, answers: AnswerMode) -> Self {

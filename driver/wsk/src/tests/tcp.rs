@@ -3,6 +3,7 @@
 mod arriving;
 mod connecting;
 mod holding;
+mod lending;
 mod moments;
 mod scarcity;
 mod serving;

@@ -6,7 +6,7 @@ use std::vec::Vec;
 use abi::status::*;
 use abi::wsk::*;
 use abi::wskrdma::{WSKRDMA_PATH_RDMA, WSKRDMA_PATH_TCP};
-use ksim::wsk::{Function, Route, fail_next, route};
+use ksim::wsk::{Function, Route, calls, fail_next, route};
 use trace::Reason;
 
 use super::super::control::Form;
@@ -309,6 +309,30 @@ fn the_system_fails_to_accept_for_a_while() {
     }
 }
 
+/// The system is short of memory for longer than any number of tries: it is asked again later, and goes on.
+#[test]
+fn the_twin_waits_for_memory() {
+    for ways in [WAYS[0], WAYS[1]] {
+        let stage = Stage::answering(&["never in any"], ways);
+        let listener = Listening::new(&stage.world);
+        ksim::quiesce();
+        let before = calls(Function::WskAccept);
+        fail_next(Function::WskAccept, STATUS_INSUFFICIENT_RESOURCES);
+        for _ in 0..2 {
+            let near = over_tcp(&stage);
+            assert_eq!(near.connect(listener.port).wait().status, STATUS_SUCCESS);
+            let far = Connection::from_accept(listener.accept().wait().information);
+            near.close();
+            far.close();
+        }
+        // One was posted before, the next one failed, and the timer had another one posted.
+        assert!(calls(Function::WskAccept) >= before + 2);
+        assert_eq!(notices(&listener), []);
+        listener.close();
+        stage.finish();
+    }
+}
+
 /// How a twin is lost.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Loss {
@@ -354,7 +378,7 @@ fn lose(stage: &Stage, listener: &Listening, loss: Loss) {
         return ksim::wsk::kill(twin());
     }
     for _ in 0..16 {
-        fail_next(Function::WskAccept, STATUS_INSUFFICIENT_RESOURCES);
+        fail_next(Function::WskAccept, STATUS_INVALID_DEVICE_STATE);
     }
     // The one that is posted already succeeds.
     let accept = listener.accept();
