@@ -4,38 +4,10 @@
 //! later. A twin that is there is told of each at once, with the client's own IRP.
 
 use crate::sharing::Sharing;
-use abi::nt::{PEPROCESS, PETHREAD, PSECURITY_DESCRIPTOR};
-use core::ptr;
-
-/// In whose name a socket takes its local address: OwningProcess, OwningThread and SecurityDescriptor of "WskSocket".
-///
-/// The client keeps all three valid until the socket is bound. This provider only hands them to the system.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Owner {
-    /// NULL: the process that makes the socket.
-    pub(crate) process: PEPROCESS,
-    /// NULL: no thread's own token.
-    pub(crate) thread: PETHREAD,
-    /// A cached one (WSK_CACHE_SD). NULL: the address is not shared.
-    pub(crate) descriptor: PSECURITY_DESCRIPTOR,
-}
-
-// SAFETY: the pointers name objects of the kernel's that belong to no thread, and are not followed here.
-unsafe impl Send for Owner {}
-// SAFETY: as above.
-unsafe impl Sync for Owner {}
-
-impl Owner {
-    /// The current process, and no sharing.
-    pub(crate) const NONE: Self =
-        Self { process: ptr::null_mut(), thread: ptr::null_mut(), descriptor: ptr::null_mut() };
-}
 
 /// The options of one socket. Lives under the socket's lock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// OwningProcess and the like; SO_WSK_SECURITY replaces the descriptor.
-    pub(crate) owner: Owner,
     /// SO_KEEPALIVE.
     pub(crate) keepalive: bool,
     /// SIO_KEEPALIVE_VALS: milliseconds until the first question, and between further ones.
@@ -66,7 +38,6 @@ impl Options {
 
     /// What a new socket has.
     pub(crate) const NEW: Self = Self {
-        owner: Owner::NONE,
         keepalive: false,
         keepalive_times: None,
         receive_buffer: None,

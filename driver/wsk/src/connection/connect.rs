@@ -2,14 +2,11 @@
 
 use super::layout::{LIST, Layout, RING};
 use super::retained::Retained;
-use super::tcp::bind_status;
 use super::{After, Connection, Leg, Link, Phase, SendRequest, State};
 use crate::TAG_SOCKET;
 use crate::buffer::ClientBuffer;
-use crate::policy::Direction;
 use crate::provider::Plan;
-use crate::sharing::Bound;
-use crate::system::Wait;
+use crate::system::Owner;
 use abi::NTSTATUS;
 use abi::status::{
     STATUS_ADDRESS_ALREADY_EXISTS, STATUS_CANCELLED, STATUS_CONNECTION_ACTIVE, STATUS_CONNECTION_REFUSED,
@@ -103,14 +100,12 @@ unsafe impl QueueKind for Connects {
 pub(super) unsafe fn work(context: *mut c_void) {
     // SAFETY: the caller's promise.
     let this = unsafe { Shared::<Connection>::from_raw(context.cast()) };
-    let (incoming, opening, phase, leg, building, lending) = {
+    let (incoming, phase, leg, building, lending) = {
         let mut state = this.state.lock();
-        let incoming = state.incoming.take();
-        (incoming, state.opening.is_some(), state.phase, state.leg, state.building, state.lending)
+        (state.incoming.take(), state.phase, state.leg, state.building, state.lending)
     };
     match (incoming, leg) {
         _ if !building => {}
-        _ if opening => Connection::open_twin(&this),
         (Some(incoming), _) => Connection::accept_incoming(&this, incoming),
         _ if phase == Phase::Binding => Connection::bind_address(&this),
         (None, Leg::Rdma) => Connection::connect_out(&this),
@@ -122,75 +117,6 @@ pub(super) unsafe fn work(context: *mut c_void) {
 }
 
 impl Connection {
-    /// WskBind: a work item reserves the address, here and with the system.
-    pub(crate) fn bind(this: &Shared<Self>, address: Option<SocketAddr>, irp: OwnedIrp) {
-        Self::with(this, |state, after| {
-            let refused = match address {
-                _ if state.phase != Phase::Created => STATUS_INVALID_DEVICE_STATE,
-                Some(address) if address.is_ipv4() == this.ipv4 => {
-                    state.phase = Phase::Binding;
-                    state.wanted = Some(address);
-                    state.bind = Some(irp);
-                    state.building = true;
-                    after.work = true;
-                    return;
-                }
-                _ => STATUS_INVALID_ADDRESS_COMPONENT,
-            };
-            after.batch.push(irp, Outcome::failure(refused));
-        });
-    }
-
-    /// Serves WskBind. IRQL: PASSIVE_LEVEL.
-    fn bind_address(this: &Shared<Self>) {
-        let wanted = {
-            let state = this.state.lock();
-            if state.phase == Phase::Binding { state.wanted } else { None }
-        };
-        let taken = wanted.ok_or(STATUS_CANCELLED).and_then(|wanted| this.take_address(wanted));
-        Self::with(this, |state, after| {
-            state.building = false;
-            let result = taken.map(|(local, place)| {
-                state.bound = Some(place);
-                local
-            });
-            if state.phase == Phase::Binding {
-                state.phase = if result.is_ok() { Phase::Bound } else { Phase::Created };
-                state.local = result.ok();
-                state.wanted = state.local;
-                if let Some(irp) = state.bind.take() {
-                    after.batch.push(irp, result.map_or_else(Outcome::failure, |_| Outcome::success(0)));
-                } else if let Err(status) = result {
-                    state.fail_connect(status, after);
-                } else {
-                    state.begin_connect(after);
-                }
-                return;
-            }
-            state.go_on(after);
-        });
-    }
-
-    /// Takes an address for this socket; port 0 chooses one. Where TCP is possible the system has the last word, and the
-    /// twin has the address too. IRQL: PASSIVE_LEVEL.
-    fn take_address(&self, wanted: SocketAddr) -> Result<(SocketAddr, usize), NTSTATUS> {
-        let provider = self.client.provider();
-        let sharing = self.state.lock().options.sharing();
-        let bound = Bound { address: wanted, sharing };
-        if self.client.system().is_some() && provider.may_use_tcp(Direction::Out) {
-            let mut wait = Wait::new()?;
-            let twin = self.need_twin(&mut wait, None)?;
-            // SAFETY: open, and this work item alone uses it.
-            provider.bind(bound, |address| unsafe { twin.bind(&mut wait, address) }.map_err(bind_status))
-        } else {
-            provider.bind(bound, |address| {
-                let ours = address.ip().is_unspecified() || provider.adapter_at(address.ip()).is_some();
-                if ours { Ok(()) } else { Err(STATUS_INVALID_ADDRESS_COMPONENT) }
-            })
-        }
-        .map(|(local, place, ())| (local, place))
-    }
-
     /// WskConnect. INVALID_DEVICE_STATE: not bound. CONNECTION_ACTIVE: connected or connecting.
     pub(crate) fn connect(
         this: &Shared<Self>,
@@ -233,24 +159,33 @@ impl Connection {
     /// WskSocketConnect: binds and connects a new socket. `Information` is the socket; a failure leaves none.
     pub(crate) fn bind_and_connect(
         this: &Shared<Self>,
+        owner: Owner,
         local: SocketAddr,
         remote: SocketAddr,
         irp: OwnedIrp,
     ) {
         let plan = this.client.provider().plan(remote, this.client.system().is_some());
-        Self::with(this, |state, after| {
+        let system = this.system_of_twin();
+        let parked = Self::with(this, |state, after| {
             let request = ConnectRequest { makes: true, ..ConnectRequest::PLAIN };
             if let Err(irp) = state.connect.park(this, irp, request) {
                 after.batch.push(irp, Outcome::CANCELLED);
-                return state.begin_close(after);
+                state.begin_close(after);
+                return false;
             }
             state.follow(plan);
             state.phase = Phase::Binding;
             state.wanted = Some(local);
             state.remote = Some(remote);
-            state.building = true;
-            after.work = true;
+            match system {
+                Some(_) => state.tcp.begin_making(),
+                None => state.bind_in_turn(after),
+            }
+            true
         });
+        if let (true, Some(system)) = (parked, system) {
+            Self::make_twin(this, system, owner);
+        }
     }
 
     /// Builds an endpoint and connects. IRQL: PASSIVE_LEVEL.
@@ -572,7 +507,7 @@ impl State {
     }
 
     /// The connect that is parked begins.
-    fn begin_connect(&mut self, after: &mut After) {
+    pub(super) fn begin_connect(&mut self, after: &mut After) {
         self.deadline = None;
         self.phase = Phase::Connecting;
         self.building = true;

@@ -2,7 +2,8 @@
 //!
 //! | module | does |
 //! |---|---|
-//! | `connect` | WskBind, and from bound to connected over RDMA, on both sides |
+//! | `bind` | WskBind |
+//! | `connect` | from bound to connected over RDMA, on both sides |
 //! | `tcp`, `tcp_events` | the twin: a socket of the system's that has the address, and becomes the connection over TCP |
 //! | `events`, `settle` | what the endpoint tells, and moving what can be moved |
 //! | `send`, `receive`, `disconnect`, `close` | the requests |
@@ -17,6 +18,7 @@
 //! Memory of a connection: ring and target list, which the peer may write, and local memory that it may not: receive
 //! slots, send slots, and the send buffer that stream octets are written from.
 
+mod bind;
 mod close;
 mod connect;
 mod control;
@@ -40,7 +42,7 @@ use crate::client::ClientUse;
 use crate::edge::{CONNECTION_DISPATCH, STREAM_DISPATCH};
 use crate::events::{CONNECTION_EVENTS, Events};
 use crate::listen::{Arrivals, ListenSocket, NO_PLACE};
-use crate::options::{Options, Owner};
+use crate::options::Options;
 use crate::provider::SocketView;
 use crate::socket::{Front, Socket};
 use abi::NTSTATUS;
@@ -151,7 +153,7 @@ pub(crate) struct State {
     wanted: Option<SocketAddr>,
     /// The WskBind that a work item serves.
     bind: Option<OwnedIrp>,
-    /// The WskSocket that a work item serves.
+    /// The WskSocket that waits for the twin.
     opening: Option<OwnedIrp>,
     /// A stream socket that listens: the one that does it.
     listen: Option<Shared<ListenSocket>>,
@@ -202,7 +204,7 @@ pub(crate) struct Connection {
     place: AtomicUsize,
     /// The twin, once it is the connection.
     tcp: AtomicPtr<WSK_SOCKET>,
-    /// The twin's WskConnect or WskAccept.
+    /// The twin's WskSocket, then its WskConnect or WskAccept.
     establish: Call<Connection>,
     /// The twin's WskCloseSocket.
     close_twin: Call<Connection>,
@@ -281,9 +283,8 @@ impl Connection {
         ipv4: bool,
         callbacks: Callbacks<WSK_CLIENT_CONNECTION_DISPATCH>,
         stream: Option<StreamSocket>,
-        owner: Owner,
     ) -> Result<Shared<Self>, NTSTATUS> {
-        let origin = Origin { stream, options: Options { owner, ..Options::NEW }, inspect_id: None };
+        let origin = Origin { stream, options: Options::NEW, inspect_id: None };
         Self::build(client, ipv4, callbacks, origin, |state| {
             state.pump.delivered = true;
         })

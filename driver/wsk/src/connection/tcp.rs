@@ -14,7 +14,7 @@ use crate::client::ClientUse;
 use crate::listen::Arrivals;
 use crate::options::Options;
 use crate::policy::Direction;
-use crate::system::{SystemSocket, Wait};
+use crate::system::{Owner, SystemSocket, Wait};
 use abi::NTSTATUS;
 use abi::nt::MDL;
 use abi::status::{
@@ -23,7 +23,8 @@ use abi::status::{
     STATUS_INVALID_ADDRESS_COMPONENT, STATUS_INVALID_PARAMETER, nt_success,
 };
 use abi::wsk::{
-    PFN_WSK_RECEIVE_EX_EVENT, SOCKADDR_INET, WSK_BUF, WSK_CLIENT_CONNECTION_DISPATCH, WSK_EVENT_DISABLE,
+    PFN_WSK_RECEIVE_EX_EVENT, PWSK_CLIENT, SOCKADDR_INET, WSK_BUF, WSK_CLIENT_CONNECTION_DISPATCH,
+    WSK_EVENT_DISABLE, WSK_PROVIDER_DISPATCH,
 };
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
@@ -34,7 +35,7 @@ use kernel::pool::{PoolBox, Shared};
 use kernel::region::Region;
 use trace::Reason;
 
-/// What the request that establishes the twin, WskConnect or WskAccept, is doing.
+/// What the request that makes or establishes the twin (WskSocket, WskConnect or WskAccept) is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Establishing {
     /// There is none.
@@ -64,6 +65,8 @@ unsafe impl Sync for AcceptAddresses {}
 /// The twin, under the connection's lock.
 pub(super) struct Tcp {
     pub(super) socket: Option<SystemSocket>,
+    /// The request that is establishing is its WskSocket.
+    making: bool,
     pub(super) establishing: Establishing,
     /// WskCloseSocket is outstanding.
     pub(super) closing: bool,
@@ -80,6 +83,7 @@ impl Tcp {
     pub(super) const fn new() -> Self {
         Self {
             socket: None,
+            making: false,
             establishing: Establishing::Idle,
             closing: false,
             users: 0,
@@ -87,6 +91,12 @@ impl Tcp {
             addresses: None,
             early: None,
         }
+    }
+
+    /// The twin is about to be made.
+    pub(super) fn begin_making(&mut self) {
+        self.making = true;
+        self.establishing = Establishing::Starting { cancel: false };
     }
 
     /// Whether nobody works with the twin.
@@ -117,48 +127,50 @@ impl Connection {
     }
 
     /// WskSocket: makes the twin, if the socket may ever need it, so that everything that is the system's has a place.
-    pub(crate) fn open(this: &Shared<Self>, irp: OwnedIrp) {
-        let twin = this.client.system().is_some() && this.client.provider().may_use_tcp(Direction::Out);
-        Self::with(this, |state, after| {
-            if twin {
-                state.opening = Some(irp);
-                state.building = true;
-                after.work = true;
-            } else {
-                after.made = Some(irp);
-            }
-        });
+    pub(crate) fn open(this: &Shared<Self>, owner: Owner, irp: OwnedIrp) {
+        let Some(system) = this.system_of_twin() else {
+            return Self::with(this, |_, after| after.made = Some(irp));
+        };
+        {
+            let mut state = this.state.lock();
+            state.opening = Some(irp);
+            state.tcp.begin_making();
+        }
+        Self::make_twin(this, system, owner);
     }
 
-    /// Serves [`open`](Self::open). IRQL: PASSIVE_LEVEL.
-    pub(super) fn open_twin(this: &Shared<Self>) {
-        let made = Wait::new().and_then(|mut wait| this.make_twin(&mut wait));
-        Self::with(this, |state, after| {
-            state.building = false;
-            state.tcp.socket = made.ok();
-            match (state.opening.take(), made) {
-                (Some(irp), Ok(_)) => after.made = Some(irp),
-                (Some(irp), Err(status)) => {
-                    after.batch.push(irp, Outcome::failure(status));
-                    // The client has no socket.
-                    state.begin_close(after);
-                }
-                (None, _) => state.go_on(after),
-            }
-        });
+    /// The system that has a part in this socket, if the policy may lead it to TCP.
+    pub(super) fn system_of_twin(&self) -> Option<(PWSK_CLIENT, &'static WSK_PROVIDER_DISPATCH)> {
+        self.client.system().filter(|_| self.client.provider().may_use_tcp(Direction::Out))
     }
 
-    /// A twin, not bound. IRQL: PASSIVE_LEVEL.
-    ///
-    /// # Errors
-    /// The system's.
-    pub(super) fn make_twin(&self, wait: &mut Wait) -> Result<SystemSocket, NTSTATUS> {
-        let system = self.client.system().ok_or(STATUS_DEVICE_NOT_READY)?;
+    /// Makes the twin inside the client's call, for a socket that waits for it. IRQL <= DISPATCH_LEVEL.
+    pub(super) fn make_twin(
+        this: &Shared<Self>,
+        system: (PWSK_CLIENT, &'static WSK_PROVIDER_DISPATCH),
+        owner: Owner,
+    ) {
+        if let Err(status) = this.prepare_twin() {
+            return Self::with(this, |state, after| {
+                state.tcp.making = false;
+                state.tcp.establishing = Establishing::Idle;
+                state.twin_made(Err(status), after);
+            });
+        }
+        let (context, events) = this.system_events();
+        let events = (context, events.cast());
+        // SAFETY: captured as long as the client; what `owner` names is valid until the client's IRP is completed, which
+        // comes after the end of this call.
+        let make = |irp| unsafe { SystemSocket::begin_make(system, this.ipv4, false, events, owner, irp) };
+        // SAFETY: prepared, and the first call of this socket.
+        unsafe { this.establish.start(this, make) };
+        Self::with(this, State::started);
+    }
+
+    /// Allocates what the calls of a twin need.
+    fn prepare_twin(&self) -> Result<(), NTSTATUS> {
         self.establish.prepare()?;
-        self.close_twin.prepare()?;
-        let (context, events) = self.system_events();
-        let owner = self.state.lock().options.owner;
-        SystemSocket::make(system, wait, self.ipv4, false, (context, events.cast()), owner)
+        self.close_twin.prepare()
     }
 
     /// The twin; one is made if there is none, bound to `local` if that is given. IRQL: PASSIVE_LEVEL.
@@ -173,7 +185,10 @@ impl Connection {
         if let Some(twin) = self.state.lock().tcp.socket {
             return Ok(twin);
         }
-        let twin = self.make_twin(wait)?;
+        let system = self.client.system().ok_or(STATUS_DEVICE_NOT_READY)?;
+        self.prepare_twin()?;
+        let (context, events) = self.system_events();
+        let twin = SystemSocket::make(system, wait, self.ipv4, false, (context, events.cast()))?;
         // Conditional accept is for the listening socket that a stream socket may become.
         let options = Options { conditional_accept: false, ..self.state.lock().options };
         let mut prepared = Ok(());
@@ -239,7 +254,7 @@ impl Connection {
         }
     }
 
-    /// The twin's WskConnect or WskAccept has ended.
+    /// The twin's WskSocket, WskConnect or WskAccept has ended.
     pub(super) fn twin_established(this: Shared<Self>, status: NTSTATUS, information: usize) {
         Self::with(&this, |state, after| {
             // Freed outside the lock.
@@ -248,7 +263,10 @@ impl Connection {
                 Establishing::Cancelling { .. } => Establishing::Cancelling { ended: true },
                 _ => Establishing::Idle,
             };
-            if state.tcp.addresses.is_some() {
+            if core::mem::take(&mut state.tcp.making) {
+                let made = SystemSocket::from_information(information).ok_or(STATUS_INTERNAL_ERROR);
+                state.twin_made(if nt_success(status) { made } else { Err(status) }, after);
+            } else if state.tcp.addresses.is_some() {
                 state.twin_accepted(&this, status, information, after);
             } else {
                 state.twin_connected(&this, status, after);
@@ -427,6 +445,23 @@ impl State {
             return true;
         }
         self.tcp.retired && self.retire_twin(after)
+    }
+
+    /// The twin that was made with the socket is there, or the socket is not.
+    fn twin_made(&mut self, made: Result<SystemSocket, NTSTATUS>, after: &mut After) {
+        self.tcp.socket = made.ok();
+        match (self.opening.take(), made) {
+            (Some(irp), Ok(_)) => after.made = Some(irp),
+            (Some(irp), Err(status)) => {
+                after.batch.push(irp, Outcome::failure(status));
+                // The client has no socket.
+                self.begin_close(after);
+            }
+            (None, Ok(_)) if self.phase == Phase::Binding => self.bind_in_turn(after),
+            (None, Err(status)) if self.phase == Phase::Binding => self.fail_connect(status, after),
+            // Cancelled meanwhile.
+            (None, _) => self.go_on(after),
+        }
     }
 
     fn twin_connected(&mut self, connection: &Shared<Connection>, status: NTSTATUS, after: &mut After) {

@@ -12,6 +12,7 @@ use abi::wsk::{
     WSK_FLAG_LISTEN_SOCKET, WSK_FLAG_STREAM_SOCKET,
 };
 use abi::wskrdma::WSKRDMA_PATH_TCP;
+use core::ffi::c_void;
 
 /// The options that are decided here; all others are the system's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,9 +97,9 @@ impl Setting {
                 return Ok(Answer::Events(control.EventMask).into());
             }
             Self::Security => {
-                let descriptor = input.get()?;
+                // A cached descriptor, which only the system can keep.
+                input.get::<*mut c_void>()?;
                 self.in_time(standing)?;
-                options.owner.descriptor = descriptor;
             }
             Self::ReceiveBuffer => options.receive_buffer = Some(input.get()?),
             Self::ConditionalAccept => {

@@ -7,8 +7,8 @@ use crate::callbacks::Callbacks;
 use crate::client::{Client, ClientUse};
 use crate::connection::{Connection, StreamSocket};
 use crate::listen::ListenSocket;
-use crate::options::Owner;
 use crate::registration::VERSION;
+use crate::system::Owner;
 use abi::NTSTATUS;
 use abi::nt::{IRP, PEPROCESS, PETHREAD, PSECURITY_DESCRIPTOR};
 use abi::status::{
@@ -82,8 +82,8 @@ unsafe extern "system" fn wsk_socket(
         match flags {
             _ if !ours => fail(irp, STATUS_NOT_SUPPORTED),
             WSK_FLAG_LISTEN_SOCKET => {
-                match ListenSocket::new(user, ipv4, Callbacks::new(context, dispatch.cast()), owner) {
-                    Ok(socket) => ListenSocket::open(&socket, irp),
+                match ListenSocket::new(user, ipv4, Callbacks::new(context, dispatch.cast())) {
+                    Ok(socket) => ListenSocket::open(&socket, owner, irp),
                     Err(status) => fail(irp, status),
                 }
             }
@@ -97,8 +97,8 @@ unsafe extern "system" fn wsk_socket(
                 } else {
                     (dispatch.cast(), None)
                 };
-                match Connection::new(user, ipv4, Callbacks::new(context, dispatch), stream, owner) {
-                    Ok(socket) => Connection::open(&socket, irp),
+                match Connection::new(user, ipv4, Callbacks::new(context, dispatch), stream) {
+                    Ok(socket) => Connection::open(&socket, owner, irp),
                     Err(status) => fail(irp, status),
                 }
             }
@@ -139,11 +139,11 @@ unsafe extern "system" fn wsk_socket_connect(
         (_, Some((local, remote))) if ours => {
             let make = || {
                 let user = user.ok_or(STATUS_DEVICE_NOT_READY)?;
-                let owner = Owner { process, thread, descriptor };
-                Connection::new(user, local.is_ipv4(), Callbacks::new(context, dispatch), None, owner)
+                Connection::new(user, local.is_ipv4(), Callbacks::new(context, dispatch), None)
             };
+            let owner = Owner { process, thread, descriptor };
             let work = |irp: OwnedIrp| match make() {
-                Ok(socket) => Connection::bind_and_connect(&socket, local, remote, irp),
+                Ok(socket) => Connection::bind_and_connect(&socket, owner, local, remote, irp),
                 Err(status) => irp.complete(Outcome::failure(status)),
             };
             // SAFETY: the client's IRP, entered once.

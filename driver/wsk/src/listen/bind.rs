@@ -46,10 +46,6 @@ struct Paths {
 pub(super) unsafe fn work(context: *mut c_void) {
     // SAFETY: the caller's promise.
     let this = unsafe { Shared::<ListenSocket>::from_raw(context.cast()) };
-    let opening = this.state.lock().opening.take();
-    if let Some(irp) = opening {
-        ListenSocket::open_twin(&this, irp);
-    }
     ListenSocket::start_listening(&this);
     ListenSocket::end_timer(&this);
 }

@@ -30,7 +30,7 @@ use crate::client::ClientUse;
 use crate::connection::Connection;
 use crate::edge::LISTEN_DISPATCH;
 use crate::events::{CONNECTION_EVENTS, Events, LISTEN_EVENTS};
-use crate::options::{Options, Owner};
+use crate::options::Options;
 use crate::provider::SocketView;
 use crate::socket::{Front, Socket};
 use crate::system::Call;
@@ -108,7 +108,7 @@ pub(crate) struct State {
     /// Why the socket does not listen over RDMA.
     reason: Reason,
     options: Options,
-    /// The WskSocket that a work item serves.
+    /// The WskSocket that waits for the twin.
     opening: Option<OwnedIrp>,
     /// Which callbacks are enabled, here and for the sockets that WskAcceptEvent delivers.
     events: Events,
@@ -157,8 +157,8 @@ pub(crate) struct ListenSocket {
     _stream: Option<Shared<Connection>>,
     work: WorkItem,
     pump: Dpc,
-    /// The twin's WskCloseSocket.
-    close_twin: Call<ListenSocket>,
+    /// The twin's WskSocket, then its WskCloseSocket.
+    twin_call: Call<ListenSocket>,
     place: AtomicUsize,
     state: SpinLock<State>,
 }
@@ -172,9 +172,8 @@ impl ListenSocket {
         client: ClientUse,
         ipv4: bool,
         callbacks: Callbacks<WSK_CLIENT_LISTEN_DISPATCH>,
-        owner: Owner,
     ) -> Result<Shared<Self>, NTSTATUS> {
-        Self::make(client, ipv4, callbacks, Options { owner, ..Options::NEW }, None)
+        Self::make(client, ipv4, callbacks, Options::NEW, None)
     }
 
     /// The listening socket that a stream socket becomes; it keeps that one.
@@ -218,7 +217,7 @@ impl ListenSocket {
                     _stream: stream,
                     work,
                     pump,
-                    close_twin: Call::new(Self::twin_closed),
+                    twin_call: Call::new(Self::twin_answered),
                     place: AtomicUsize::new(NO_PLACE),
                     state: SpinLock::new(State {
                         phase: Phase::Created,

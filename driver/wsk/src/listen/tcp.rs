@@ -8,11 +8,11 @@ use super::bind::bind_status;
 use super::{Arrivals, BACKLOG_MAX, ListenSocket, Phase, State};
 use crate::connection::Connection;
 use crate::policy::Direction;
-use crate::system::{SystemSocket, Wait};
+use crate::system::{Owner, SystemSocket, Wait};
 use abi::NTSTATUS;
 use abi::status::{
-    STATUS_DEVICE_NOT_READY, STATUS_FILE_FORCED_CLOSED, STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS,
-    nt_success,
+    STATUS_DEVICE_NOT_READY, STATUS_FILE_FORCED_CLOSED, STATUS_INSUFFICIENT_RESOURCES, STATUS_INTERNAL_ERROR,
+    STATUS_SUCCESS, nt_success,
 };
 use abi::wsk::{
     SOCKADDR, WSK_CLIENT_LISTEN_DISPATCH, WSK_INSPECT_ACTION, WSK_INSPECT_ID, WskInspectAccept,
@@ -102,25 +102,38 @@ unsafe extern "system" fn abort_event(context: *mut c_void, id: *mut WSK_INSPECT
 
 impl ListenSocket {
     /// WskSocket: makes the twin, if the socket may ever need it, so that everything that is the system's has a place.
-    pub(crate) fn open(this: &Shared<Self>, irp: OwnedIrp) {
-        if this.client.system().is_some() && this.client.provider().may_use_tcp(Direction::In) {
-            this.state.lock().opening = Some(irp);
-            Self::queue_work(this);
-        } else {
-            Self::opened(this, irp);
+    pub(crate) fn open(this: &Shared<Self>, owner: Owner, irp: OwnedIrp) {
+        let system = this.client.system().filter(|_| this.client.provider().may_use_tcp(Direction::In));
+        let Some(system) = system else { return Self::opened(this, irp) };
+        if let Err(status) = this.twin_call.prepare() {
+            Self::forget(this);
+            return irp.complete(Outcome::failure(status));
         }
+        this.state.lock().opening = Some(irp);
+        let (ipv4, events) = (this.ipv4, this.system_events());
+        // SAFETY: captured as long as the client; what `owner` names is valid until the client's IRP is completed, which
+        // comes after the end of this call.
+        let make = |irp| unsafe { SystemSocket::begin_make(system, ipv4, true, events, owner, irp) };
+        // SAFETY: prepared, and the first call of this socket.
+        unsafe { this.twin_call.start(this, make) };
     }
 
-    /// Serves [`open`](Self::open). IRQL: PASSIVE_LEVEL.
-    pub(super) fn open_twin(this: &Shared<Self>, irp: OwnedIrp) {
-        match Wait::new().and_then(|mut wait| Self::make_twin(this, &mut wait)) {
-            Ok(twin) => {
+    /// Goes on with [`open`](Self::open), or lets the twin go, which is closed.
+    pub(super) fn twin_answered(this: Shared<Self>, status: NTSTATUS, information: usize) {
+        let opening = this.state.lock().opening.take();
+        let Some(irp) = opening else { return };
+        match SystemSocket::from_information(information).filter(|_| nt_success(status)) {
+            Some(twin) => {
                 this.state.lock().tcp.socket = Some(twin);
-                Self::opened(this, irp);
+                Self::opened(&this, irp);
             }
-            Err(status) => {
-                Self::forget(this);
-                irp.complete(Outcome::failure(status));
+            None => {
+                Self::forget(&this);
+                irp.complete(Outcome::failure(if nt_success(status) {
+                    STATUS_INTERNAL_ERROR
+                } else {
+                    status
+                }));
             }
         }
     }
@@ -136,11 +149,13 @@ impl ListenSocket {
     /// The system's.
     fn make_twin(this: &Shared<Self>, wait: &mut Wait) -> Result<SystemSocket, NTSTATUS> {
         let system = this.client.system().ok_or(STATUS_DEVICE_NOT_READY)?;
-        this.close_twin.prepare()?;
-        let context = Shared::as_ptr(this).cast_mut().cast();
-        let events = (context, ptr::from_ref(&EVENTS).cast());
-        let owner = this.state.lock().options.owner;
-        SystemSocket::make(system, wait, this.ipv4, true, events, owner)
+        this.twin_call.prepare()?;
+        SystemSocket::make(system, wait, this.ipv4, true, this.system_events())
+    }
+
+    /// Context and callbacks that the system is given.
+    fn system_events(&self) -> (*mut c_void, *const c_void) {
+        (ptr::from_ref(self).cast_mut().cast(), ptr::from_ref(&EVENTS).cast())
     }
 
     /// Has the twin listen at `local`. IRQL: PASSIVE_LEVEL, while nothing else uses the twin.
@@ -212,11 +227,6 @@ impl ListenSocket {
         Self::kick(this);
     }
 
-    /// The twin is closed, and lets go of the socket.
-    pub(super) fn twin_closed(this: Shared<Self>, _status: NTSTATUS, _information: usize) {
-        drop(this);
-    }
-
     /// Somebody lets go of the twin, which is closed now if that is due.
     pub(super) fn end_use_of_twin(this: &Shared<Self>, change: impl FnOnce(&mut State)) {
         let twin = {
@@ -234,7 +244,7 @@ impl ListenSocket {
             // SAFETY: nobody uses the twin any more; it was taken out of the state once.
             let close = |irp| unsafe { twin.begin_close(irp) };
             // SAFETY: prepared with the twin.
-            unsafe { self.close_twin.start(this, close) };
+            unsafe { self.twin_call.start(this, close) };
         }
     }
 

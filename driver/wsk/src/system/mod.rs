@@ -14,5 +14,5 @@ mod wait;
 
 pub(crate) use call::Call;
 pub(crate) use registration::{CLIENT_DISPATCH, System};
-pub(crate) use socket::SystemSocket;
+pub(crate) use socket::{Owner, SystemSocket};
 pub(crate) use wait::Wait;

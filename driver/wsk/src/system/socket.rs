@@ -1,9 +1,9 @@
 //! A socket of the system's that belongs to a socket of ours.
 
 use super::Wait;
-use crate::options::{Options, Owner};
+use crate::options::Options;
 use abi::NTSTATUS;
-use abi::nt::IRP;
+use abi::nt::{IRP, PEPROCESS, PETHREAD, PSECURITY_DESCRIPTOR};
 use abi::status::{STATUS_INTERNAL_ERROR, nt_success};
 use abi::wsk::{
     AF_INET, AF_INET6, IPPROTO_TCP, NPI_WSK_INTERFACE_ID, PFN_WSK_RECEIVE_EX_EVENT, PWSK_CLIENT,
@@ -17,6 +17,26 @@ use core::ffi::c_void;
 use core::net::SocketAddr;
 use core::ptr::{self, NonNull};
 use ndk::SockAddr;
+
+/// In whose name a socket takes its local address: OwningProcess, OwningThread and SecurityDescriptor of "WskSocket".
+///
+/// They are valid as long as the request that brings them, so they go to the system with the socket that it makes for this
+/// request, inside the client's call where NULL means the client's process, and nowhere else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    /// NULL: the process that makes the socket.
+    pub(crate) process: PEPROCESS,
+    /// NULL: no thread's own token.
+    pub(crate) thread: PETHREAD,
+    /// A cached one (WSK_CACHE_SD). NULL: the address is not shared.
+    pub(crate) descriptor: PSECURITY_DESCRIPTOR,
+}
+
+impl Owner {
+    /// The current process, and no sharing: for a socket that is made later.
+    pub(crate) const NONE: Self =
+        Self { process: ptr::null_mut(), thread: ptr::null_mut(), descriptor: ptr::null_mut() };
+}
 
 /// The pointer of an open socket. A copy is a copy of the pointer: who closes it is the owner's to know.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,38 +62,53 @@ impl SystemSocket {
         self.0.as_ptr()
     }
 
-    /// Makes a listening or connection socket for TCP, with `context` and `dispatch` for its callbacks. IRQL: PASSIVE_LEVEL.
+    /// WskSocket of a listening or connection socket for TCP, with `context` and `dispatch` for its callbacks.
+    /// IRQL <= DISPATCH_LEVEL.
     ///
-    /// # Errors
-    /// The system's.
-    pub(crate) fn make(
+    /// # Safety
+    /// The captured client and its table; a fresh IRP; what `owner` names is valid until it is completed.
+    pub(crate) unsafe fn begin_make(
         (client, functions): (PWSK_CLIENT, &WSK_PROVIDER_DISPATCH),
-        wait: &mut Wait,
         ipv4: bool,
         listen: bool,
         (context, dispatch): (*mut c_void, *const c_void),
         owner: Owner,
-    ) -> Result<Self, NTSTATUS> {
+        irp: *mut IRP,
+    ) -> NTSTATUS {
         let family = if ipv4 { AF_INET } else { AF_INET6 };
         let flags = if listen { WSK_FLAG_LISTEN_SOCKET } else { WSK_FLAG_CONNECTION_SOCKET };
-        let made = wait.call(|irp| {
-            // SAFETY: the captured client and its table; the IRP is a fresh one.
-            unsafe {
-                (functions.WskSocket)(
-                    client,
-                    family,
-                    SOCK_STREAM,
-                    IPPROTO_TCP,
-                    flags,
-                    context,
-                    dispatch,
-                    owner.process,
-                    owner.thread,
-                    owner.descriptor,
-                    irp,
-                )
-            }
-        })?;
+        // SAFETY: as promised.
+        unsafe {
+            (functions.WskSocket)(
+                client,
+                family,
+                SOCK_STREAM,
+                IPPROTO_TCP,
+                flags,
+                context,
+                dispatch,
+                owner.process,
+                owner.thread,
+                owner.descriptor,
+                irp,
+            )
+        }
+    }
+
+    /// The same in nobody's name, waited for. IRQL: PASSIVE_LEVEL.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn make(
+        system: (PWSK_CLIENT, &WSK_PROVIDER_DISPATCH),
+        wait: &mut Wait,
+        ipv4: bool,
+        listen: bool,
+        events: (*mut c_void, *const c_void),
+    ) -> Result<Self, NTSTATUS> {
+        // SAFETY: the captured client and its table; the IRP is a fresh one; the owner is none.
+        let made =
+            wait.call(|irp| unsafe { Self::begin_make(system, ipv4, listen, events, Owner::NONE, irp) })?;
         Self::from_information(made).ok_or(STATUS_INTERNAL_ERROR)
     }
 

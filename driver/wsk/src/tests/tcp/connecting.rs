@@ -1,12 +1,14 @@
 //! Which way a connect goes, and why.
 
 use abi::status::*;
-use abi::wsk::{IPPROTO_TCP, SOCK_STREAM, WSK_FLAG_CONNECTION_SOCKET, WSK_FLAG_LISTEN_SOCKET};
+use abi::wsk::{
+    IPPROTO_TCP, SOCK_STREAM, WSK_FLAG_CONNECTION_SOCKET, WSK_FLAG_LISTEN_SOCKET, WSK_FLAG_STREAM_SOCKET,
+};
 use abi::wskrdma::{WSKRDMA_PATH_NONE, WSKRDMA_PATH_RDMA, WSKRDMA_PATH_TCP};
 use core::net::SocketAddr;
 use kernel::time::milliseconds;
 use ksim::client::TestIrp;
-use ksim::wsk::{Answers, Function, Route, fail_next, route};
+use ksim::wsk::{Answers, Function, Route, fail_next, meanwhile, route};
 use ndk::{Access, Memory};
 use softndk::AnswerMode;
 use trace::Reason;
@@ -332,6 +334,30 @@ fn socket_connect(stage: &Stage, port: u16) -> TestIrp {
             )
         }
     })
+}
+
+/// An OwningProcess of NULL is the client's process, so the system is asked inside the client's call.
+#[test]
+fn the_systems_socket_is_made_in_the_clients_call() {
+    for ways in WAYS {
+        let stage = Stage::answering(&[], ways);
+        let listener = stage.plain.listener(PORT);
+        let null = core::ptr::null_mut();
+        let made_here = |make: &dyn Fn() -> TestIrp| {
+            let (tell, told) = std::sync::mpsc::channel();
+            meanwhile(Function::WskSocket, move || tell.send(std::thread::current().id()).unwrap());
+            let irp = make();
+            assert_eq!(told.try_recv(), Ok(std::thread::current().id()));
+            assert_eq!(irp.wait().status, STATUS_SUCCESS);
+            Connection::from_accept(irp.wait().information).close();
+        };
+        for flags in [WSK_FLAG_LISTEN_SOCKET, WSK_FLAG_CONNECTION_SOCKET, WSK_FLAG_STREAM_SOCKET] {
+            made_here(&|| begin_socket(stage.world.npi(), flags, null, core::ptr::null()));
+        }
+        made_here(&|| socket_connect(&stage, PORT));
+        listener.close();
+        stage.finish();
+    }
 }
 
 #[test]
