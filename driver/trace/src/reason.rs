@@ -60,10 +60,6 @@ reasons! {
     RdmaTimeout = 13, "rdma-timeout", "The peer did not complete the RDMA handshake in time.";
     /// The adapter was removed or has failed.
     AdapterGone = 14, "adapter-gone", "The NDK adapter was removed, or has failed.";
-    /// The client asked for something that only TCP does.
-    OptionNeedsTcp = 15, "option-needs-tcp", "The client set an option that only TCP has.";
-    /// The adapter's listener could not be made.
-    AddressBusy = 16, "address-busy", "The adapter does not listen on this address: somebody else does, or it cannot.";
 }
 
 impl Reason {

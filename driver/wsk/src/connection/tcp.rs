@@ -5,7 +5,7 @@
 //! the client's own IRPs to it. When it goes over RDMA the twin keeps the address, and answers for what only the system knows.
 //!
 //! A connection that a listening socket's twin accepts gets the accepted socket as its own. One that is accepted over RDMA
-//! has none.
+//! has none until it is asked something that only the system knows (`unserved`).
 
 use super::tcp_events::{EVENTS, receive_ex_event};
 use super::{After, Connection, Origin, Phase, State};
