@@ -7,12 +7,12 @@ use abi::nt::IRP;
 use abi::status::{STATUS_BUFFER_OVERFLOW, STATUS_INVALID_PARAMETER};
 use abi::wsk::*;
 
-use super::socket::{answer_address, on};
+use super::socket::{answer_address, on, release};
 use crate::wsk::control::Function;
 use crate::wsk::memory::{Buffer, read_address};
 use crate::wsk::op::Receive;
 use crate::wsk::request::{Request, Target, enter_unless};
-use crate::wsk::world::{self, World};
+use crate::wsk::world::World;
 
 /// What WskConnectEx takes along at most, in bytes.
 const FIRST: usize = 65535;
@@ -220,16 +220,6 @@ pub(super) unsafe extern "system" fn wsk_release(
     socket: *mut WSK_SOCKET,
     list: *mut WSK_DATA_INDICATION,
 ) -> NTSTATUS {
-    let at = socket.addr();
-    let mut world = world::lock();
-    world.count(Function::WskRelease);
-    if list.is_null() || at == 0 {
-        return STATUS_INVALID_PARAMETER;
-    }
-    let _client = world.client_of(at, Function::WskRelease);
     // SAFETY: the nodes of a connection are of that type.
-    let status = unsafe { world.release(at, list.addr(), next) };
-    // There is no IRP that could be completed here.
-    world::finish(world, 0);
-    status
+    unsafe { release(socket, list.addr(), next) }
 }

@@ -8,12 +8,12 @@ use abi::nt::IRP;
 use abi::status::{STATUS_INVALID_PARAMETER, STATUS_SUCCESS};
 use abi::wsk::*;
 
-use super::socket::on;
+use super::socket::{on, release};
 use crate::wsk::control::Function;
 use crate::wsk::datagram::ReceiveFrom;
 use crate::wsk::memory::{Buffer, read_address, read_bytes};
 use crate::wsk::request::Request;
-use crate::wsk::world::{self, World};
+use crate::wsk::world::World;
 
 /// Where a send goes and what else it says.
 struct To {
@@ -165,15 +165,6 @@ pub(super) unsafe extern "system" fn wsk_release(
     socket: *mut WSK_SOCKET,
     list: *mut WSK_DATAGRAM_INDICATION,
 ) -> NTSTATUS {
-    let at = socket.addr();
-    let mut world = world::lock();
-    world.count(Function::WskRelease);
-    if list.is_null() || at == 0 {
-        return STATUS_INVALID_PARAMETER;
-    }
-    let _client = world.client_of(at, Function::WskRelease);
     // SAFETY: the nodes of a datagram socket are of that type.
-    let status = unsafe { world.release(at, list.addr(), next) };
-    world::finish(world, 0);
-    status
+    unsafe { release(socket, list.addr(), next) }
 }

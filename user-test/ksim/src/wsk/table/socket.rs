@@ -212,3 +212,26 @@ impl Output {
         (status, size)
     }
 }
+
+/// WskRelease, with how to follow the nodes of this kind of socket.
+///
+/// # Safety
+/// The nodes are the client's, of the type that `next` follows.
+pub(super) unsafe fn release(
+    socket: *mut WSK_SOCKET,
+    list: usize,
+    next: unsafe fn(usize) -> usize,
+) -> NTSTATUS {
+    let at = socket.addr();
+    let mut world = world::lock();
+    world.count(Function::WskRelease);
+    if list == 0 || at == 0 {
+        return STATUS_INVALID_PARAMETER;
+    }
+    let _client = world.client_of(at, Function::WskRelease);
+    // SAFETY: as promised by the caller.
+    let status = unsafe { world.release(at, list, next) };
+    // There is no IRP that could be completed here.
+    world::finish(world, 0);
+    status
+}
