@@ -116,6 +116,8 @@ unsafe fn retire<H: Handler>(attachment: NonNull<Attachment>) {
     this.cq.release(this.cq_entries);
     // SAFETY: called once for an endpoint, and nobody else touches the cell.
     let user = unsafe { (*this.user.get()).take() };
+    // The owner may keep the octets for long; the adapter, which may have to go, is done with them.
+    this.memories.iter().for_each(Memory::close);
     this.handler.closed();
     drop(user);
 }

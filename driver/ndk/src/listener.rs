@@ -60,11 +60,12 @@ impl Incoming {
         connection_data(self.connector, data)
     }
 
-    /// Whether the peer still waits for the answer, as far as the provider tells before it is asked to accept: NDKPI has no
-    /// event for a peer that gives up, so whoever keeps a request for long has to look. IRQL <= DISPATCH_LEVEL.
+    /// Whether the peer still waits for the answer, as far as the provider tells before it is asked to accept, and the
+    /// adapter waits for nobody to let go of it: NDKPI has no event for a peer that gives up, so whoever keeps a request for
+    /// long has to look. IRQL <= DISPATCH_LEVEL.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        connection_data_length(self.connector).is_ok()
+        self.adapter().enter().is_ok() && connection_data_length(self.connector).is_ok()
     }
 
     /// Refuses it (`NdkReject`), which the drop does too, but by closing alone. IRQL <= DISPATCH_LEVEL.

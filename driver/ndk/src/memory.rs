@@ -6,10 +6,11 @@ use crate::{TAG, TAG_MEMORY, wait};
 use abi::NTSTATUS;
 use abi::ndk::{NDK_MR, NDK_MR_FLAG, NDK_SGE, NDK_SGE_ADDRESS};
 use abi::status::{STATUS_INVALID_PARAMETER, STATUS_PENDING};
+use core::cell::Cell;
 use core::ffi::c_void;
-use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
-use kernel::pool::PoolBox;
+use core::sync::atomic::{AtomicBool, Ordering};
+use kernel::pool::{AllocError, Shared};
 use kernel::region::Region;
 
 /// What a registration allows beside reading it locally.
@@ -23,11 +24,12 @@ pub enum Access {
 
 /// Page-aligned non-paged memory, zeroed, registered as one region with its own tokens (`NdkRegisterMr`).
 ///
-/// The virtual address is the address in scatter/gather elements and the address that a peer writes to. Dropping it
-/// ends every access: the region is deregistered and closed, and the pool is freed when the provider says that the
-/// close is over. Drop it only when no posted request uses it. Drop: IRQL <= DISPATCH_LEVEL.
+/// The virtual address is the address in scatter/gather elements and the address that a peer writes to. Closing it ends
+/// every access: the region is deregistered and closed. The octets stay until it is dropped, which closes it too, and the
+/// pool is freed when the provider says that the close is over. Close or drop it only when no posted request uses it. Drop:
+/// IRQL <= DISPATCH_LEVEL.
 pub struct Memory {
-    body: ManuallyDrop<PoolBox<Body>>,
+    body: Shared<Body>,
 }
 
 struct Body {
@@ -35,6 +37,7 @@ struct Body {
     mr: NonNull<NDK_MR>,
     local_token: u32,
     remote_token: u32,
+    closing: AtomicBool,
 }
 
 // SAFETY: the MR is used through the provider's functions, which may be called from any thread; the region's bytes
@@ -60,35 +63,62 @@ impl Memory {
         let create = slot!(pd, NdkCreateMr);
         // SAFETY: the PD lives as long as the adapter; FALSE: an ordinary region; the cell outlives the request.
         let mr = wait::create(|done, context, out| unsafe { create(pd, 0, done, context, out) })?;
-        let body = PoolBox::try_new(TAG, Body { region, mr, local_token: 0, remote_token: 0 });
-        let mut body = match body {
-            Ok(body) => body,
-            Err(e) => {
-                close_now(mr);
-                return Err(e.status());
-            }
-        };
         let flags = match access {
             Access::LocalWrite => NDK_MR_FLAG::ALLOW_LOCAL_WRITE,
             Access::RemoteWrite => NDK_MR_FLAG::ALLOW_REMOTE_WRITE,
         };
-        let (mdl, mr) = (body.region.mdl(), mr.as_ptr());
-        let register = slot!(mr, NdkRegisterMr);
+        let (mdl, object) = (region.mdl(), mr.as_ptr());
+        let register = slot!(object, NdkRegisterMr);
         let registered = wait::request(|done, context| {
-            // SAFETY: the MDL describes `len` octets of non-paged pool that live until the MR is closed.
-            unsafe { register(mr, mdl, len, flags.bits(), done, context) }
+            // SAFETY: the MDL describes `len` octets of non-paged pool that live until the MR is deregistered.
+            unsafe { register(object, mdl, len, flags.bits(), done, context) }
         });
         if let Err(status) = registered {
-            close_now(body.mr);
+            close_now(mr);
             return Err(status);
         }
-        let local = slot!(mr, NdkGetLocalTokenFromMr);
+        let local = slot!(object, NdkGetLocalTokenFromMr);
         // SAFETY: the MR is registered.
-        body.local_token = unsafe { local(mr) };
-        let remote = slot!(mr, NdkGetRemoteTokenFromMr);
+        let local_token = unsafe { local(object) };
+        let remote = slot!(object, NdkGetRemoteTokenFromMr);
         // SAFETY: the MR is registered.
-        body.remote_token = unsafe { remote(mr) };
-        Ok(Self { body: ManuallyDrop::new(body) })
+        let remote_token = unsafe { remote(object) };
+        // Together with a pointer to what it is made of, in case that there is no memory for it.
+        let held = Cell::new(Some(region));
+        let body = Shared::try_new_cyclic(TAG, |_| {
+            let region = held.take().ok_or(AllocError)?;
+            Ok::<_, AllocError>(Body {
+                region,
+                mr,
+                local_token,
+                remote_token,
+                closing: AtomicBool::new(false),
+            })
+        });
+        body.map(|body| Self { body }).map_err(|e| {
+            let deregister = slot!(object, NdkDeregisterMr);
+            // Waited for, because the region is freed below.
+            // SAFETY: the MR is registered and nobody uses it.
+            let _ended = wait::request(|done, context| unsafe { deregister(object, done, context) });
+            close_now(mr);
+            drop(held.take());
+            e.status()
+        })
+    }
+
+    /// Ends every access of the adapter and of the peer; the octets stay. Any number of times. IRQL <= DISPATCH_LEVEL.
+    pub(crate) fn close(&self) {
+        if self.body.closing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mr = self.body.mr.as_ptr();
+        let context = Shared::into_raw(self.body.clone()).cast_mut().cast::<c_void>();
+        let deregister = slot!(mr, NdkDeregisterMr);
+        // SAFETY: the MR is registered and no request uses it; the body lives until the close has ended.
+        let status = unsafe { deregister(mr, deregistered, context) };
+        if status != STATUS_PENDING {
+            close_body(context);
+        }
     }
 
     /// The memory: for copies in and out.
@@ -126,16 +156,7 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: the body is taken once, here; `self` is not used afterwards.
-        let body = unsafe { ManuallyDrop::take(&mut self.body) };
-        let mr = body.mr.as_ptr();
-        let context = PoolBox::into_raw(body).cast::<c_void>();
-        let deregister = slot!(mr, NdkDeregisterMr);
-        // SAFETY: the MR is registered and no request uses it; the body lives until the close has ended.
-        let status = unsafe { deregister(mr, deregistered, context) };
-        if status != STATUS_PENDING {
-            close_body(context);
-        }
+        self.close();
     }
 }
 
@@ -143,10 +164,10 @@ unsafe extern "system" fn deregistered(context: *mut c_void, _status: NTSTATUS) 
     close_body(context);
 }
 
-/// Closes the MR of the body behind `context` and frees the body when that is over. A failed deregistration makes
+/// Closes the MR of the body behind `context` and lets go of the body when that is over. A failed deregistration makes
 /// no difference: the close ends every access.
 fn close_body(context: *mut c_void) {
-    // SAFETY: `context` is a body given up by `Memory::drop`; nobody else frees it before `body_closed`.
+    // SAFETY: `context` is the reference that `Memory::close` gave; it lives until `body_closed`.
     let mr = unsafe { (*context.cast::<Body>()).mr }.as_ptr();
     let close = slot!(mr, NdkCloseMr);
     // SAFETY: the MR is open and is not used after this.
@@ -158,8 +179,8 @@ fn close_body(context: *mut c_void) {
 }
 
 unsafe extern "system" fn body_closed(context: *mut c_void) {
-    // SAFETY: `context` came from `PoolBox::into_raw` in `Memory::drop`, and the close ends once.
-    drop(unsafe { PoolBox::<Body>::from_raw(context.cast()) });
+    // SAFETY: `context` is the reference that `Memory::close` gave, and the close ends once.
+    drop(unsafe { Shared::<Body>::from_raw(context.cast()) });
 }
 
 unsafe extern "system" fn ignore(_context: *mut c_void) {}

@@ -43,6 +43,46 @@ fn a_closed_adapter_makes_nothing() {
     });
 }
 
+/// What an endpoint has received may be kept for long after its end; the adapter does not wait for that.
+#[test]
+fn the_close_waits_for_no_octets() {
+    for mode in MODES {
+        let mut world = World::new(mode);
+        let pair = Pair::new(&world);
+        let kept = pair.near.endpoint.clone();
+        kept.memory(1).unwrap().region().write(0, b"kept").unwrap();
+        pair.finish();
+        world.adapter.take().unwrap().close();
+        let mut octets = [0; 4];
+        kept.memory(1).unwrap().region().read(0, &mut octets).unwrap();
+        assert_eq!(&octets, b"kept");
+        drop(kept);
+        world.finish();
+    }
+}
+
+/// A request is not worth keeping once the adapter is to go.
+#[test]
+fn nobody_waits_on_an_adapter_that_closes() {
+    in_each_mode(|world| {
+        let second = world.adopt().unwrap();
+        let door = Door::new();
+        let listener = Listener::listen(&second, loopback(0), door.clone()).unwrap();
+        let near = active(world, Witness::new(), DEPTHS);
+        Endpoint::connect(&near.endpoint, loopback(0), listener.address(), b"");
+        let incoming = door.take();
+        assert!(incoming.is_waiting());
+        let adapter = second.clone();
+        let closing = thread::spawn(move || adapter.close());
+        while incoming.is_waiting() {
+            thread::yield_now();
+        }
+        drop((incoming, listener));
+        closing.join().unwrap();
+        near.finish(false);
+    });
+}
+
 /// The close waits for endpoints, for listeners, and for requests that nobody has decided.
 #[test]
 fn the_close_waits_for_everything() {
