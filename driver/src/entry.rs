@@ -45,13 +45,13 @@ unsafe extern "system" fn driver_entry(
 unsafe fn climb(driver: *mut DRIVER_OBJECT, registry_path: *const UNICODE_STRING) -> Result<(), NTSTATUS> {
     const UNLOAD: UnloadRoutine = unload;
     // SAFETY: `DriverEntry` runs once, and these are its arguments.
-    let driver = unsafe { Driver::create(driver, registry_path, UNLOAD) }?;
-    let settings = read_settings(driver)?;
-    let device = device::create(driver)?;
+    let framework = unsafe { Driver::create(driver, registry_path, UNLOAD) }?;
+    let settings = read_settings(framework)?;
+    let device = device::create(framework)?;
     // SAFETY: the device is this driver's and outlives the guard: it is dropped after it below, and at unload the
     // framework deletes the device after the unload routine.
     let kernel = unsafe { KernelGuard::init(device.wdm_object()) };
-    let provider = Provider::start(settings)?;
+    let provider = Provider::start(settings, driver)?;
     // SAFETY: no request can be under way, as the device cannot be opened yet.
     unsafe { LOADED.fill(Rungs { provider, kernel }) };
     device.open();

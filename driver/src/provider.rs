@@ -4,6 +4,7 @@ use abi::NTSTATUS;
 use abi::status::STATUS_DEVICE_NOT_READY;
 use kernel::time::milliseconds;
 use runtime::{Config, LOOPBACK_ADDRESSES, Runtime};
+use wdk_sys::DRIVER_OBJECT;
 
 use crate::registration;
 use crate::settings::Settings;
@@ -15,11 +16,11 @@ pub(crate) struct Provider {
 }
 
 impl Provider {
-    /// Starts the adapters that the settings ask for, and lets clients register. PASSIVE_LEVEL.
+    /// Starts the adapters that the settings ask for, in the name of `driver`, and lets clients register. PASSIVE_LEVEL.
     ///
     /// # Errors
     /// Those of [`Runtime::start`].
-    pub(crate) fn start(settings: Settings) -> Result<Self, NTSTATUS> {
+    pub(crate) fn start(settings: Settings, driver: *mut DRIVER_OBJECT) -> Result<Self, NTSTATUS> {
         let software_adapter = settings.software_adapter.then_some(LOOPBACK_ADDRESSES);
         let sizes = wsk::Settings {
             policy: settings.policy,
@@ -27,8 +28,14 @@ impl Provider {
             rdma_connect_limit: milliseconds(settings.connect_limit_ms.into()),
             ..wsk::Settings::DEFAULT
         };
-        let register_with_nmr = settings.register_with_nmr;
-        let config = Config { settings: sizes, software_adapter, register_with_nmr, ..Config::default() };
+        let config = Config {
+            settings: sizes,
+            software_adapter,
+            register_with_nmr: settings.register_with_nmr,
+            hardware_adapters: settings.hardware_adapters,
+            driver: driver.cast(),
+            ..Config::default()
+        };
         Ok(Self { runtime: Some(Runtime::start(&config)?) })
     }
 

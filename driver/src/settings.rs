@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) software_adapter: bool,
     /// `RegisterWithNmr`, REG_DWORD: whether to register with the Network Module Registrar: 0 no, 1 yes.
     pub(crate) register_with_nmr: bool,
+    /// `HardwareAdapters`, REG_DWORD: whether to use the NDK adapters of the machine's NICs: 0 no, 1 yes.
+    pub(crate) hardware_adapters: bool,
     /// `Policy`, REG_MULTI_SZ: the rules, one a string.
     pub(crate) policy: Policy,
     /// `RetryRdmaAfter`, REG_DWORD: seconds for which RDMA is not tried again where it failed.
@@ -32,6 +34,7 @@ impl Default for Settings {
         Self {
             software_adapter: false,
             register_with_nmr: true,
+            hardware_adapters: true,
             policy: Policy::PREFER,
             retry_after_s: 60,
             connect_limit_ms: 5_000,
@@ -112,6 +115,8 @@ impl Settings {
         Ok(Self {
             software_adapter: number(name!("SoftwareAdapter"), (0, 1), default.software_adapter.into()) != 0,
             register_with_nmr: number(name!("RegisterWithNmr"), (0, 1), default.register_with_nmr.into())
+                != 0,
+            hardware_adapters: number(name!("HardwareAdapters"), (0, 1), default.hardware_adapters.into())
                 != 0,
             retry_after_s: number(name!("RetryRdmaAfter"), (0, 86_400), default.retry_after_s),
             connect_limit_ms: number(name!("RdmaConnectLimit"), (100, 60_000), default.connect_limit_ms),

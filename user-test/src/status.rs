@@ -5,6 +5,7 @@ use crate::ntstatus::NtStatus;
 use crate::report;
 use comfy_table::Table;
 use control::driver::{
+    ADAPTER_DISABLED, ADAPTER_FAILED, ADAPTER_GOING, ADAPTER_OPEN, ADAPTER_UNFIT, ADAPTER_WRONG_VERSION,
     AdapterRow, IOCTL_STATUS, PATH_TCP, ReasonRow, SocketRow, StatusHeader, Version, Work,
 };
 use control::{Address, Record};
@@ -114,6 +115,21 @@ pub(crate) fn adapter_name(row: &AdapterRow) -> String {
     String::from_utf8_lossy(&row.name).trim_end_matches('\0').to_owned()
 }
 
+/// Whether an adapter is open, and what to do where it is not.
+fn adapter_state(row: &AdapterRow) -> String {
+    match row.state {
+        ADAPTER_OPEN => "open".to_owned(),
+        ADAPTER_DISABLED => "RDMA is disabled on the NIC: Enable-NetAdapterRdma".to_owned(),
+        ADAPTER_WRONG_VERSION => {
+            "the NIC's driver has no NDKPI version from 1.2 to 2.1: update it".to_owned()
+        }
+        ADAPTER_UNFIT => "the adapter's limits are too low for a connection".to_owned(),
+        ADAPTER_FAILED => format!("not opened: {}", NtStatus(row.status.cast_signed())),
+        ADAPTER_GOING => "going: NDK or the NIC is being disabled or removed".to_owned(),
+        other => format!("state {other}"),
+    }
+}
+
 /// A path in one word.
 pub(crate) fn path_name(path: u32) -> &'static str {
     match path {
@@ -162,6 +178,7 @@ pub(crate) fn show(json: bool, status: &Status) {
             })).collect::<Vec<_>>(),
             "adapters": status.adapters.iter().map(|a| json!({
                 "name": adapter_name(a), "ndkpi": format!("{}.{}", a.major, a.minor), "interface": a.interface_index,
+                "state": adapter_state(a),
             })).collect::<Vec<_>>(),
             "sockets": status.sockets.iter().map(|s| json!({
                 "kind": kind(s), "path": path_name(s.path), "reason": s.reason,
@@ -183,9 +200,14 @@ pub(crate) fn show(json: bool, status: &Status) {
         h.irps_outstanding
     );
     let mut table = Table::new();
-    table.set_header(["adapter", "NDKPI", "interface"]);
+    table.set_header(["adapter", "NDKPI", "interface", "state"]);
     for a in &status.adapters {
-        table.add_row([adapter_name(a), format!("{}.{}", a.major, a.minor), a.interface_index.to_string()]);
+        table.add_row([
+            adapter_name(a),
+            format!("{}.{}", a.major, a.minor),
+            a.interface_index.to_string(),
+            adapter_state(a),
+        ]);
     }
     println!("{table}");
     let mut table = Table::new();

@@ -18,6 +18,7 @@ mod layout;
 pub mod etw;
 pub mod ndis;
 pub mod ndk;
+pub mod netio;
 pub mod nmr;
 pub mod nt;
 pub mod status;

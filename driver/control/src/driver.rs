@@ -123,7 +123,7 @@ record! {
 }
 
 record! {
-    /// One NDK adapter.
+    /// One NDK adapter, or a NIC that does RDMA and whose adapter is not open.
     pub struct AdapterRow {
         /// NDK_RDMA_TECHNOLOGY: 1 iWARP, 2 InfiniBand, 3 RoCE, 4 RoCEv2; 0 for the software adapter's loopback.
         technology: u32,
@@ -135,6 +135,10 @@ record! {
         interface_index: u32,
         /// NDK_ADAPTER_FLAG_*.
         flags: u32,
+        /// `ADAPTER_*`: whether it is open, and why not. Technology, version and flags are those of an open one.
+        state: u32,
+        /// The NTSTATUS of [`ADAPTER_FAILED`], otherwise 0.
+        status: u32,
         /// Name, UTF-8, zero-filled.
         name: [u8; 32],
     }
@@ -171,6 +175,19 @@ record! {
         count: u64,
     }
 }
+
+/// Connections may run over the adapter.
+pub const ADAPTER_OPEN: u32 = 0;
+/// NDK is disabled on the NIC.
+pub const ADAPTER_DISABLED: u32 = 1;
+/// The NIC's driver has no NDKPI version that this driver has (2.1, 2.0, 1.2).
+pub const ADAPTER_WRONG_VERSION: u32 = 2;
+/// The adapter's limits are below what connections need.
+pub const ADAPTER_UNFIT: u32 = 3;
+/// It was not opened, for another reason.
+pub const ADAPTER_FAILED: u32 = 4;
+/// NDK, or the NIC, is going or gone.
+pub const ADAPTER_GOING: u32 = 5;
 
 /// No path was chosen yet.
 pub const PATH_NONE: u32 = 0;

@@ -12,7 +12,16 @@ use std::vec::Vec;
 struct Two;
 
 fn adapter() -> AdapterRow {
-    AdapterRow { technology: 1, major: 2, minor: 1, interface_index: 7, flags: 3, name: [b'a'; 32] }
+    AdapterRow {
+        technology: 1,
+        major: 2,
+        minor: 1,
+        interface_index: 7,
+        flags: 3,
+        state: 4,
+        status: 5,
+        name: [b'a'; 32],
+    }
 }
 
 fn socket() -> SocketRow {

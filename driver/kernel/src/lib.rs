@@ -13,6 +13,7 @@
 //! | [`dpc`], [`work`], [`timer`] | code that runs later |
 //! | [`rundown`] | calls in flight, and waiting for them to end |
 //! | [`wsk`], [`nmr`] | the system's WSK registration functions; the Network Module Registrar |
+//! | [`ip`], [`ndis`] | the addresses of the machine's interfaces; what a lightweight filter needs |
 //! | [`irp`], [`mdl`] | the I/O macros, and walking a `WSK_BUF` |
 //! | [`time`], [`print`](mod@print), [`bugcheck`](mod@bugcheck) | clock, debugger output, the end |
 //!
@@ -32,10 +33,12 @@ use ksim as _;
 pub mod bugcheck;
 pub mod dpc;
 pub mod event;
+pub mod ip;
 pub mod irp;
 pub mod irql;
 pub mod lock;
 pub mod mdl;
+pub mod ndis;
 pub mod nmr;
 pub mod pool;
 pub mod print;

@@ -162,6 +162,12 @@ impl<L: ListenHandler> Listener<L> {
         Ok(this)
     }
 
+    /// The adapter that it listens on.
+    #[must_use]
+    pub fn adapter(&self) -> &Shared<Adapter> {
+        &self.body.user
+    }
+
     /// The address, with the port that was chosen.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

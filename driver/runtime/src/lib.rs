@@ -4,21 +4,24 @@
 //! never know on which kernel it runs.
 #![no_std]
 
+mod filter;
 mod status;
 
 use abi::NTSTATUS;
 use abi::ndk::{NDK_ADAPTER, NDK_VERSION};
+use abi::nt::DRIVER_OBJECT;
 use abi::status::{STATUS_INTERNAL_ERROR, STATUS_INVALID_DEVICE_STATE, STATUS_NOT_SUPPORTED};
 use abi::wskrdma::WSKRDMA_SOFTWARE_INTERFACE;
 use core::ffi::c_void;
 use core::net::IpAddr;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
+use filter::Filter;
 use irp::CompletionWorker;
 use kernel::pool::{PoolTag, Shared};
 use ndk::{Adapter, CloseAdapter};
 use softndk::SoftNdk;
 pub use softndk::{AnswerMode, LOOPBACK_ADDRESSES};
-use wsk::{NdkSource, NmrRegistration, Provider, Settings};
+use wsk::{Hardware, Interface, NdkSource, NmrRegistration, Provider, Settings};
 
 /// Pool tag of the composition.
 const TAG: PoolTag = PoolTag::new(b"WrRt");
@@ -36,16 +39,22 @@ pub struct Config<'a> {
     pub answers: AnswerMode,
     /// Whether the provider registers with the Network Module Registrar, which not every system has.
     pub register_with_nmr: bool,
+    /// Whether the NDK adapters of the machine's NICs are used, for which not every system has what it takes.
+    pub hardware_adapters: bool,
+    /// In whose name the NDIS filter registers; not followed here.
+    pub driver: *mut DRIVER_OBJECT,
 }
 
 impl Default for Config<'_> {
-    /// Common sizes, no software adapter, registered.
+    /// Common sizes, no software adapter, every hardware adapter, registered.
     fn default() -> Self {
         Self {
             settings: Settings::DEFAULT,
             software_adapter: None,
             answers: AnswerMode::Inline,
             register_with_nmr: true,
+            hardware_adapters: true,
+            driver: ptr::null_mut(),
         }
     }
 }
@@ -57,8 +66,11 @@ pub struct Runtime {
     nmr: Option<NmrRegistration>,
     // Until the provider is stopped: completions that nest too deeply go on there.
     worker: Option<CompletionWorker>,
-    // After the provider: it is stopped when nothing uses its adapters any more.
+    // After the provider: they are stopped when nothing uses their adapters any more.
     software: Option<Shared<SoftNdk>>,
+    hardware: Option<Shared<Hardware>>,
+    // Before the hardware, which it tells.
+    filter: Option<Filter>,
 }
 
 impl Runtime {
@@ -70,8 +82,12 @@ impl Runtime {
     pub fn start(config: &Config<'_>) -> Result<Self, NTSTATUS> {
         let provider = Provider::new(config.settings.clone()).map_err(|e| e.status())?;
         let worker = CompletionWorker::start(TAG).map_err(|e| e.status())?;
-        let mut runtime = Self { provider, nmr: None, worker: Some(worker), software: None };
-        let started = runtime.start_adapters(config).and_then(|()| runtime.publish(config));
+        let mut runtime =
+            Self { provider, nmr: None, worker: Some(worker), software: None, hardware: None, filter: None };
+        let started = runtime
+            .start_software(config)
+            .and_then(|()| runtime.start_hardware(config))
+            .and_then(|()| runtime.publish(config));
         match started {
             Ok(()) => Ok(runtime),
             Err(status) => {
@@ -93,7 +109,7 @@ impl Runtime {
         Ok(())
     }
 
-    fn start_adapters(&mut self, config: &Config<'_>) -> Result<(), NTSTATUS> {
+    fn start_software(&mut self, config: &Config<'_>) -> Result<(), NTSTATUS> {
         let Some(addresses) = config.software_adapter else { return Ok(()) };
         let software = SoftNdk::start(softndk::Config {
             addresses,
@@ -110,11 +126,21 @@ impl Runtime {
         // SAFETY: the adapter was opened just now, and `close_software` closes it at the one that opened it, which
         // outlives the provider.
         let adapter = unsafe { Adapter::adopt(object, close) }?;
-        self.provider.add_adapter(adapter.clone(), "software adapter (loopback)", addresses).inspect_err(
-            |_| {
-                adapter.close();
-            },
-        )
+        let interface = Interface { luid: 0, index: 0, name: "software adapter (loopback)" };
+        self.provider.add_adapter(adapter.clone(), interface, addresses).inspect_err(|_| adapter.close())
+    }
+
+    fn start_hardware(&mut self, config: &Config<'_>) -> Result<(), NTSTATUS> {
+        if !config.hardware_adapters {
+            return Ok(());
+        }
+        let hardware = Shared::try_new(TAG, Hardware::start(&self.provider)?).map_err(|e| e.status())?;
+        let hardware = self.hardware.insert(hardware);
+        match Filter::start(config.driver, hardware) {
+            Ok(filter) => self.filter = Some(filter),
+            Err(status) => filter::report(status),
+        }
+        Ok(())
     }
 
     /// Stops: no further client registers; waits for the clients there are, then closes adapters.
@@ -131,6 +157,8 @@ impl Runtime {
         self.provider.stop();
         drop(self.worker.take());
         irp::account().assert_idle();
+        drop(self.filter.take());
+        drop(self.hardware.take());
         drop(self.software.take());
     }
 
@@ -143,7 +171,13 @@ impl Runtime {
         input: usize,
         output: usize,
     ) -> (NTSTATUS, usize) {
-        control::driver::handle(code, buffer, input, output, &status::Tree(&self.provider))
+        control::driver::handle(
+            code,
+            buffer,
+            input,
+            output,
+            &status::Tree(&self.provider, self.hardware.as_deref()),
+        )
     }
 }
 

@@ -2,14 +2,15 @@
 
 use control::Address;
 use control::driver::{
+    ADAPTER_DISABLED, ADAPTER_FAILED, ADAPTER_GOING, ADAPTER_OPEN, ADAPTER_UNFIT, ADAPTER_WRONG_VERSION,
     AdapterRow, CONTRACT_VERSION, PATH_NONE, PATH_RDMA, PATH_TCP, ReasonRow, Row, SocketRow, Source,
     StatusHeader, Work,
 };
 use trace::Snapshot;
-use wsk::{Provider, View};
+use wsk::{Hardware, InterfaceView, Provider, Standing, View};
 
-/// A provider as the IOCTL handlers see it.
-pub(crate) struct Tree<'a>(pub(crate) &'a Provider);
+/// A provider, and who finds its adapters, as the IOCTL handlers see them.
+pub(crate) struct Tree<'a>(pub(crate) &'a Provider, pub(crate) Option<&'a Hardware>);
 
 impl Source for Tree<'_> {
     fn header(&self) -> StatusHeader {
@@ -35,14 +36,23 @@ impl Source for Tree<'_> {
 
     fn rows(&self, sink: &mut dyn FnMut(Row) -> bool) {
         let mut more = true;
+        let closed = self.1.map(Hardware::view).unwrap_or_default();
+        for row in closed.iter().filter_map(unopened) {
+            more = more && sink(Row::Adapter(row));
+        }
+        if !more {
+            return;
+        }
         self.0.view(&mut |view| {
             more = sink(match view {
                 View::Adapter(a) => Row::Adapter(AdapterRow {
                     technology: a.info.technology,
                     major: a.info.version.0,
                     minor: a.info.version.1,
-                    interface_index: 0,
+                    interface_index: a.index,
                     flags: a.info.flags,
+                    state: ADAPTER_OPEN,
+                    status: 0,
                     name: a.name,
                 }),
                 View::Socket(s) => Row::Socket(SocketRow {
@@ -65,6 +75,28 @@ impl Source for Tree<'_> {
             more = more && sink(Row::Reason(ReasonRow { reason: reason.code(), reserved: 0, count }));
         }
     }
+}
+
+/// A NIC that does RDMA and whose adapter is not open.
+fn unopened(interface: &InterfaceView) -> Option<AdapterRow> {
+    let (state, status) = match interface.standing {
+        Standing::Untried | Standing::Open | Standing::NotCapable => return None,
+        Standing::Disabled => (ADAPTER_DISABLED, 0),
+        Standing::WrongVersion => (ADAPTER_WRONG_VERSION, 0),
+        Standing::Unfit => (ADAPTER_UNFIT, 0),
+        Standing::Failed(status) => (ADAPTER_FAILED, status.cast_unsigned()),
+        Standing::HeldBack => (ADAPTER_GOING, 0),
+    };
+    Some(AdapterRow {
+        technology: 0,
+        major: 0,
+        minor: 0,
+        interface_index: interface.index,
+        flags: 0,
+        state,
+        status,
+        name: interface.name,
+    })
 }
 
 /// Counters in the form that crosses the boundary.

@@ -64,7 +64,7 @@ fn rules(key: &Key) -> (String, Vec<Problem>) {
 fn an_empty_key_means_the_defaults() {
     let (settings, problems) = read(&Key::default());
     assert_eq!(problems, []);
-    assert!(!settings.software_adapter && settings.register_with_nmr);
+    assert!(!settings.software_adapter && settings.register_with_nmr && settings.hardware_adapters);
     assert!(settings.policy.rules().is_empty());
     assert_eq!((settings.retry_after_s, settings.connect_limit_ms), (60, 5_000));
 }
@@ -76,6 +76,8 @@ fn a_flag_is_zero_or_one() {
         assert_eq!((settings.software_adapter, problems), (expected, vec![]));
         let (settings, problems) = read(&Key::number("RegisterWithNmr", value));
         assert_eq!((settings.register_with_nmr, problems), (expected, vec![]));
+        let (settings, problems) = read(&Key::number("HardwareAdapters", value));
+        assert_eq!((settings.hardware_adapters, problems), (expected, vec![]));
     }
 }
 

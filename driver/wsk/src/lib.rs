@@ -30,6 +30,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod adapters;
 mod buffer;
 mod callbacks;
 mod client;
@@ -38,6 +39,7 @@ mod connection;
 mod control;
 mod edge;
 mod events;
+mod hardware;
 mod listen;
 pub mod misses;
 mod nmr;
@@ -50,9 +52,11 @@ mod socket;
 mod system;
 mod table;
 
+pub use adapters::{AdapterView, Interface};
 pub use control::ndk::NdkSource;
+pub use hardware::{Hardware, INTERFACES, InterfaceView, Standing};
 pub use nmr::NmrRegistration;
-pub use provider::{AdapterView, Provider, Settings, SocketView, View};
+pub use provider::{Provider, Settings, SocketView, View};
 pub use registration::{
     wsk_capture_provider_npi, wsk_deregister, wsk_query_provider_characteristics, wsk_register,
     wsk_release_provider_npi,

@@ -1,6 +1,7 @@
 //! What all clients share.
 
 use crate::TAG_PROVIDER;
+use crate::adapters::{AdapterView, Adapters, Interface};
 use crate::clock::Clock;
 use crate::connection::{Connection, Leg};
 use crate::control::ndk::{NdkAdapters, NdkSource};
@@ -11,25 +12,18 @@ use crate::sharing::Bound;
 use crate::socket::Socket;
 use crate::table::Table;
 use abi::NTSTATUS;
-use abi::status::{
-    STATUS_ACCESS_DENIED, STATUS_ADDRESS_ALREADY_EXISTS, STATUS_INSUFFICIENT_RESOURCES,
-    STATUS_INVALID_ADDRESS_COMPONENT, STATUS_NETWORK_UNREACHABLE, STATUS_TOO_MANY_ADDRESSES,
-};
+use abi::ndis::NET_LUID;
+use abi::status::{STATUS_ACCESS_DENIED, STATUS_ADDRESS_ALREADY_EXISTS, STATUS_TOO_MANY_ADDRESSES};
 use core::cell::Cell;
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicU32, Ordering};
-use heapless::Vec;
 use kernel::lock::SpinLock;
 use kernel::pool::{AllocError, Shared};
 use kernel::rundown::Rundown;
 use kernel::time;
-use ndk::{Adapter, AdapterInfo};
+use ndk::Adapter;
 use trace::{Counters, Reason, ReasonCounters};
 
-/// Adapters one provider may have.
-const ADAPTERS: usize = 16;
-/// Addresses one adapter may have.
-const ADDRESSES: usize = 16;
 /// First port of the ephemeral range (IANA), and their number.
 const EPHEMERAL: (u16, u32) = (49152, 16384);
 
@@ -63,18 +57,10 @@ impl Settings {
     };
 }
 
-/// An adapter and the addresses it owns.
-#[derive(Clone)]
-struct Entry {
-    adapter: Shared<Adapter>,
-    addresses: Vec<IpAddr, ADDRESSES>,
-    name: [u8; 32],
-}
-
 /// The WSK provider: adapters, sockets, totals. One lives at a time.
 pub struct Provider {
     pub(crate) settings: Settings,
-    adapters: SpinLock<Vec<Entry, ADAPTERS>>,
+    adapters: Adapters,
     sockets: Table<Socket>,
     /// Local addresses that sockets are bound to.
     bound: Table<Bound>,
@@ -122,15 +108,6 @@ impl Drop for Use {
     }
 }
 
-/// One adapter, for the status reply.
-#[derive(Clone, Copy)]
-pub struct AdapterView {
-    /// Limits and properties.
-    pub info: AdapterInfo,
-    /// Name, UTF-8, zero-filled.
-    pub name: [u8; 32],
-}
-
 /// One socket, for the status reply.
 #[derive(Clone, Copy)]
 pub struct SocketView {
@@ -165,7 +142,7 @@ impl Provider {
     /// No memory.
     pub fn new(settings: Settings) -> Result<Shared<Self>, AllocError> {
         let provider = Self {
-            adapters: SpinLock::new(Vec::new()),
+            adapters: Adapters::new(),
             sockets: Table::new(),
             bound: Table::new(),
             next_port: AtomicU32::new(0),
@@ -182,23 +159,36 @@ impl Provider {
         Ok(provider)
     }
 
-    /// Adds an adapter with the addresses it owns; addresses beyond 16 are left out.
+    /// Adds an adapter with the addresses it owns; addresses beyond 16 are left out. Sockets that listen at the wildcard
+    /// listen there, too. IRQL: PASSIVE_LEVEL.
     ///
     /// # Errors
-    /// INSUFFICIENT_RESOURCES: there are 16 adapters.
+    /// INSUFFICIENT_RESOURCES: there are 16 adapters. DEVICE_NOT_READY: the provider stops. The adapter is the caller's.
     pub fn add_adapter(
         &self,
         adapter: Shared<Adapter>,
-        name: &str,
+        interface: Interface<'_>,
         addresses: &[IpAddr],
     ) -> Result<(), NTSTATUS> {
-        let mut bytes = [0; 32];
-        for (to, from) in bytes.iter_mut().zip(name.bytes()) {
-            *to = from;
+        self.adapters.add(adapter, interface, addresses)?;
+        self.follow_addresses();
+        Ok(())
+    }
+
+    /// The adapter of an interface has other addresses. Sockets that listen at the wildcard listen there, and no longer
+    /// where it has none. Connections stay: they end as the network has them end. IRQL: PASSIVE_LEVEL.
+    pub fn set_addresses(&self, luid: NET_LUID, addresses: &[IpAddr]) {
+        if self.adapters.set_addresses(luid, addresses) {
+            self.follow_addresses();
         }
-        let addresses = addresses.iter().copied().take(ADDRESSES).collect();
-        let entry = Entry { adapter, addresses, name: bytes };
-        self.adapters.lock().push(entry).map_err(|_| STATUS_INSUFFICIENT_RESOURCES)
+    }
+
+    fn follow_addresses(&self) {
+        self.each_socket(|socket| {
+            if let Socket::Listen(socket) = socket {
+                ListenSocket::follow_addresses(&socket);
+            }
+        });
     }
 
     /// Says who opens this driver's own adapters for other NDK consumers (WskOpenNdkAdapter).
@@ -210,23 +200,16 @@ impl Provider {
         self.ndk.set_source(source);
     }
 
-    /// The adapter that owns `address` is gone: no new connection uses it, and sockets that have nothing else are no longer
-    /// functional, which their clients are told ("WskReceiveEvent", "WskAcceptEvent"). IRQL: PASSIVE_LEVEL.
+    /// The adapter of an interface is to go: no new connection uses it, those there are end, and sockets that have nothing else
+    /// are no longer functional, which their clients are told ("WskReceiveEvent", "WskAcceptEvent"). Returns when it is
+    /// closed; that depends on no client. IRQL: PASSIVE_LEVEL, not in a work item.
     ///
-    /// `false`: no adapter owns the address.
-    pub fn remove_adapter(&self, address: IpAddr) -> bool {
-        let removed = {
-            let mut adapters = self.adapters.lock();
-            let place = adapters.iter().position(|entry| entry.addresses.contains(&address));
-            place.map(|place| adapters.swap_remove(place))
-        };
-        let Some(entry) = removed else { return false };
-        self.sockets.each(|socket| {
-            match socket {
-                Socket::Listen(socket) => ListenSocket::adapter_gone(&socket, &entry.addresses),
-                Socket::Connection(socket) => Connection::adapter_gone(&socket, &entry.addresses),
-            }
-            true
+    /// `false`: the interface has no adapter.
+    pub fn remove_adapter(&self, luid: NET_LUID) -> bool {
+        let Some(entry) = self.adapters.take(luid) else { return false };
+        self.each_socket(|socket| match socket {
+            Socket::Listen(socket) => ListenSocket::adapter_gone(&socket, &entry.adapter),
+            Socket::Connection(socket) => Connection::adapter_gone(&socket, &entry.adapter),
         });
         entry.adapter.close();
         true
@@ -237,8 +220,7 @@ impl Provider {
     pub fn stop(&self) {
         self.users.wait();
         self.clock.stop();
-        let adapters = core::mem::take(&mut *self.adapters.lock());
-        for entry in &adapters {
+        for entry in &self.adapters.take_all() {
             entry.adapter.close();
         }
     }
@@ -257,13 +239,7 @@ impl Provider {
 
     /// Delivers adapters, then sockets, until `sink` answers `false`. IRQL <= DISPATCH_LEVEL.
     pub fn view(&self, sink: &mut dyn FnMut(View) -> bool) {
-        let adapters: Vec<AdapterView, ADAPTERS> = self
-            .adapters
-            .lock()
-            .iter()
-            .map(|e| AdapterView { info: *e.adapter.info(), name: e.name })
-            .collect();
-        for adapter in adapters {
+        for adapter in self.adapters.views() {
             if !sink(View::Adapter(adapter)) {
                 return;
             }
@@ -292,12 +268,8 @@ impl Provider {
         &self.ndk
     }
 
-    /// The number and the NDK_RDMA_TECHNOLOGY of the adapter that owns `local`.
-    pub(crate) fn adapter_number(&self, local: IpAddr) -> Option<(u32, u32)> {
-        let adapters = self.adapters.lock();
-        let (number, entry) =
-            adapters.iter().enumerate().find(|(_, entry)| entry.addresses.contains(&local))?;
-        Some((u32::try_from(number).ok()?, entry.adapter.info().technology))
+    pub(crate) const fn adapters(&self) -> &Adapters {
+        &self.adapters
     }
 
     pub(crate) fn enlist(&self, socket: Socket) -> Result<usize, AllocError> {
@@ -306,38 +278,6 @@ impl Provider {
 
     pub(crate) fn delist(&self, place: usize) -> Option<Socket> {
         self.sockets.remove(place)
-    }
-
-    /// The adapter that owns `local`.
-    pub(crate) fn adapter_at(&self, local: IpAddr) -> Option<Shared<Adapter>> {
-        self.adapters.lock().iter().find(|e| e.addresses.contains(&local)).map(|e| e.adapter.clone())
-    }
-
-    /// Every adapter address of the family of `like`, with its adapter.
-    pub(crate) fn addresses(&self, like: IpAddr) -> Vec<(Shared<Adapter>, IpAddr), ADDRESSES> {
-        let adapters = self.adapters.lock();
-        let all = adapters.iter().flat_map(|e| e.addresses.iter().map(|ip| (e.adapter.clone(), *ip)));
-        all.filter(|(_, ip)| ip.is_ipv4() == like.is_ipv4()).take(ADDRESSES).collect()
-    }
-
-    /// The adapter and exact local address for a connection from `local`, which may be the wildcard, to `remote`: the
-    /// adapter that owns the remote address (loopback), else the first one of the family.
-    ///
-    /// # Errors
-    /// INVALID_ADDRESS_COMPONENT: no adapter owns `local`. NETWORK_UNREACHABLE: no adapter of this family.
-    pub(crate) fn route(
-        &self,
-        local: SocketAddr,
-        remote: SocketAddr,
-    ) -> Result<(Shared<Adapter>, SocketAddr), NTSTATUS> {
-        if !local.ip().is_unspecified() {
-            let adapter = self.adapter_at(local.ip()).ok_or(STATUS_INVALID_ADDRESS_COMPONENT)?;
-            return Ok((adapter, local));
-        }
-        let addresses = self.addresses(remote.ip());
-        let chosen = addresses.iter().find(|(_, ip)| *ip == remote.ip()).or_else(|| addresses.first());
-        let (adapter, ip) = chosen.ok_or(STATUS_NETWORK_UNREACHABLE)?;
-        Ok((adapter.clone(), SocketAddr::new(*ip, local.port())))
     }
 
     /// Takes a local address; port 0 chooses an ephemeral one. `also` takes it where else it must be free, and what it

@@ -11,6 +11,7 @@
 //! | [`irp`], [`mdl`] | the I/O manager: stack unwinding, cancellation, MDLs |
 //! | [`dpc`], [`work`], [`timer`], [`event`], [`thread`] | what runs later, and waiting |
 //! | [`nmr`] | the Network Module Registrar |
+//! | [`ip`], [`ndis`] | the machine's addresses; NICs as a lightweight filter sees them |
 //! | [`routine`], [`debug`] | routines by name, debugger output |
 //! | [`wine`] | what is different where the shipped image runs without Windows |
 //! | [`wsk`] | the system's own Winsock Kernel, over a network in memory |
@@ -24,8 +25,10 @@ pub mod debug;
 pub mod dpc;
 pub mod event;
 pub mod io;
+pub mod ip;
 pub mod irp;
 pub mod mdl;
+pub mod ndis;
 pub mod nmr;
 pub mod pool;
 pub mod processor;

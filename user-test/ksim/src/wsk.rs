@@ -43,3 +43,4 @@ mod transport;
 mod world;
 
 pub use control::*;
+pub(crate) use memory::{read_address, write_address};

@@ -62,9 +62,7 @@ impl Machine {
     pub(crate) fn new(workspace: &Workspace, dist: &Path) -> Result<Self> {
         let machine = Self::empty(workspace, dist)?;
         machine.install(DRIVER, &dist.join("wskrdma.sys"))?;
-        machine.session.set_parameter(DRIVER, "SoftwareAdapter", 1)?;
-        // Wine's netio.sys has no Network Module Registrar.
-        machine.session.set_parameter(DRIVER, "RegisterWithNmr", 0)?;
+        machine.session.set_driver_parameters(DRIVER)?;
         machine.install(CLIENT, &dist.join("wskrdma-client.sys"))?;
         Ok(machine)
     }

@@ -32,9 +32,7 @@ pub fn run(workspace: &Workspace, folder: &Path, release: bool, reload: u32) -> 
             session.install_image(&dist.join(image))?;
         }
         session.create_service(SERVICE)?;
-        session.set_parameter(SERVICE, "SoftwareAdapter", 1)?;
-        // Wine's netio.sys has no Network Module Registrar.
-        session.set_parameter(SERVICE, "RegisterWithNmr", 0)?;
+        session.set_driver_parameters(SERVICE)?;
         session.start_service(SERVICE)
     })?;
     if reload > 0 {

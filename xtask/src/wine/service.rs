@@ -60,6 +60,18 @@ impl Session {
         self.set_value(service, value, "REG_DWORD", &number.to_string())
     }
 
+    /// Sets up `wskrdma.sys` for Wine: with the software adapter, and without what Wine's kernel modules lack and would raise
+    /// an exception for (the Network Module Registrar, IP Helper, NDIS).
+    ///
+    /// # Errors
+    ///
+    /// If Wine refuses.
+    pub fn set_driver_parameters(&self, service: &str) -> Result<()> {
+        self.set_parameter(service, "SoftwareAdapter", 1)?;
+        self.set_parameter(service, "RegisterWithNmr", 0)?;
+        self.set_parameter(service, "HardwareAdapters", 0)
+    }
+
     /// Sets a list of one text under the service's `Parameters` key.
     ///
     /// # Errors

@@ -54,8 +54,8 @@ const NT: Headers = Headers {
 };
 
 const WINSOCK: Headers = Headers {
-    sources: &["wsk/address.rs", "wsk/cmsg.rs", "wsk/options.rs", "wsk/ioctl.rs"],
-    includes: &["winsock2.h", "ws2tcpip.h", "mswsock.h", "mstcpip.h", "ntddndis.h"],
+    sources: &["wsk/address.rs", "wsk/cmsg.rs", "wsk/options.rs", "wsk/ioctl.rs", "netio.rs"],
+    includes: &["winsock2.h", "ws2tcpip.h", "mswsock.h", "mstcpip.h", "ntddndis.h", "iphlpapi.h"],
     names: &[("CMSGHDR", "WSACMSGHDR")],
     absent_fields: &[],
     other_size: &[],

@@ -6,14 +6,19 @@ use core::ffi::c_void;
 use core::ptr;
 
 use abi::NTSTATUS;
+use abi::ndis::{
+    NDIS_FILTER_ATTRIBUTES, NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_HANDLE, NDIS_STATUS,
+    NET_DEVICE_PNP_EVENT, NET_PNP_EVENT_NOTIFICATION,
+};
+use abi::netio::{MIB_IPFORWARD_ROW2, MIB_UNICASTIPADDRESS_TABLE, PUNICAST_IPADDRESS_CHANGE_CALLBACK};
 use abi::nmr::{NPI_CLIENT_CHARACTERISTICS, NPI_PROVIDER_CHARACTERISTICS};
 use abi::nt::{
-    CriticalWorkQueue, DEVICE_OBJECT, DelayedWorkQueue, Executive, HANDLE, IRP, KDPC, KEVENT, KTIMER,
-    KernelMode, MDL, MmCached, NotificationEvent, NotificationTimer, OBJECT_ATTRIBUTES, PIO_WORKITEM,
+    CriticalWorkQueue, DEVICE_OBJECT, DRIVER_OBJECT, DelayedWorkQueue, Executive, HANDLE, IRP, KDPC, KEVENT,
+    KTIMER, KernelMode, MDL, MmCached, NotificationEvent, NotificationTimer, OBJECT_ATTRIBUTES, PIO_WORKITEM,
     PIO_WORKITEM_ROUTINE, PKDEFERRED_ROUTINE, PKSTART_ROUTINE, POBJECT_TYPE, SynchronizationEvent,
     UNICODE_STRING,
 };
-use abi::wsk::{WSK_CLIENT_NPI, WSK_PROVIDER_NPI, WSK_REGISTRATION};
+use abi::wsk::{SOCKADDR_INET, WSK_CLIENT_NPI, WSK_PROVIDER_NPI, WSK_REGISTRATION};
 
 unsafe extern "C-unwind" {
     pub(crate) fn ExFreePoolWithTag(memory: *mut c_void, tag: u32);
@@ -127,6 +132,48 @@ unsafe extern "C-unwind" {
         provider_dispatch: *mut *const c_void,
     ) -> NTSTATUS;
     pub(crate) fn NmrClientDetachProviderComplete(binding: HANDLE);
+
+    pub(crate) fn GetUnicastIpAddressTable(
+        family: u16,
+        table: *mut *mut MIB_UNICASTIPADDRESS_TABLE,
+    ) -> NTSTATUS;
+    pub(crate) fn FreeMibTable(table: *mut c_void);
+    pub(crate) fn NotifyUnicastIpAddressChange(
+        family: u16,
+        callback: PUNICAST_IPADDRESS_CHANGE_CALLBACK,
+        context: *mut c_void,
+        initial: u8,
+        handle: *mut HANDLE,
+    ) -> NTSTATUS;
+    pub(crate) fn CancelMibChangeNotify2(handle: HANDLE) -> NTSTATUS;
+    pub(crate) fn GetBestRoute2(
+        luid: *mut u64,
+        index: u32,
+        source: *const SOCKADDR_INET,
+        destination: *const SOCKADDR_INET,
+        sort_options: u32,
+        route: *mut MIB_IPFORWARD_ROW2,
+        best_source: *mut SOCKADDR_INET,
+    ) -> NTSTATUS;
+
+    pub(crate) fn NdisGetVersion() -> u32;
+    pub(crate) fn NdisFRegisterFilterDriver(
+        driver: *mut DRIVER_OBJECT,
+        context: NDIS_HANDLE,
+        characteristics: *const NDIS_FILTER_DRIVER_CHARACTERISTICS,
+        handle: *mut NDIS_HANDLE,
+    ) -> NDIS_STATUS;
+    pub(crate) fn NdisFDeregisterFilterDriver(handle: NDIS_HANDLE);
+    pub(crate) fn NdisFSetAttributes(
+        module: NDIS_HANDLE,
+        context: NDIS_HANDLE,
+        attributes: *const NDIS_FILTER_ATTRIBUTES,
+    ) -> NDIS_STATUS;
+    pub(crate) fn NdisFNetPnPEvent(
+        module: NDIS_HANDLE,
+        event: *mut NET_PNP_EVENT_NOTIFICATION,
+    ) -> NDIS_STATUS;
+    pub(crate) fn NdisFDevicePnPEventNotify(module: NDIS_HANDLE, event: *mut NET_DEVICE_PNP_EVENT);
 }
 
 /// # Safety

@@ -10,12 +10,18 @@ use core::mem::{align_of, size_of, transmute};
 use core::ptr;
 
 use abi::NTSTATUS;
+use abi::ndis::{
+    NDIS_FILTER_ATTRIBUTES, NDIS_FILTER_DRIVER_CHARACTERISTICS, NDIS_HANDLE, NDIS_STATUS,
+    NET_DEVICE_PNP_EVENT, NET_PNP_EVENT_NOTIFICATION,
+};
+use abi::netio::{MIB_IPFORWARD_ROW2, MIB_UNICASTIPADDRESS_TABLE, PUNICAST_IPADDRESS_CHANGE_CALLBACK};
 use abi::nmr::{NPI_CLIENT_CHARACTERISTICS, NPI_PROVIDER_CHARACTERISTICS};
 use abi::nt::{
-    DEVICE_OBJECT, HANDLE, IO_STACK_LOCATION, IRP, KDPC, KEVENT, KTIMER, KernelMode, MDL, OBJECT_ATTRIBUTES,
-    PIO_WORKITEM, PIO_WORKITEM_ROUTINE, PKDEFERRED_ROUTINE, PKSTART_ROUTINE, POBJECT_TYPE, UNICODE_STRING,
+    DEVICE_OBJECT, DRIVER_OBJECT, HANDLE, IO_STACK_LOCATION, IRP, KDPC, KEVENT, KTIMER, KernelMode, MDL,
+    OBJECT_ATTRIBUTES, PIO_WORKITEM, PIO_WORKITEM_ROUTINE, PKDEFERRED_ROUTINE, PKSTART_ROUTINE, POBJECT_TYPE,
+    UNICODE_STRING,
 };
-use abi::wsk::{WSK_CLIENT_NPI, WSK_PROVIDER_NPI, WSK_REGISTRATION};
+use abi::wsk::{SOCKADDR_INET, WSK_CLIENT_NPI, WSK_PROVIDER_NPI, WSK_REGISTRATION};
 use wdk_sys::ntddk;
 
 /// Proves that a type of this project and the generated one are the same memory.
@@ -76,6 +82,52 @@ unsafe extern "system" {
         provider_dispatch: *mut *const c_void,
     ) -> NTSTATUS;
     pub(crate) fn NmrClientDetachProviderComplete(binding: HANDLE);
+
+    pub(crate) fn GetUnicastIpAddressTable(
+        family: u16,
+        table: *mut *mut MIB_UNICASTIPADDRESS_TABLE,
+    ) -> NTSTATUS;
+    pub(crate) fn FreeMibTable(table: *mut c_void);
+    pub(crate) fn NotifyUnicastIpAddressChange(
+        family: u16,
+        callback: PUNICAST_IPADDRESS_CHANGE_CALLBACK,
+        context: *mut c_void,
+        initial: u8,
+        handle: *mut HANDLE,
+    ) -> NTSTATUS;
+    pub(crate) fn CancelMibChangeNotify2(handle: HANDLE) -> NTSTATUS;
+    pub(crate) fn GetBestRoute2(
+        luid: *mut u64,
+        index: u32,
+        source: *const SOCKADDR_INET,
+        destination: *const SOCKADDR_INET,
+        sort_options: u32,
+        route: *mut MIB_IPFORWARD_ROW2,
+        best_source: *mut SOCKADDR_INET,
+    ) -> NTSTATUS;
+}
+
+// As above.
+#[link(name = "ndis")]
+unsafe extern "system" {
+    pub(crate) fn NdisGetVersion() -> u32;
+    pub(crate) fn NdisFRegisterFilterDriver(
+        driver: *mut DRIVER_OBJECT,
+        context: NDIS_HANDLE,
+        characteristics: *const NDIS_FILTER_DRIVER_CHARACTERISTICS,
+        handle: *mut NDIS_HANDLE,
+    ) -> NDIS_STATUS;
+    pub(crate) fn NdisFDeregisterFilterDriver(handle: NDIS_HANDLE);
+    pub(crate) fn NdisFSetAttributes(
+        module: NDIS_HANDLE,
+        context: NDIS_HANDLE,
+        attributes: *const NDIS_FILTER_ATTRIBUTES,
+    ) -> NDIS_STATUS;
+    pub(crate) fn NdisFNetPnPEvent(
+        module: NDIS_HANDLE,
+        event: *mut NET_PNP_EVENT_NOTIFICATION,
+    ) -> NDIS_STATUS;
+    pub(crate) fn NdisFDevicePnPEventNotify(module: NDIS_HANDLE, event: *mut NET_DEVICE_PNP_EVENT);
 }
 
 /// Defines calls that differ from `wdk-sys`'s only in the types behind the pointers marked `[cast]`.

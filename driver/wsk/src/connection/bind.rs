@@ -72,7 +72,7 @@ impl Connection {
             provider.bind(bound, |address| unsafe { twin.bind(&mut wait, address) }.map_err(bind_status))
         } else {
             provider.bind(bound, |address| {
-                let ours = address.ip().is_unspecified() || provider.adapter_at(address.ip()).is_some();
+                let ours = address.ip().is_unspecified() || provider.adapters().at(address.ip()).is_some();
                 if ours { Ok(()) } else { Err(STATUS_INVALID_ADDRESS_COMPONENT) }
             })
         }

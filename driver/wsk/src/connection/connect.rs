@@ -10,9 +10,9 @@ use crate::system::Owner;
 use abi::NTSTATUS;
 use abi::status::{
     STATUS_ADDRESS_ALREADY_EXISTS, STATUS_CANCELLED, STATUS_CONNECTION_ACTIVE, STATUS_CONNECTION_REFUSED,
-    STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_ADDRESS, STATUS_INVALID_ADDRESS_COMPONENT,
-    STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER, STATUS_IO_TIMEOUT, STATUS_SHARING_VIOLATION,
-    nt_success,
+    STATUS_DEVICE_NOT_READY, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_ADDRESS,
+    STATUS_INVALID_ADDRESS_COMPONENT, STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER,
+    STATUS_IO_TIMEOUT, STATUS_NETWORK_UNREACHABLE, STATUS_SHARING_VIOLATION, nt_success,
 };
 use core::ffi::c_void;
 use core::net::SocketAddr;
@@ -198,7 +198,7 @@ impl Connection {
             // Given up before it began.
             return Self::not_built(this, STATUS_CANCELLED, Reason::Undecided);
         };
-        let routed = this.client.provider().route(local, remote);
+        let routed = this.client.provider().adapters().route(local, remote);
         let reason = if routed.is_ok() { Reason::AdapterResources } else { Reason::NoAdapter };
         let built = routed.and_then(|(adapter, local)| {
             let parts = this.parts(&adapter, Role::Active, None)?;
@@ -213,6 +213,9 @@ impl Connection {
                 this.state.lock().deadline = Some(time::interrupt_time_100ns().saturating_add(limit));
                 provider.clock().wake_in(limit);
                 Endpoint::connect(&endpoint, local, remote, &data);
+            }
+            Err(STATUS_DEVICE_NOT_READY) => {
+                Self::not_built(this, STATUS_NETWORK_UNREACHABLE, Reason::AdapterGone);
             }
             Err(status) => Self::not_built(this, status, reason),
         }
@@ -257,7 +260,12 @@ impl Connection {
 
     /// Memory and engine of a new connection. The passive side knows its peer already.
     #[inline(never)]
-    fn parts(&self, adapter: &Adapter, role: Role, peer: Option<&ConnData>) -> Result<Parts, NTSTATUS> {
+    fn parts(
+        &self,
+        adapter: &Shared<Adapter>,
+        role: Role,
+        peer: Option<&ConnData>,
+    ) -> Result<Parts, NTSTATUS> {
         let receive_buffer = self.state.lock().options.receive_buffer;
         let layout = Layout::new(&self.client.provider().settings, receive_buffer, adapter.info());
         let memories = layout.register(adapter)?;
@@ -267,7 +275,7 @@ impl Connection {
         let memory = Layout::describe(ring, list);
         let engine = Engine::new(layout.config, role, memory).map_err(|_| STATUS_INVALID_PARAMETER)?;
         let retained = Retained::new().map_err(|e| e.status())?;
-        let link = Link::new(engine, layout, retained);
+        let link = Link::new(engine, layout, adapter.clone(), retained);
         let mut link = PoolBox::try_new(TAG_SOCKET, link).map_err(|e| e.status())?;
         if let Some(peer) = peer {
             link.engine.establish(peer).map_err(|_| STATUS_CONNECTION_REFUSED)?;
@@ -279,7 +287,8 @@ impl Connection {
     /// private data to send.
     ///
     /// # Errors
-    /// CANCELLED: nobody waits for the connection any more. Or a receive could not be posted. The endpoint is closed.
+    /// CANCELLED: nobody waits for the connection any more. DEVICE_NOT_READY: the adapter is to go. Or a receive could not be
+    /// posted. The endpoint is closed.
     fn install(
         this: &Shared<Self>,
         mut link: PoolBox<Link>,
@@ -294,6 +303,12 @@ impl Connection {
             state.local = Some(local);
             let link = state.link.insert(link);
             let posted = match state.phase {
+                // One that goes now finds the connection among the sockets; one that has gone before is found out here.
+                Phase::Connecting | Phase::Accepting
+                    if !this.client.provider().adapters().has(&link.adapter) =>
+                {
+                    Err(STATUS_DEVICE_NOT_READY)
+                }
                 Phase::Connecting | Phase::Accepting => link.post_receives(&this.counters),
                 _ => Err(STATUS_CANCELLED),
             };
@@ -327,10 +342,11 @@ struct Parts {
 
 impl Link {
     /// A stream without an endpoint.
-    const fn new(engine: Engine, layout: Layout, retained: Retained) -> Self {
+    const fn new(engine: Engine, layout: Layout, adapter: Shared<Adapter>, retained: Retained) -> Self {
         Self {
             engine,
             layout,
+            adapter,
             endpoint: None,
             poster: None,
             closed: false,

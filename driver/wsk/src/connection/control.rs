@@ -76,7 +76,7 @@ impl Connection {
         };
         let (adapter, technology) = local
             .filter(|_| path == WSKRDMA_PATH_RDMA)
-            .and_then(|local| self.client.provider().adapter_number(local.ip()))
+            .and_then(|local| self.client.provider().adapters().number(local.ip()))
             .unwrap_or((WSKRDMA_NO_ADAPTER, 0));
         WSKRDMA_PATH {
             Size: size_of::<WSKRDMA_PATH>() as u32,

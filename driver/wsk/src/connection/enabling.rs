@@ -5,13 +5,13 @@ use crate::events::CONNECTION_EVENTS;
 use abi::NTSTATUS;
 use abi::status::{
     STATUS_EVENT_PENDING, STATUS_FILE_FORCED_CLOSED, STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER,
-    STATUS_PENDING, STATUS_SUCCESS,
+    STATUS_NETWORK_UNREACHABLE, STATUS_PENDING, STATUS_SUCCESS,
 };
 use abi::wsk::{PFN_WSK_RECEIVE_EX_EVENT, WSK_DATA_INDICATION, WSK_EVENT_DISABLE, WSK_EVENT_RECEIVE};
-use core::net::IpAddr;
 use irp::{IrpQueue, Outcome, OwnedIrp, QueueKind};
 use kernel::lock::SpinLock;
 use kernel::pool::Shared;
+use ndk::Adapter;
 use trace::Reason;
 
 /// Requests that disable an event of which a call is in progress: completed when it has returned, also if the socket is
@@ -126,10 +126,24 @@ impl Connection {
         usize::try_from(unread).unwrap_or(usize::MAX)
     }
 
-    /// An adapter is gone that had these addresses. IRQL <= DISPATCH_LEVEL.
-    pub(crate) fn adapter_gone(this: &Shared<Self>, addresses: &[IpAddr]) {
-        let local = this.state.lock().local;
-        if this.tcp().is_none() && local.is_some_and(|local| addresses.contains(&local.ip())) {
+    /// An adapter is to go. A connection over it is no longer functional, and one that is being established fails, or goes
+    /// on over TCP. IRQL <= DISPATCH_LEVEL.
+    pub(crate) fn adapter_gone(this: &Shared<Self>, adapter: &Shared<Adapter>) {
+        let connected = Self::with(this, |state, after| {
+            let link = state.link.as_ref().filter(|link| Shared::ptr_eq(&link.adapter, adapter));
+            let Some(endpoint) = link.map(|link| link.endpoint.clone()) else { return false };
+            match state.phase {
+                Phase::Connected => return true,
+                Phase::Connecting | Phase::Accepting => {
+                    state.reason = Reason::AdapterGone;
+                    state.not_connected(STATUS_NETWORK_UNREACHABLE, after);
+                }
+                // It ends already: without waiting for the peer.
+                _ => after.abort = endpoint,
+            }
+            false
+        });
+        if connected {
             Self::no_longer_functional(this);
         }
     }

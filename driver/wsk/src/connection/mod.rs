@@ -56,7 +56,7 @@ use kernel::lock::SpinLock;
 use kernel::pool::{AllocError, PoolBox, Shared};
 use kernel::region::Region;
 use kernel::work::WorkItem;
-use ndk::{Endpoint, Incoming, Memory, Poster};
+use ndk::{Adapter, Endpoint, Incoming, Memory, Poster};
 use stream::Engine;
 use trace::{Counters, Reason};
 
@@ -114,6 +114,8 @@ pub(crate) enum Leg {
 struct Link {
     engine: Engine,
     layout: Layout,
+    /// Whose endpoint it is, or was.
+    adapter: Shared<Adapter>,
     /// There from the moment the link is under the lock.
     endpoint: Option<Shared<Endpoint<Connection>>>,
     /// Taken when the endpoint is to be closed.

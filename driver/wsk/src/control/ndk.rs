@@ -172,7 +172,7 @@ fn open_somewhere(
 }
 
 /// Asks the system's provider for its WSK_PROVIDER_NDK_DISPATCH.
-fn system_functions(
+pub(crate) fn system_functions(
     client: PWSK_CLIENT,
     provider: &WSK_PROVIDER_DISPATCH,
 ) -> Result<(PFN_WSK_NDK_OPEN_ADAPTER, PFN_WSK_NDK_CLOSE_ADAPTER), NTSTATUS> {

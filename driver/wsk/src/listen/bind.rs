@@ -17,7 +17,7 @@ use heapless::{Deque, Vec};
 use irp::{CompletionBatch, Outcome, OwnedIrp};
 use kernel::pool::Shared;
 use kernel::timer::Timer;
-use ndk::Listener;
+use ndk::{Adapter, Listener};
 use trace::Reason;
 
 /// What a bind has brought about.
@@ -148,6 +148,8 @@ impl ListenSocket {
         batch.flush();
         // For what has arrived before the socket was bound.
         Self::kick(this);
+        // And for adapters that have come or gone meanwhile.
+        Self::follow_addresses(this);
     }
 
     fn build(this: &Shared<Self>, wanted: SocketAddr, conditional: bool) -> Result<Listening, NTSTATUS> {
@@ -206,26 +208,72 @@ impl ListenSocket {
         wanted: SocketAddr,
         listeners: &mut Vec<Listener<Arrivals>, LISTENERS>,
     ) -> Result<(), NTSTATUS> {
-        let provider = self.client.provider();
-        let mut places = Vec::<_, LISTENERS>::new();
-        if wanted.ip().is_unspecified() {
-            places = provider.addresses(wanted.ip());
-        } else if let Some(adapter) = provider.adapter_at(wanted.ip()) {
-            let _ = places.push((adapter, wanted.ip()));
-        }
+        let places = self.places(wanted);
         if places.is_empty() {
             return Err(STATUS_INVALID_ADDRESS_COMPONENT);
         }
-        for (adapter, ip) in &places {
-            let address = SocketAddr::new(*ip, wanted.port());
-            if wanted.ip().is_unspecified() && provider.is_bound(address) {
-                // A socket of that very address has what comes there ("Sharing Transport Addresses").
-                continue;
-            }
-            let listener = Listener::listen(adapter, address, arrivals.clone()).map_err(bind_status)?;
+        for (adapter, address) in &places {
+            let listener = Listener::listen(adapter, *address, arrivals.clone()).map_err(bind_status)?;
             let _ = listeners.push(listener);
         }
         Ok(())
+    }
+
+    /// The adapter addresses that `wanted` names.
+    fn places(&self, wanted: SocketAddr) -> Vec<(Shared<Adapter>, SocketAddr), LISTENERS> {
+        let provider = self.client.provider();
+        let mut places = Vec::new();
+        if wanted.ip().is_unspecified() {
+            for (adapter, ip) in provider.adapters().of_family(wanted.ip()) {
+                let address = SocketAddr::new(ip, wanted.port());
+                // A socket of that very address has what comes there ("Sharing Transport Addresses").
+                if !provider.is_bound(address) {
+                    let _ = places.push((adapter, address));
+                }
+            }
+        } else if let Some(adapter) = provider.adapters().at(wanted.ip()) {
+            let _ = places.push((adapter, wanted));
+        }
+        places
+    }
+
+    /// Adapters or their addresses have come or gone: listens at those that the bind names, and at no others. What an
+    /// adapter refuses is left to TCP. IRQL: PASSIVE_LEVEL.
+    pub(crate) fn follow_addresses(this: &Shared<Self>) {
+        let local = {
+            let state = this.state.lock();
+            if state.phase == Phase::Listening { state.local } else { None }
+        };
+        let Some(local) = local else { return };
+        if this.client.provider().settings.policy.decide(Direction::In, local) == Action::Never {
+            return;
+        }
+        let places = this.places(local);
+        let is_at = |listener: &Listener<Arrivals>, (adapter, address): &(Shared<Adapter>, SocketAddr)| {
+            listener.address() == *address && Shared::ptr_eq(listener.adapter(), adapter)
+        };
+        let mut gone = Vec::<_, LISTENERS>::new();
+        let (arrivals, missing) = {
+            let mut state = this.state.lock();
+            let stale = |listener: &Listener<_>| !places.iter().any(|place| is_at(listener, place));
+            while let Some(index) = state.listeners.iter().position(stale) {
+                let _ = gone.push(state.listeners.swap_remove(index));
+            }
+            let missing = places.iter().filter(|place| !state.listeners.iter().any(|one| is_at(one, place)));
+            let missing: Vec<_, LISTENERS> = missing.cloned().collect();
+            (state.arrivals.clone(), missing)
+        };
+        drop(gone);
+        let Some(arrivals) = arrivals else { return };
+        for (adapter, address) in missing {
+            let Ok(listener) = Listener::listen(&adapter, address, arrivals.clone()) else { continue };
+            let mut state = this.state.lock();
+            // An adapter that goes now finds the listener in the state; one that has gone before is found out here.
+            let wanted = state.phase == Phase::Listening && this.client.provider().adapters().has(&adapter);
+            let left_over = if wanted { state.listeners.push(listener).err() } else { Some(listener) };
+            drop(state);
+            drop(left_over);
+        }
     }
 }
 

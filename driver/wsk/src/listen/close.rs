@@ -4,11 +4,11 @@ use super::{LISTENERS, ListenSocket, Phase, State};
 use crate::connection::Connection;
 use abi::status::STATUS_FILE_FORCED_CLOSED;
 use core::mem::take;
-use core::net::IpAddr;
 use core::sync::atomic::Ordering;
 use heapless::Vec;
 use irp::{CompletionBatch, Outcome, OwnedIrp};
 use kernel::pool::Shared;
+use ndk::{Adapter, Listener};
 
 impl ListenSocket {
     /// WskCloseSocket: connections that nobody has accepted are aborted and requests refused, telling nobody; accepted
@@ -29,14 +29,14 @@ impl ListenSocket {
         drop(enlisted);
     }
 
-    /// An adapter is gone that had these addresses: the socket goes on with what else it listens on. IRQL: PASSIVE_LEVEL.
-    pub(crate) fn adapter_gone(this: &Shared<Self>, addresses: &[IpAddr]) {
+    /// An adapter is to go: the socket goes on with what else it listens on. Requests that wait there end by themselves
+    /// ([`Incoming::is_waiting`](ndk::Incoming::is_waiting)). IRQL: PASSIVE_LEVEL.
+    pub(crate) fn adapter_gone(this: &Shared<Self>, adapter: &Shared<Adapter>) {
         let mut gone = Vec::<_, LISTENERS>::new();
         let left = {
             let mut state = this.state.lock();
-            while let Some(place) =
-                state.listeners.iter().position(|listener| addresses.contains(&listener.address().ip()))
-            {
+            let of_it = |listener: &Listener<_>| Shared::ptr_eq(listener.adapter(), adapter);
+            while let Some(place) = state.listeners.iter().position(of_it) {
                 let _ = gone.push(state.listeners.swap_remove(place));
             }
             !state.listeners.is_empty() || state.tcp.is_there()

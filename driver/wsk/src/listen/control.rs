@@ -61,7 +61,7 @@ impl Controlled for ListenSocket {
                 };
                 let (adapter, technology) = local
                     .filter(|_| path == WSKRDMA_PATH_RDMA)
-                    .and_then(|local| this.client.provider().adapter_number(local.ip()))
+                    .and_then(|local| this.client.provider().adapters().number(local.ip()))
                     .unwrap_or((WSKRDMA_NO_ADAPTER, 0));
                 Ok(Reply::of(WSKRDMA_PATH {
                     Size: size_of::<WSKRDMA_PATH>() as u32,

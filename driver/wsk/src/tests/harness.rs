@@ -23,6 +23,7 @@ use ndk::{Adapter, CloseAdapter, Depths};
 use softndk::{AnswerMode, SoftNdk};
 
 pub(super) use super::peer::*;
+use crate::Interface;
 use crate::policy::{Policy, PolicyBuilder};
 use crate::{Provider, Settings};
 
@@ -118,7 +119,8 @@ impl World {
         // SAFETY: opened just now; `close` gives it back where it was opened.
         let adapter = unsafe { Adapter::adopt(object, CloseAdapter { close, context }) }.unwrap();
         let provider = Provider::new(settings).unwrap();
-        provider.add_adapter(adapter.clone(), "test", &[IpAddr::V4(Ipv4Addr::LOCALHOST)]).unwrap();
+        let interface = Interface { luid: 0, index: 0, name: "test" };
+        provider.add_adapter(adapter.clone(), interface, &[IpAddr::V4(Ipv4Addr::LOCALHOST)]).unwrap();
         assert!(Provider::publish(&provider));
         let mut registration = block();
         let mut npi = WSK_CLIENT_NPI { ClientContext: ptr::null_mut(), Dispatch: &CLIENT_DISPATCH };

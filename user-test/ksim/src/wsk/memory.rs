@@ -30,7 +30,7 @@ pub(super) fn address_bytes(family: u16) -> usize {
 ///
 /// # Safety
 /// `at` is NULL or readable for as much as its family says.
-pub(super) unsafe fn read_address(at: *const SOCKADDR, family: u16) -> Result<SocketAddr, NTSTATUS> {
+pub(crate) unsafe fn read_address(at: *const SOCKADDR, family: u16) -> Result<SocketAddr, NTSTATUS> {
     if at.is_null() {
         return Err(STATUS_INVALID_PARAMETER);
     }
@@ -54,7 +54,7 @@ pub(super) unsafe fn read_address(at: *const SOCKADDR, family: u16) -> Result<So
 ///
 /// # Safety
 /// `to` is NULL or writable for an address of that family.
-pub(super) unsafe fn write_address(to: *mut SOCKADDR, address: SocketAddr, family: u16) {
+pub(crate) unsafe fn write_address(to: *mut SOCKADDR, address: SocketAddr, family: u16) {
     if to.is_null() {
         return;
     }

@@ -81,9 +81,7 @@ fn live(machine: &Machine, built: &Built, image: &Path, beside: Beside, dist: &P
     };
     if let Some(image) = &neighbour {
         machine.install(DRIVER, image)?;
-        machine.session.set_parameter(DRIVER, "SoftwareAdapter", 1)?;
-        // Wine's netio.sys has no Network Module Registrar.
-        machine.session.set_parameter(DRIVER, "RegisterWithNmr", 0)?;
+        machine.session.set_driver_parameters(DRIVER)?;
         machine.session.start_service(DRIVER)?;
     }
     machine.install(SERVICE, image)?;

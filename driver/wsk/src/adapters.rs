@@ -1,0 +1,199 @@
+//! The adapters that connections may run over, and the addresses they own.
+
+use abi::NTSTATUS;
+use abi::ndis::{NET_IFINDEX, NET_LUID};
+use abi::status::{
+    STATUS_DEVICE_NOT_READY, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_ADDRESS_COMPONENT,
+    STATUS_NETWORK_UNREACHABLE,
+};
+use abi::wsk::SOCKADDR_INET;
+use core::net::{IpAddr, SocketAddr};
+use heapless::Vec;
+use kernel::lock::SpinLock;
+use kernel::pool::Shared;
+use ndk::{Adapter, AdapterInfo};
+
+/// Adapters one provider may have.
+pub(crate) const ADAPTERS: usize = 16;
+/// Addresses one adapter may have.
+pub(crate) const ADDRESSES: usize = 16;
+/// Octets of a name.
+pub(crate) const NAME: usize = 32;
+
+/// What an adapter is to the rest of the machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Interface<'a> {
+    /// NET_LUID of the NIC; 0 for the software adapter.
+    pub luid: NET_LUID,
+    /// Its index.
+    pub index: NET_IFINDEX,
+    /// For people, UTF-8; octets beyond 32 are left out.
+    pub name: &'a str,
+}
+
+/// An adapter and the addresses it owns.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) adapter: Shared<Adapter>,
+    pub(crate) addresses: Vec<IpAddr, ADDRESSES>,
+    luid: NET_LUID,
+    index: NET_IFINDEX,
+    name: [u8; NAME],
+}
+
+/// One adapter, for the status reply.
+#[derive(Clone, Copy)]
+pub struct AdapterView {
+    /// Limits and properties.
+    pub info: AdapterInfo,
+    /// Interface index; 0 for the software adapter.
+    pub index: NET_IFINDEX,
+    /// Name, UTF-8, zero-filled.
+    pub name: [u8; NAME],
+}
+
+/// A name in the form of the status reply.
+pub(crate) fn fixed_name(text: &str) -> [u8; NAME] {
+    let mut name = [0; NAME];
+    for (to, from) in name.iter_mut().zip(text.bytes()) {
+        *to = from;
+    }
+    name
+}
+
+struct State {
+    entries: Vec<Entry, ADAPTERS>,
+    /// The provider stops: no more adapters.
+    closed: bool,
+}
+
+/// The adapters of a provider. Methods: IRQL <= DISPATCH_LEVEL, unless they say otherwise.
+pub(crate) struct Adapters(SpinLock<State>);
+
+impl Adapters {
+    pub(crate) const fn new() -> Self {
+        Self(SpinLock::new(State { entries: Vec::new(), closed: false }))
+    }
+
+    /// Adds an adapter; addresses beyond 16 are left out.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES: there are 16 adapters. DEVICE_NOT_READY: the provider stops.
+    pub(crate) fn add(
+        &self,
+        adapter: Shared<Adapter>,
+        interface: Interface<'_>,
+        addresses: &[IpAddr],
+    ) -> Result<(), NTSTATUS> {
+        let Interface { luid, index, name } = interface;
+        let name = fixed_name(name);
+        let addresses = addresses.iter().copied().take(ADDRESSES).collect();
+        let mut state = self.0.lock();
+        if state.closed {
+            return Err(STATUS_DEVICE_NOT_READY);
+        }
+        let entry = Entry { adapter, addresses, luid, index, name };
+        state.entries.push(entry).map_err(|_| STATUS_INSUFFICIENT_RESOURCES)
+    }
+
+    /// Takes the adapter of an interface out: nothing begins on it from now on.
+    pub(crate) fn take(&self, luid: NET_LUID) -> Option<Entry> {
+        let mut state = self.0.lock();
+        let place = state.entries.iter().position(|entry| entry.luid == luid)?;
+        Some(state.entries.swap_remove(place))
+    }
+
+    /// Takes every adapter out, and admits no other.
+    pub(crate) fn take_all(&self) -> Vec<Entry, ADAPTERS> {
+        let mut state = self.0.lock();
+        state.closed = true;
+        core::mem::take(&mut state.entries)
+    }
+
+    /// Gives an adapter other addresses. Whether they are others, of an adapter that is there.
+    pub(crate) fn set_addresses(&self, luid: NET_LUID, addresses: &[IpAddr]) -> bool {
+        let mut state = self.0.lock();
+        let entry = state.entries.iter_mut().find(|entry| entry.luid == luid);
+        let Some(entry) = entry else { return false };
+        let addresses = addresses.get(..ADDRESSES).unwrap_or(addresses);
+        if entry.addresses == addresses {
+            return false;
+        }
+        entry.addresses = addresses.iter().copied().collect();
+        true
+    }
+
+    /// Whether an adapter has not been taken out.
+    pub(crate) fn has(&self, adapter: &Shared<Adapter>) -> bool {
+        self.0.lock().entries.iter().any(|entry| Shared::ptr_eq(&entry.adapter, adapter))
+    }
+
+    /// All of them, for the status reply.
+    pub(crate) fn views(&self) -> Vec<AdapterView, ADAPTERS> {
+        let state = self.0.lock();
+        let view = |e: &Entry| AdapterView { info: *e.adapter.info(), index: e.index, name: e.name };
+        state.entries.iter().map(view).collect()
+    }
+
+    /// The number and the NDK_RDMA_TECHNOLOGY of the adapter that owns `local`.
+    pub(crate) fn number(&self, local: IpAddr) -> Option<(u32, u32)> {
+        let state = self.0.lock();
+        let mut numbered = state.entries.iter().enumerate();
+        let (number, entry) = numbered.find(|(_, entry)| entry.addresses.contains(&local))?;
+        Some((u32::try_from(number).ok()?, entry.adapter.info().technology))
+    }
+
+    /// The adapter that owns `local`.
+    pub(crate) fn at(&self, local: IpAddr) -> Option<Shared<Adapter>> {
+        let state = self.0.lock();
+        state.entries.iter().find(|e| e.addresses.contains(&local)).map(|e| e.adapter.clone())
+    }
+
+    /// Every adapter address of the family of `like`, with its adapter.
+    pub(crate) fn of_family(&self, like: IpAddr) -> Vec<(Shared<Adapter>, IpAddr), ADDRESSES> {
+        let state = self.0.lock();
+        let all = state.entries.iter().flat_map(|e| e.addresses.iter().map(|ip| (e.adapter.clone(), *ip)));
+        all.filter(|(_, ip)| ip.is_ipv4() == like.is_ipv4()).take(ADDRESSES).collect()
+    }
+
+    /// The adapter and exact local address for a connection from `local`, which may be the wildcard, to `remote`: the
+    /// adapter that owns the remote address (loopback), else the one that the system's route leads to. A machine with
+    /// nothing but the software adapter has no routes to it: there it is that one. IRQL: PASSIVE_LEVEL.
+    ///
+    /// # Errors
+    /// INVALID_ADDRESS_COMPONENT: no adapter owns `local`. NETWORK_UNREACHABLE: no adapter of this family leads there.
+    pub(crate) fn route(
+        &self,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> Result<(Shared<Adapter>, SocketAddr), NTSTATUS> {
+        if !local.ip().is_unspecified() {
+            let adapter = self.at(local.ip()).ok_or(STATUS_INVALID_ADDRESS_COMPONENT)?;
+            return Ok((adapter, local));
+        }
+        let from = |(adapter, ip)| (adapter, SocketAddr::new(ip, local.port()));
+        if let Some(adapter) = self.at(remote.ip()) {
+            return Ok(from((adapter, remote.ip())));
+        }
+        let has_nics = self.0.lock().entries.iter().any(|entry| entry.luid != 0);
+        let chosen =
+            if has_nics { self.routed(remote) } else { self.of_family(remote.ip()).into_iter().next() };
+        chosen.map(from).ok_or(STATUS_NETWORK_UNREACHABLE)
+    }
+
+    /// The adapter of the interface that the system's route leads to, and the address that it prefers there.
+    fn routed(&self, remote: SocketAddr) -> Option<(Shared<Adapter>, IpAddr)> {
+        // SAFETY: an address of no family.
+        let mut to: SOCKADDR_INET = unsafe { core::mem::zeroed() };
+        // SAFETY: room for both families.
+        unsafe { ndk::write_raw((&raw mut to).cast(), remote) };
+        let (luid, source) = kernel::ip::best_route(&to).ok()?;
+        // SAFETY: written by the system.
+        let source = unsafe { ndk::socket_addr_from_raw((&raw const source).cast()) }?.ip();
+        let state = self.0.lock();
+        let entry = state.entries.iter().find(|entry| entry.luid == luid)?;
+        let mut candidates = entry.addresses.iter().filter(|ip| ip.is_ipv4() == remote.is_ipv4());
+        let ip = candidates.clone().find(|ip| **ip == source).or_else(|| candidates.next())?;
+        Some((entry.adapter.clone(), *ip))
+    }
+}
