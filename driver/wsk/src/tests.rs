@@ -9,6 +9,7 @@ mod control_client;
 #[path = "../../runtime/tests/native/crank.rs"]
 mod crank;
 mod form;
+mod hardware;
 pub(crate) mod harness;
 mod hostile;
 mod listening;

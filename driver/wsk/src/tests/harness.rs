@@ -133,7 +133,12 @@ impl World {
     }
 
     /// Ends everything; every socket is closed and every peer gone. Nothing may be left.
-    pub(crate) fn finish(mut self) {
+    pub(crate) fn finish(self) {
+        self.finish_with(|| {});
+    }
+
+    /// The same with something to be ended between the provider and the look at what is left.
+    pub(super) fn finish_with(mut self, end: impl FnOnce()) {
         // SAFETY: captured once; every socket is closed.
         unsafe { crate::wsk_release_provider_npi(&mut *self.registration) };
         // SAFETY: registered once.
@@ -143,6 +148,7 @@ impl World {
         let Self { soft, adapter, provider, .. } = self;
         drop((adapter, provider));
         soft.unwrap().stop();
+        end();
         assert_eq!(left(), [], "still allocated");
         assert_eq!(ksim::wsk::outstanding(), Outstanding::default(), "still outstanding at the system");
     }

@@ -7,5 +7,5 @@ mod lending;
 mod moments;
 mod scarcity;
 mod serving;
-mod stage;
+pub(super) mod stage;
 mod uses;

@@ -303,10 +303,14 @@ impl Listening {
     }
 
     pub(in crate::tests) fn bind(&mut self) {
+        self.bind_at(loopback(0));
+    }
+
+    pub(in crate::tests) fn bind_at(&mut self, local: SocketAddr) {
         let bind = self.table().WskBind;
         let mut at = [0_u64; 4];
         // SAFETY: room for both families.
-        unsafe { ndk::write_raw(at.as_mut_ptr().cast(), loopback(0)) };
+        unsafe { ndk::write_raw(at.as_mut_ptr().cast(), local) };
         // SAFETY: a call as its page says.
         let bound = request(|irp| unsafe { bind(self.raw.0, at.as_mut_ptr().cast(), 0, irp) });
         assert_eq!(bound.wait().status, 0);

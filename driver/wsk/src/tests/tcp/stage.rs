@@ -22,7 +22,7 @@ use crate::provider::{SocketView, View};
 use crate::{Provider, Settings};
 
 /// Everything that the adapter and the system may answer with.
-pub(super) const WAYS: [(AnswerMode, Answers); 4] = [
+pub(in crate::tests) const WAYS: [(AnswerMode, Answers); 4] = [
     (AnswerMode::Inline, Answers::Inline),
     (AnswerMode::Later, Answers::Later),
     (AnswerMode::Early, Answers::Inline),
@@ -33,7 +33,7 @@ static CLIENT_DISPATCH: WSK_CLIENT_DISPATCH =
     WSK_CLIENT_DISPATCH { Version: 0x0100, Reserved: 0, WskClientEvent: None };
 
 /// A client of the system's own WSK.
-pub(super) struct Plain {
+pub(in crate::tests) struct Plain {
     registration: Box<WSK_REGISTRATION>,
     npi: WSK_PROVIDER_NPI,
 }
@@ -58,14 +58,14 @@ impl Plain {
     }
 
     /// A socket of the system's, bound.
-    pub(super) fn bound(&self, flags: u32, at: SocketAddr) -> Connection {
+    pub(in crate::tests) fn bound(&self, flags: u32, at: SocketAddr) -> Connection {
         let socket = make(self.npi, flags);
         assert_eq!(bind(&socket, at).wait().status, STATUS_SUCCESS);
         socket
     }
 
     /// One that listens.
-    pub(super) fn listener(&self, port: u16) -> Connection {
+    pub(in crate::tests) fn listener(&self, port: u16) -> Connection {
         self.bound(WSK_FLAG_LISTEN_SOCKET, loopback(port))
     }
 }
@@ -77,7 +77,7 @@ fn make(npi: WSK_PROVIDER_NPI, flags: u32) -> Connection {
 }
 
 /// WskSocket for TCP over IPv4.
-pub(super) fn begin_socket(
+pub(in crate::tests) fn begin_socket(
     npi: WSK_PROVIDER_NPI,
     flags: u32,
     context: *mut c_void,
@@ -108,7 +108,7 @@ pub(super) fn begin_socket(
 }
 
 /// WskBind of a connection or listening socket: both have it at the same place.
-pub(super) fn bind(socket: &Connection, at: SocketAddr) -> TestIrp {
+pub(in crate::tests) fn bind(socket: &Connection, at: SocketAddr) -> TestIrp {
     let bind = table(socket).WskBind;
     let mut at = ndk::SockAddr::from(at);
     // SAFETY: a call as its page says.
@@ -116,7 +116,7 @@ pub(super) fn bind(socket: &Connection, at: SocketAddr) -> TestIrp {
 }
 
 /// WskAccept of a listening socket.
-pub(super) fn accept(listener: &Connection) -> TestIrp {
+pub(in crate::tests) fn accept(listener: &Connection) -> TestIrp {
     // SAFETY: the socket is open.
     let table = unsafe { (*listener.raw()).Dispatch };
     // SAFETY: a listening socket's table, which is static.
@@ -127,7 +127,7 @@ pub(super) fn accept(listener: &Connection) -> TestIrp {
 }
 
 /// The functions of a connection socket, ours or the system's.
-pub(super) fn table(socket: &Connection) -> &'static WSK_PROVIDER_CONNECTION_DISPATCH {
+pub(in crate::tests) fn table(socket: &Connection) -> &'static WSK_PROVIDER_CONNECTION_DISPATCH {
     // SAFETY: the socket is open.
     let table = unsafe { (*socket.raw()).Dispatch };
     // SAFETY: the tables of both are static.
@@ -135,7 +135,7 @@ pub(super) fn table(socket: &Connection) -> &'static WSK_PROVIDER_CONNECTION_DIS
 }
 
 /// WskConnect to any address.
-pub(super) fn connect(socket: &Connection, to: SocketAddr) -> TestIrp {
+pub(in crate::tests) fn connect(socket: &Connection, to: SocketAddr) -> TestIrp {
     let connect = table(socket).WskConnect;
     let mut to = ndk::SockAddr::from(to);
     // SAFETY: a call as its page says.
@@ -143,7 +143,7 @@ pub(super) fn connect(socket: &Connection, to: SocketAddr) -> TestIrp {
 }
 
 /// WskConnectEx with octets, and the chain they are in.
-pub(super) fn connect_ex(socket: &Connection, port: u16, octets: &[u8]) -> (TestIrp, Chain) {
+pub(in crate::tests) fn connect_ex(socket: &Connection, port: u16, octets: &[u8]) -> (TestIrp, Chain) {
     let connect = table(socket).WskConnectEx;
     let mut to = ndk::SockAddr::from(loopback(port));
     let chain = {
@@ -158,7 +158,7 @@ pub(super) fn connect_ex(socket: &Connection, port: u16, octets: &[u8]) -> (Test
 }
 
 /// WskGetLocalAddress and WskGetRemoteAddress.
-pub(super) fn addresses(socket: &Connection) -> [Result<SocketAddr, NTSTATUS>; 2] {
+pub(in crate::tests) fn addresses(socket: &Connection) -> [Result<SocketAddr, NTSTATUS>; 2] {
     [table(socket).WskGetLocalAddress, table(socket).WskGetRemoteAddress].map(|get| {
         let mut room = [0_u64; 4];
         // SAFETY: a call as its page says, with room for both families.
@@ -172,7 +172,7 @@ pub(super) fn addresses(socket: &Connection) -> [Result<SocketAddr, NTSTATUS>; 2
 }
 
 /// SIO_WSKRDMA_QUERY_PATH.
-pub(super) fn path(socket: *mut WSK_SOCKET) -> (u32, Reason) {
+pub(in crate::tests) fn path(socket: *mut WSK_SOCKET) -> (u32, Reason) {
     let size = size_of::<WSKRDMA_PATH>();
     let answered = Form::new(&[], size).control(socket, (WskIoctl, SIO_WSKRDMA_QUERY_PATH, 0));
     assert_eq!((answered.status, answered.output.len()), (STATUS_SUCCESS, size));
@@ -182,22 +182,26 @@ pub(super) fn path(socket: *mut WSK_SOCKET) -> (u32, Reason) {
 }
 
 /// A world, its client, and a client of the system's own.
-pub(super) struct Stage {
-    pub(super) world: World,
-    pub(super) plain: Plain,
+pub(in crate::tests) struct Stage {
+    pub(in crate::tests) world: World,
+    pub(in crate::tests) plain: Plain,
 }
 
 impl Stage {
     /// With these rules; everything is answered at once.
-    pub(super) fn new(rules: &[&str]) -> Self {
+    pub(in crate::tests) fn new(rules: &[&str]) -> Self {
         Self::answering(rules, WAYS[0])
     }
 
-    pub(super) fn answering(rules: &[&str], ways: (AnswerMode, Answers)) -> Self {
+    pub(in crate::tests) fn answering(rules: &[&str], ways: (AnswerMode, Answers)) -> Self {
         Self::with(rules, ways, Settings::DEFAULT)
     }
 
-    pub(super) fn with(rules: &[&str], (adapter, system): (AnswerMode, Answers), settings: Settings) -> Self {
+    pub(in crate::tests) fn with(
+        rules: &[&str],
+        (adapter, system): (AnswerMode, Answers),
+        settings: Settings,
+    ) -> Self {
         let world = World::with_rules(rules, settings, adapter);
         ksim::wsk::reset();
         ksim::wsk::configure(Config { answers: system, ..Config::default() });
@@ -205,22 +209,27 @@ impl Stage {
     }
 
     /// Ends everything: nothing is left, here or at the system.
-    pub(super) fn finish(self) {
-        self.plain.end();
-        self.world.finish();
+    pub(in crate::tests) fn finish(self) {
+        self.finish_with(|| {});
     }
 
-    pub(super) fn provider(&self) -> &Provider {
+    /// The same with something to be ended after the provider.
+    pub(in crate::tests) fn finish_with(self, end: impl FnOnce()) {
+        self.plain.end();
+        self.world.finish_with(end);
+    }
+
+    pub(in crate::tests) fn provider(&self) -> &Provider {
         &self.world.provider
     }
 
     /// How often each reason was counted, where it was.
-    pub(super) fn reasons(&self) -> Vec<(Reason, u64)> {
+    pub(in crate::tests) fn reasons(&self) -> Vec<(Reason, u64)> {
         self.provider().reasons().iter().filter(|(_, count)| *count != 0).collect()
     }
 
     /// All sockets of ours.
-    pub(super) fn views(&self) -> Vec<SocketView> {
+    pub(in crate::tests) fn views(&self) -> Vec<SocketView> {
         let mut views = Vec::new();
         self.provider().view(&mut |view| {
             if let View::Socket(socket) = view {
@@ -232,7 +241,7 @@ impl Stage {
     }
 
     /// The way and the reason of the only connection socket of ours, as the status reply has them.
-    pub(super) fn view(&self) -> (Option<bool>, Reason) {
+    pub(in crate::tests) fn view(&self) -> (Option<bool>, Reason) {
         let of_connections = |view: &SocketView| view.kind == WSK_FLAG_CONNECTION_SOCKET;
         let views: Vec<_> = self.views().into_iter().filter(of_connections).collect();
         assert_eq!(views.len(), 1);
@@ -241,12 +250,12 @@ impl Stage {
 }
 
 /// Whether the system was asked to connect since the last look at `before`.
-pub(super) fn connects() -> u64 {
+pub(in crate::tests) fn connects() -> u64 {
     ksim::wsk::calls(Function::WskConnect) + ksim::wsk::calls(Function::WskConnectEx)
 }
 
 /// Sockets that the system has, closed ones apart.
-pub(super) fn system_sockets() -> usize {
+pub(in crate::tests) fn system_sockets() -> usize {
     ksim::quiesce();
     ksim::wsk::outstanding().sockets
 }
