@@ -9,6 +9,7 @@
 //! | `suspension` | cancels, closes and aborts at every moment of every operation |
 //! | `scarcity` | lets every allocation fail once |
 //! | `reentrancy` | calls the provider from completion routines |
+//! | `filter` | has NICs come and go |
 //! | `nmr` | finds the provider through the Network Module Registrar |
 //! | `stress` | does everything at once |
 #![cfg(test)]
@@ -16,6 +17,7 @@
 mod calls;
 mod cases;
 mod crank;
+mod filter;
 mod nmr;
 mod reentrancy;
 mod scarcity;
