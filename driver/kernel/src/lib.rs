@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`pool`] | fallible non-paged memory: [`PoolBox`](pool::PoolBox), [`PoolSlice`](pool::PoolSlice), [`Shared`](pool::Shared) |
 //! | [`region`] | page-aligned memory with its MDL, for registration with an adapter |
-//! | [`lock`], [`irql`] | spin locks, IRQL levels |
+//! | [`lock`], [`irql`], [`processor`] | spin locks, IRQL levels, which processor this is |
 //! | [`event`], [`thread`] | waiting at PASSIVE_LEVEL |
 //! | [`dpc`], [`work`], [`timer`] | code that runs later |
 //! | [`rundown`] | calls in flight, and waiting for them to end |
@@ -42,6 +42,7 @@ pub mod ndis;
 pub mod nmr;
 pub mod pool;
 pub mod print;
+pub mod processor;
 pub mod region;
 pub mod rundown;
 pub mod thread;

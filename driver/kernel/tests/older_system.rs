@@ -1,9 +1,10 @@
-//! A system without `ExAllocatePool2`, such as Windows Server 2019. It is a process of its own, because the allocator is
-//! looked up once.
+//! A system without `ExAllocatePool2`, such as Windows Server 2019, and one that does not tell its processors apart. It is a
+//! process of its own, because routines are looked up once.
 
 use wskrdma_kernel as kernel;
 
 use kernel::pool::{PoolSlice, PoolTag};
+use kernel::processor::Processor;
 use kernel::region::Region;
 
 #[test]
@@ -19,4 +20,11 @@ fn memory_is_zeroed_all_the_same() {
     assert_eq!(ksim::pool::outstanding(b"Olde"), 2);
     drop((region, slice));
     assert_eq!(ksim::leaks(), []);
+}
+
+#[test]
+fn every_processor_is_the_first_one() {
+    ksim::routine::hide("KeGetCurrentProcessorNumberEx");
+    let affinity = Processor::current().affinity();
+    assert_eq!((affinity.Group, affinity.Mask), (0, 1));
 }

@@ -13,12 +13,14 @@ use core::ptr::NonNull;
 use heapless::Vec;
 use kernel::lock::SpinLock;
 use kernel::pool::Shared;
+use kernel::processor::Processor;
 use kernel::rundown::{Rundown, RundownGuard};
 
 /// Completion queues an adapter may get; each serves many endpoints.
-const CQ_MAX: usize = 64;
-/// Entries a new completion queue asks for, if the adapter has that many: 64 endpoints of common depth.
-const CQ_DEPTH: u32 = 1 << 16;
+const CQ_MAX: usize = 256;
+/// Entries a new completion queue asks for, if the adapter has that many: 16 endpoints of common depth. Each processor that
+/// connects or accepts gets queues of its own, so they are not larger.
+const CQ_DEPTH: u32 = 1 << 14;
 /// Private data, in octets, that the stream protocol needs in both directions.
 const PRIVATE_DATA: u32 = 40;
 
@@ -124,17 +126,27 @@ impl Adapter {
         self.users.acquire().ok_or(STATUS_DEVICE_NOT_READY)
     }
 
-    /// A completion queue with room for `entries` more, created when there is none. The room is taken; it is given
-    /// back with [`Cq::release`]. IRQL: PASSIVE_LEVEL.
+    /// A completion queue of this processor with room for `entries` more, created when there is none; one of another
+    /// processor where that is not possible. The room is taken; it is given back with [`Cq::release`]. IRQL: PASSIVE_LEVEL.
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES, or the provider's status.
     pub(crate) fn cq(&self, entries: u32) -> Result<Shared<Cq>, NTSTATUS> {
-        if let Some(cq) = self.cqs.lock().iter().find(|cq| cq.reserve(entries)) {
-            return Ok(cq.clone());
+        let here = Processor::current();
+        let with_room = |of: fn(&Cq, Processor) -> bool| {
+            let cqs = self.cqs.lock();
+            cqs.iter().find(|cq| of(cq, here) && cq.reserve(entries)).cloned()
+        };
+        if let Some(cq) = with_room(|cq, here| cq.processor() == here) {
+            return Ok(cq);
         }
+        self.new_cq(here, entries).or_else(|status| with_room(|_, _| true).ok_or(status))
+    }
+
+    /// A new completion queue whose callbacks are to run `here`, with room taken for `entries`.
+    fn new_cq(&self, here: Processor, entries: u32) -> Result<Shared<Cq>, NTSTATUS> {
         let depth = CQ_DEPTH.max(entries).min(self.info.max_cq_depth);
-        let cq = Cq::create(self, depth)?;
+        let cq = Cq::create(self, here, depth)?;
         if !cq.reserve(entries) {
             cq.close();
             return Err(STATUS_INSUFFICIENT_RESOURCES);
@@ -145,6 +157,12 @@ impl Adapter {
             return Err(STATUS_INSUFFICIENT_RESOURCES);
         }
         Ok(cq)
+    }
+
+    /// Of each completion queue.
+    #[cfg(test)]
+    pub(crate) fn cq_processors(&self) -> Vec<Processor, CQ_MAX> {
+        self.cqs.lock().iter().map(|cq| cq.processor()).collect()
     }
 
     /// Closes the adapter: waits for every endpoint, listener and region, then for the provider. Afterwards no code of

@@ -3,6 +3,7 @@
 use crate::address::{SockAddr, socket_addr_from_raw};
 use crate::endpoint::{Endpoint, Handler};
 use crate::object::slot;
+use crate::shared_endpoint::SharedEndpoint;
 use abi::NTSTATUS;
 use abi::ndk::{NDK_CONNECTOR, NDK_FN_GET_LOCAL_ADDRESS};
 use abi::status::{STATUS_CONNECTION_REFUSED, STATUS_INVALID_BUFFER_SIZE, STATUS_PENDING, nt_success};
@@ -18,36 +19,81 @@ const PRIVATE_DATA_MAX: usize = 512;
 /// RDMA reads served and issued: rsockets uses none; iWARP's peer-to-peer mode may need one while connecting.
 const READ_LIMIT: u32 = 1;
 
+/// Where a connection goes out from.
+pub enum Source<'a> {
+    /// An address of the adapter, for this connection alone (`NdkConnect`). Port 0 lets the provider choose.
+    Address(SocketAddr),
+    /// One that connections to several destinations share (`NdkConnectWithSharedEndpoint`).
+    Shared(&'a SharedEndpoint),
+}
+
+impl From<SocketAddr> for Source<'_> {
+    fn from(address: SocketAddr) -> Self {
+        Self::Address(address)
+    }
+}
+
+impl<'a> From<&'a SharedEndpoint> for Source<'a> {
+    fn from(endpoint: &'a SharedEndpoint) -> Self {
+        Self::Shared(endpoint)
+    }
+}
+
 impl<H: Handler> Endpoint<H> {
-    /// Connects from `local` to `remote` and sends `data`. The answer is [`Handler::established`]. All receives are
+    /// Connects from `source` to `remote` and sends `data`. The answer is [`Handler::established`]. All receives are
     /// posted before. Call once, on an active endpoint. IRQL <= DISPATCH_LEVEL.
-    pub fn connect(this: &Shared<Self>, local: SocketAddr, remote: SocketAddr, data: &[u8]) {
+    pub fn connect<'a>(this: &Shared<Self>, source: impl Into<Source<'a>>, remote: SocketAddr, data: &[u8]) {
         let Some(_use) = this.enter() else { return this.handler.established(STATUS_CONNECTION_REFUSED) };
-        let (source, target) = (SockAddr::from(local), SockAddr::from(remote));
-        let connector = this.connector.as_ptr();
-        let connect = slot!(connector, NdkConnect);
-        let context = Shared::into_raw(this.clone());
-        // SAFETY: connector and QP are open (`_use`); addresses and data are read during the call; the context is a
-        // reference which the callback takes back.
-        let status = unsafe {
-            connect(
-                connector,
-                this.qp.as_ptr(),
-                source.as_ptr(),
-                source.length(),
-                target.as_ptr(),
-                target.length(),
-                READ_LIMIT,
-                READ_LIMIT,
-                data.as_ptr().cast(),
-                data.len() as u32,
-                connected::<H>,
-                context.cast_mut().cast(),
-            )
+        let target = SockAddr::from(remote);
+        let (connector, qp) = (this.connector.as_ptr(), this.qp.as_ptr());
+        let (octets, length) = (data.as_ptr().cast(), data.len() as u32);
+        let context = Shared::into_raw(this.clone()).cast_mut().cast::<c_void>();
+        let status = match source.into() {
+            Source::Address(local) => {
+                let local = SockAddr::from(local);
+                let connect = slot!(connector, NdkConnect);
+                // SAFETY: connector and QP are open (`_use`); addresses and data are read during the call; the context is
+                // a reference which the callback takes back.
+                unsafe {
+                    connect(
+                        connector,
+                        qp,
+                        local.as_ptr(),
+                        local.length(),
+                        target.as_ptr(),
+                        target.length(),
+                        READ_LIMIT,
+                        READ_LIMIT,
+                        octets,
+                        length,
+                        connected::<H>,
+                        context,
+                    )
+                }
+            }
+            Source::Shared(from) => {
+                let connect = slot!(connector, NdkConnectWithSharedEndpoint);
+                // SAFETY: as above; the shared endpoint is open as long as `from` lives.
+                unsafe {
+                    connect(
+                        connector,
+                        qp,
+                        from.object(),
+                        target.as_ptr(),
+                        target.length(),
+                        READ_LIMIT,
+                        READ_LIMIT,
+                        octets,
+                        length,
+                        connected::<H>,
+                        context,
+                    )
+                }
+            }
         };
         if status != STATUS_PENDING {
             // SAFETY: no callback comes, so the reference is still in the context.
-            unsafe { connected::<H>(context.cast_mut().cast(), status) };
+            unsafe { connected::<H>(context, status) };
         }
     }
 

@@ -20,6 +20,7 @@ use heapless::Vec;
 use kernel::dpc::Dpc;
 use kernel::lock::SpinLock;
 use kernel::pool::Shared;
+use kernel::processor::Processor;
 use kernel::rundown::Rundown;
 
 /// Entries taken in one call of the provider.
@@ -113,6 +114,8 @@ struct Lists {
 
 pub(crate) struct Cq {
     object: NonNull<NDK_CQ>,
+    /// Where the provider was asked to notify.
+    processor: Processor,
     /// NdkGetCqResultsEx exists (NDKPI 1.2).
     extended: bool,
     gate: Gate,
@@ -145,8 +148,14 @@ unsafe fn continue_pass(context: *mut c_void) {
 }
 
 impl Cq {
-    /// Creates a queue of `depth` entries and arms it. IRQL: PASSIVE_LEVEL.
-    pub(crate) fn create(adapter: &Adapter, depth: u32) -> Result<Shared<Self>, NTSTATUS> {
+    /// Creates a queue of `depth` entries and arms it. That its callbacks run on `processor` is a wish (NDKPI).
+    /// IRQL: PASSIVE_LEVEL.
+    pub(crate) fn create(
+        adapter: &Adapter,
+        processor: Processor,
+        depth: u32,
+    ) -> Result<Shared<Self>, NTSTATUS> {
+        let affinity = processor.affinity();
         let cq: Shared<Self> = Shared::try_new_cyclic(TAG, |this: *const Self| {
             let context = this.cast_mut().cast::<c_void>();
             // SAFETY: `continue_pass` takes the address of the queue, whose drop ends the DPC.
@@ -158,11 +167,12 @@ impl Cq {
             let created = wait::create(|done, request, out| {
                 // SAFETY: the adapter is open; the notification context is the queue's address, and nothing is
                 // notified before the first arm, which comes after this function.
-                unsafe { create(object, depth, notified, context, ptr::null(), done, request, out) }
+                unsafe { create(object, depth, notified, context, &affinity, done, request, out) }
             });
             let object = created.map_err(Failed)?;
             Ok::<_, Failed>(Self {
                 object,
+                processor,
                 extended: adapter.info().version >= (1, 2),
                 gate: Gate::new(),
                 again,
@@ -179,6 +189,10 @@ impl Cq {
         .map_err(|Failed(status)| status)?;
         cq.pass();
         Ok(cq)
+    }
+
+    pub(crate) fn processor(&self) -> Processor {
+        self.processor
     }
 
     pub(crate) fn object(&self) -> *mut NDK_CQ {

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`Adapter`] | an opened adapter with its protection domain and completion queues |
 //! | [`Memory`] | pool memory registered with the adapter |
+//! | [`Mapping`], [`FastRegion`], [`Window`] | other memory that a peer is let into for a while |
 //! | [`Endpoint`], [`Poster`] | one connection: connector, queue pair, its memory; posting is serialised by ownership |
 //! | [`Listener`], [`Incoming`] | incoming connections |
+//! | [`SharedEndpoint`] | one local address for many outgoing connections |
 //!
 //! The crate knows no WSK and no IRP. What it must never do: call a provider while holding a lock of its own, touch
 //! an object after its close was issued, believe that a callback comes after the call that causes it has returned.
@@ -21,21 +23,30 @@ mod address;
 mod connect;
 mod cq;
 mod endpoint;
+mod fast;
 mod gate;
+mod lam;
 mod listener;
 mod memory;
 mod object;
 mod post;
+mod shared_endpoint;
 mod teardown;
 mod wait;
+mod window;
 
 pub use adapter::{Adapter, AdapterInfo, CloseAdapter};
 pub use address::{SockAddr, socket_addr_from_raw, write_raw};
+pub use connect::Source;
 pub use cq::Completion;
 pub use endpoint::{Depths, Endpoint, Handler};
+pub use fast::FastRegion;
+pub use lam::Mapping;
 pub use listener::{Incoming, ListenHandler, Listener};
 pub use memory::{Access, Memory};
-pub use post::{Piece, Poster};
+pub use post::{Opened, Piece, Poster};
+pub use shared_endpoint::SharedEndpoint;
+pub use window::Window;
 
 use kernel::pool::PoolTag;
 

@@ -3,7 +3,7 @@
 use crate::adapter::{Adapter, Use};
 use crate::address::SockAddr;
 use crate::connect::{connection_data, connection_data_length, local_address, peer_address, read_address};
-use crate::object::slot;
+use crate::object::{ignore, slot};
 use crate::{TAG, wait};
 use abi::NTSTATUS;
 use abi::ndk::{NDK_CONNECTOR, NDK_LISTENER};
@@ -97,8 +97,6 @@ impl Drop for Incoming {
         drop(user);
     }
 }
-
-unsafe extern "system" fn ignore(_context: *mut c_void) {}
 
 /// Listens at one address of an adapter.
 ///

@@ -1,7 +1,7 @@
 //! Pool memory registered with an adapter.
 
 use crate::adapter::Adapter;
-use crate::object::slot;
+use crate::object::{ignore, slot};
 use crate::{TAG, TAG_MEMORY, wait};
 use abi::NTSTATUS;
 use abi::ndk::{NDK_MR, NDK_MR_FLAG, NDK_SGE, NDK_SGE_ADDRESS};
@@ -139,13 +139,18 @@ impl Memory {
         self.body.remote_token
     }
 
-    /// A scatter/gather element for `len` octets at `offset`; `None` when they are not inside the memory.
-    pub(crate) fn element(&self, offset: usize, len: u32) -> Option<NDK_SGE> {
+    /// The region, and the address of `len` octets at `offset`; `None` when they are not inside the memory.
+    pub(crate) fn part(&self, offset: usize, len: u32) -> Option<(*mut NDK_MR, *mut c_void)> {
         let end = offset.checked_add(len as usize)?;
         if end > self.body.region.len() {
             return None;
         }
-        let address = self.body.region.as_ptr().wrapping_add(offset).cast::<c_void>();
+        Some((self.body.mr.as_ptr(), self.body.region.as_ptr().wrapping_add(offset).cast()))
+    }
+
+    /// A scatter/gather element for `len` octets at `offset`; `None` when they are not inside the memory.
+    pub(crate) fn element(&self, offset: usize, len: u32) -> Option<NDK_SGE> {
+        let (_, address) = self.part(offset, len)?;
         Some(NDK_SGE {
             Anonymous: NDK_SGE_ADDRESS { VirtualAddress: address },
             Length: len,
@@ -182,8 +187,6 @@ unsafe extern "system" fn body_closed(context: *mut c_void) {
     // SAFETY: `context` is the reference that `Memory::close` gave, and the close ends once.
     drop(unsafe { Shared::<Body>::from_raw(context.cast()) });
 }
-
-unsafe extern "system" fn ignore(_context: *mut c_void) {}
 
 /// Closes an MR that was never registered; nothing depends on when that ends.
 fn close_now(mr: NonNull<NDK_MR>) {

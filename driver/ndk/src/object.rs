@@ -1,5 +1,7 @@
 //! Calls through dispatch tables.
 
+use core::ffi::c_void;
+
 /// Reads the function pointer in slot `$member` of the table behind `$object`.
 ///
 /// The table is never taken as a reference: the one of an older provider ends earlier, and the layer above a
@@ -14,3 +16,6 @@ macro_rules! slot {
     }};
 }
 pub(crate) use slot;
+
+/// The close completion of an object whose end nothing has to follow: the adapter's own close waits for it.
+pub(crate) unsafe extern "system" fn ignore(_context: *mut c_void) {}

@@ -2,7 +2,9 @@
 
 use crate::adapter::AdapterInfo;
 use crate::endpoint::{Endpoint, Handler};
+use crate::fast::FastRegion;
 use crate::object::slot;
+use crate::window::Window;
 use abi::NTSTATUS;
 use abi::ndk::{NDK_OP_FLAG, NDK_QP, NDK_SGE};
 use abi::status::{STATUS_INVALID_PARAMETER, nt_success};
@@ -23,6 +25,14 @@ pub struct Piece {
     pub offset: usize,
     /// Octets.
     pub len: u32,
+}
+
+/// What [`Poster::invalidate`] shuts.
+pub enum Opened<'a> {
+    /// A fast registration.
+    Region(&'a FastRegion),
+    /// A window.
+    Window(&'a Window),
 }
 
 /// The right to post to one queue pair.
@@ -52,12 +62,12 @@ impl<H: Handler> Poster<H> {
         self.endpoint.outstanding()
     }
 
-    fn qp(&self) -> *mut NDK_QP {
+    pub(crate) fn qp(&self) -> *mut NDK_QP {
         self.endpoint.qp.as_ptr()
     }
 
     /// Counts the request before it is posted: its entry may be taken before the call returns.
-    fn counted(&self, post: impl FnOnce() -> NTSTATUS) -> Result<(), NTSTATUS> {
+    pub(crate) fn counted(&self, post: impl FnOnce() -> NTSTATUS) -> Result<(), NTSTATUS> {
         self.outstanding().fetch_add(1, Ordering::AcqRel);
         let status = post();
         if nt_success(status) {
@@ -112,6 +122,24 @@ impl<H: Handler> Poster<H> {
         self.counted(|| {
             // SAFETY: as in `receive`; inline data are read during the call, and are pool memory.
             unsafe { send(qp, core::ptr::without_provenance_mut(context), &element, 1, flags) }
+        })
+    }
+
+    /// Posts the end of a registration or binding (`NdkInvalidate`). With its completion no access by the peer is under way any
+    /// more, and none begins.
+    ///
+    /// # Errors
+    /// The provider's status; nothing was posted.
+    pub fn invalidate(&mut self, opened: &Opened<'_>, context: usize) -> Result<(), NTSTATUS> {
+        let object = match opened {
+            Opened::Region(region) => region.header(),
+            Opened::Window(window) => window.header(),
+        };
+        let qp = self.qp();
+        let invalidate = slot!(qp, NdkInvalidate);
+        self.counted(|| {
+            // SAFETY: as in `receive`; the region or window is open as long as `opened` lives.
+            unsafe { invalidate(qp, core::ptr::without_provenance_mut(context), object, 0) }
         })
     }
 }

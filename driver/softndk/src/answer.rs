@@ -17,6 +17,7 @@ use crate::listener::Listener;
 use crate::mr::Mr;
 use crate::opaque::Opaque;
 use crate::pd::Pd;
+use crate::srq::Srq;
 
 /// What a callback keeps open until it has returned.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(crate) enum Holder {
     Listener(Hold<Listener>),
     Mr(Hold<Mr>),
     Pd(Hold<Pd>),
+    Srq(Hold<Srq>),
 }
 
 impl Holder {
@@ -38,6 +40,7 @@ impl Holder {
             Self::Listener(object) => object.adapter().clone(),
             Self::Mr(object) => object.adapter().clone(),
             Self::Pd(object) => object.adapter().clone(),
+            Self::Srq(object) => object.adapter().clone(),
         }
     }
 }
@@ -52,7 +55,7 @@ macro_rules! holder_from {
     };
 }
 
-holder_from!(Adapter, Connector, Cq, Listener, Mr, Pd);
+holder_from!(Adapter, Connector, Cq, Listener, Mr, Pd, Srq);
 
 /// A control request that has not been answered; it is answered once, by value.
 #[derive(Debug)]

@@ -76,6 +76,8 @@ pub const MAPPINGS_MAX: u32 = 1 << 22;
 pub(crate) const PAGE_SIZE: usize = 4096;
 /// Bytes in the largest region or mapping.
 pub(crate) const REGISTRATION_BYTES_MAX: usize = 1 << 30;
+/// Bytes in the largest memory window, whose page list is copied when it is bound.
+pub(crate) const WINDOW_BYTES_MAX: usize = 64 << 20;
 /// Pages in the largest fast-register region.
 pub(crate) const FAST_REGISTER_PAGES_MAX: u32 = 4096;
 /// Elements in one request of any kind.
@@ -114,6 +116,7 @@ pub(crate) const fn version_in_force(requested: NDK_VERSION) -> Option<NDK_VERSI
 pub(crate) const fn adapter_info(version: NDK_VERSION) -> NDK_ADAPTER_INFO {
     let flags = NDK_ADAPTER_FLAG::IN_ORDER_DMA_SUPPORTED
         .union(NDK_ADAPTER_FLAG::RDMA_READ_SINK_NOT_REQUIRED)
+        .union(NDK_ADAPTER_FLAG::CQ_INTERRUPT_MODERATION_SUPPORTED)
         .union(NDK_ADAPTER_FLAG::MULTI_ENGINE_SUPPORTED)
         .union(NDK_ADAPTER_FLAG::RDMA_READ_LOCAL_INVALIDATE_SUPPORTED)
         .union(NDK_ADAPTER_FLAG::CQ_RESIZE_SUPPORTED)
@@ -123,7 +126,7 @@ pub(crate) const fn adapter_info(version: NDK_VERSION) -> NDK_ADAPTER_INFO {
         VendorId: 0,
         DeviceId: 0,
         MaxRegistrationSize: REGISTRATION_BYTES_MAX,
-        MaxWindowSize: 0,
+        MaxWindowSize: WINDOW_BYTES_MAX,
         FRMRPageCount: 512,
         MaxInitiatorRequestSge: ELEMENTS_MAX,
         MaxReceiveRequestSge: ELEMENTS_MAX,
@@ -134,7 +137,7 @@ pub(crate) const fn adapter_info(version: NDK_VERSION) -> NDK_ADAPTER_INFO {
         MaxOutboundReadLimit: READ_LIMIT_MAX,
         MaxReceiveQueueDepth: QUEUE_DEPTH_MAX,
         MaxInitiatorQueueDepth: QUEUE_DEPTH_MAX,
-        MaxSrqDepth: 0,
+        MaxSrqDepth: QUEUE_DEPTH_MAX,
         MaxCqDepth: CQ_DEPTH_MAX,
         LargeRequestThreshold: 4096,
         MaxCallerData: PRIVATE_DATA_BYTES as u32,

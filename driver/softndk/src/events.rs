@@ -8,8 +8,10 @@ use core::fmt;
 use abi::NTSTATUS;
 use abi::ndk::{
     NDK_FN_CLOSE_COMPLETION, NDK_FN_CREATE_COMPLETION, NDK_FN_DISCONNECT_EVENT_CALLBACK,
-    NDK_FN_DISCONNECT_EVENT_CALLBACK_EX, NDK_FN_REQUEST_COMPLETION, NDK_OBJECT_HEADER,
+    NDK_FN_DISCONNECT_EVENT_CALLBACK_EX, NDK_FN_REQUEST_COMPLETION, NDK_FN_SRQ_NOTIFICATION_CALLBACK,
+    NDK_OBJECT_HEADER,
 };
+use abi::status::STATUS_SUCCESS;
 use kernel::dpc::Dpc;
 use kernel::lock::SpinLock;
 use kernel::pool::{AllocError, PoolBox, Shared};
@@ -68,6 +70,11 @@ pub(crate) enum Action {
         /// `ProviderDisconnectReason`.
         reason: u32,
     },
+    /// A shared receive queue has fewer receives than its threshold.
+    Srq {
+        callback: NDK_FN_SRQ_NOTIFICATION_CALLBACK,
+        context: Opaque,
+    },
 }
 
 /// Room for one callback, allocated before anything can go wrong.
@@ -114,6 +121,10 @@ impl Job {
             Action::Disconnect { callback: DisconnectCallback::WithReason(event), context, reason } => {
                 // SAFETY: as for the plain event.
                 unsafe { event(context.0, reason) };
+            }
+            Action::Srq { callback, context } => {
+                // SAFETY: the consumer's promise with the create: at IRQL ≤ DISPATCH_LEVEL, until the queue is closed.
+                unsafe { callback(context.0, STATUS_SUCCESS) };
             }
         }
         // The holder goes last, with the job.

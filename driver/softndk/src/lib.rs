@@ -16,16 +16,18 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | `provider`, `adapter`, `pd`, `cq`, `mr`, `qp`, `connector`, `listener`, `shared_endpoint`, `lam` | the NDK objects and their tables |
+//! | `provider`, `adapter`, `pd`, `cq`, `mr`, `mw`, `qp`, `srq`, `connector`, `listener`, `shared_endpoint`, `lam` | the NDK objects and their tables |
 //! | `life`, `events`, `answer`, `deadlines` | closes, callbacks, the three ways to answer, and patience |
 //! | `memory` | tokens, logical addresses, rights, copies |
 //! | `ports`, `address` | local addresses and the port space |
+//! | `faults` | failures that a test asks for |
 //! | `loopback` | the in-memory fabric |
 //!
 //! What it must never do: follow an address a consumer or peer gives without looking it up, call a consumer with a lock held,
 //! or read the public part of an object.
 //!
-//! Lock order, outermost first: link, initiator queue, inbound side, then memory places or a completion queue and its notifier.
+//! Lock order, outermost first: link, initiator queue, inbound side, then a shared receive queue, memory places, a completion
+//! queue and its notifier, or the queue of events.
 //! Port space before listener; the adapter's list of notifiers before their links. Every other lock is taken alone.
 #![no_std]
 
@@ -41,12 +43,14 @@ mod counters;
 mod cq;
 mod deadlines;
 mod events;
+mod faults;
 mod lam;
 mod life;
 mod listener;
 mod loopback;
 mod memory;
 mod mr;
+mod mw;
 mod opaque;
 mod pd;
 mod ports;
@@ -54,10 +58,12 @@ mod provider;
 mod public;
 mod qp;
 mod shared_endpoint;
+mod srq;
 mod tag;
 #[cfg(test)]
 mod tests;
 
 pub use config::{AnswerMode, Config, LOOPBACK_ADDRESSES, MAPPINGS_MAX, REGIONS_MAX};
 pub use counters::Counters;
+pub use faults::Function;
 pub use provider::SoftNdk;

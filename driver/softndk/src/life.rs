@@ -22,10 +22,12 @@ use crate::cq::Cq;
 use crate::events::{Action, Job};
 use crate::listener::Listener;
 use crate::mr::Mr;
+use crate::mw::Mw;
 use crate::opaque::Opaque;
 use crate::pd::Pd;
 use crate::qp::Qp;
 use crate::shared_endpoint::SharedEndpoint;
+use crate::srq::Srq;
 
 /// What keeps one object open, and how its close is to be answered.
 #[derive(Debug)]
@@ -87,9 +89,11 @@ pub(crate) enum AnyObject {
     Cq(Shared<Cq>),
     Listener(Shared<Listener>),
     Mr(Shared<Mr>),
+    Mw(Shared<Mw>),
     Pd(Shared<Pd>),
     Qp(Shared<Qp>),
     SharedEndpoint(Shared<SharedEndpoint>),
+    Srq(Shared<Srq>),
 }
 
 impl AnyObject {
@@ -100,9 +104,11 @@ impl AnyObject {
             Self::Cq(object) => object.release_antecedents(),
             Self::Listener(object) => object.release_antecedents(),
             Self::Mr(object) => object.release_antecedents(),
+            Self::Mw(object) => object.release_antecedents(),
             Self::Pd(object) => object.release_antecedents(),
             Self::Qp(object) => object.release_antecedents(),
             Self::SharedEndpoint(object) => object.release_antecedents(),
+            Self::Srq(object) => object.release_antecedents(),
         }
     }
 }

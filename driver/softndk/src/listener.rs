@@ -19,6 +19,7 @@ use crate::adapter::Adapter;
 use crate::address;
 use crate::answer::{Holder, Request};
 use crate::connector::Connector;
+use crate::faults::Function;
 use crate::life::{AnyObject, Hold, Life, Object, close, from_handle, publish};
 use crate::opaque::Opaque;
 use crate::public::{Public, header, query_extension};
@@ -165,7 +166,8 @@ unsafe extern "system" fn listen(
     };
     // SAFETY: readable for its length (consumer).
     let local = unsafe { address::read(local, local_length) };
-    let listening = local.and_then(|local| listen_now(&listener, local));
+    let met = listener.adapter.core().faults().meet(Function::Listen);
+    let listening = met.and(local).and_then(|local| listen_now(&listener, local));
     request.answer(listening.err().unwrap_or(STATUS_SUCCESS))
 }
 

@@ -1,9 +1,13 @@
 //! Memory regions as objects; what they protect is in [`memory`](crate::memory).
 
 use core::ffi::c_void;
+use core::mem::offset_of;
 
 use abi::NTSTATUS;
-use abi::ndk::{NDK_FN_REQUEST_COMPLETION, NDK_MR, NDK_MR_DISPATCH, NDK_MR_FLAG, NdkObjectTypeMr};
+use abi::ndk::{
+    NDK_FN_REQUEST_COMPLETION, NDK_MR, NDK_MR_DISPATCH, NDK_MR_FLAG, NDK_MW, NDK_OBJECT_HEADER,
+    NdkObjectTypeMr,
+};
 use abi::nt::{BOOLEAN, MDL};
 use abi::status::{
     STATUS_IMPLEMENTATION_LIMIT, STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
@@ -19,15 +23,34 @@ use crate::pd::Pd;
 use crate::public::{Public, header, query_extension};
 use crate::tag;
 
+/// The beginning of every object that a token names, whether it is a region or a window: `NdkInvalidate` takes both.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Named<T> {
+    pub(crate) public: Public<T>,
+    /// Where the object is in the table.
+    pub(crate) place: u32,
+}
+
+// Both public parts have one size, so both places have one offset.
+const _: () = assert!(offset_of!(Named<NDK_MR>, place) == offset_of!(Named<NDK_MW>, place));
+
+/// Where a region or window is in the table.
+///
+/// # Safety
+/// `object` is an open memory region or memory window.
+pub(crate) unsafe fn place_of(object: *const NDK_OBJECT_HEADER) -> u32 {
+    // SAFETY: both begin with this (caller), and the place never changes.
+    unsafe { (*object.cast::<Named<NDK_MR>>()).place }
+}
+
 /// A memory region (`NDK_MR`).
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct Mr {
-    public: Public<NDK_MR>,
+    named: Named<NDK_MR>,
     life: Life,
     pd: Hold<Pd>,
-    /// Where the region is in the table.
-    place: u32,
     /// For fast registration only, or for `NdkRegisterMr` only.
     fast: bool,
 }
@@ -41,7 +64,8 @@ impl Mr {
                 Header: header(pd.adapter().version(), NdkObjectTypeMr),
                 Dispatch: &raw const DISPATCH,
             });
-            Shared::try_new(tag::OBJECT, Self { public, life, pd: Hold::new(pd), place, fast })
+            let named = Named { public, place };
+            Shared::try_new(tag::OBJECT, Self { named, life, pd: Hold::new(pd), fast })
         });
         if made.is_err() {
             memory.free_region(place);
@@ -51,7 +75,7 @@ impl Mr {
 
     /// Where the region is in the table.
     pub(crate) const fn place(&self) -> u32 {
-        self.place
+        self.named.place
     }
 
     fn memory(&self) -> &Memory {
@@ -73,7 +97,7 @@ impl Object for Mr {
     }
 
     fn closed(&self) {
-        self.memory().free_region(self.place);
+        self.memory().free_region(self.place());
     }
 
     fn release_antecedents(&self) {
@@ -152,7 +176,7 @@ unsafe fn register_now(mr: &Mr, mdl: *mut MDL, length: usize, flags: u32) -> NTS
     };
     // SAFETY: the chain `extent` was made from, with locked pages (caller).
     match unsafe { Pages::map(mdl, &extent) } {
-        Ok(pages) => status_of(mr.memory().register(mr.place, pages, rights(flags))),
+        Ok(pages) => status_of(mr.memory().register(mr.place(), pages, rights(flags))),
         Err(status) => status,
     }
 }
@@ -179,7 +203,7 @@ unsafe extern "system" fn deregister(
         Ok(both) => both,
         Err(status) => return status,
     };
-    let status = status_of(mr.memory().deregister(mr.place));
+    let status = status_of(mr.memory().deregister(mr.place()));
     request.answer(status)
 }
 
@@ -204,7 +228,7 @@ unsafe extern "system" fn initialize_fast_register(
     } else if page_count == 0 || page_count > FAST_REGISTER_PAGES_MAX {
         STATUS_IMPLEMENTATION_LIMIT
     } else {
-        match mr.memory().initialize_fast(mr.place, page_count, remote_access != 0) {
+        match mr.memory().initialize_fast(mr.place(), page_count, remote_access != 0) {
             Ok(result) => status_of(result),
             Err(error) => error.status(),
         }
@@ -219,7 +243,7 @@ unsafe extern "system" fn initialize_fast_register(
 unsafe extern "system" fn get_remote_token(mr: *mut NDK_MR) -> u32 {
     // SAFETY: open (consumer).
     let mr: Shared<Mr> = unsafe { from_handle(mr.cast()) };
-    mr.memory().tokens(mr.place).1
+    mr.memory().tokens(mr.place()).1
 }
 
 /// `NDK_FN_GET_LOCAL_TOKEN_FROM_MR`.
@@ -229,5 +253,5 @@ unsafe extern "system" fn get_remote_token(mr: *mut NDK_MR) -> u32 {
 unsafe extern "system" fn get_local_token(mr: *mut NDK_MR) -> u32 {
     // SAFETY: open (consumer).
     let mr: Shared<Mr> = unsafe { from_handle(mr.cast()) };
-    mr.memory().tokens(mr.place).0
+    mr.memory().tokens(mr.place()).0
 }

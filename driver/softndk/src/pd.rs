@@ -8,7 +8,6 @@ use abi::ndk::{
     NDK_PD_DISPATCH, NDK_QP, NDK_SRQ, NdkObjectTypePd,
 };
 use abi::nt::{BOOLEAN, GROUP_AFFINITY};
-use abi::status::{STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED};
 use kernel::pool::Shared;
 
 use crate::adapter::Adapter;
@@ -16,9 +15,11 @@ use crate::answer::{Creation, Holder};
 use crate::life::{AnyObject, Hold, Life, Object, close, from_handle};
 use crate::memory::{Domain, PRIVILEGED_TOKEN};
 use crate::mr::Mr;
+use crate::mw::Mw;
 use crate::opaque::Opaque;
 use crate::public::{Public, header, query_extension};
 use crate::qp::{Limits, Qp};
+use crate::srq::{self, Srq};
 use crate::tag;
 
 /// A protection domain (`NDK_PD`): queue pairs reach the regions of their own domain only.
@@ -116,7 +117,7 @@ unsafe extern "system" fn create_mr(
     unsafe { creation.answer(made, out) }
 }
 
-/// `NDK_FN_CREATE_MW`: there are no windows, as `MaxWindowSize` 0 says.
+/// `NDK_FN_CREATE_MW`.
 ///
 /// # Safety
 /// As the function type says.
@@ -127,37 +128,40 @@ unsafe extern "system" fn create_mw(
     out: *mut *mut NDK_MW,
 ) -> NTSTATUS {
     // SAFETY: as the function type says.
-    let (_pd, creation) = match unsafe { creation(pd, completion, context) } {
+    let (pd, creation) = match unsafe { creation(pd, completion, context) } {
         Ok(both) => both,
         Err(status) => return status,
     };
+    let made = Mw::create(&pd);
     // SAFETY: valid (consumer).
-    unsafe { creation.answer::<Pd, NDK_MW>(Err(STATUS_NOT_SUPPORTED), out) }
+    unsafe { creation.answer(made, out) }
 }
 
-/// `NDK_FN_CREATE_SRQ`: every depth is above `MaxSrqDepth`, which is 0.
+/// `NDK_FN_CREATE_SRQ`.
 ///
 /// # Safety
 /// As the function type says.
 unsafe extern "system" fn create_srq(
     pd: *mut NDK_PD,
-    _depth: u32,
-    _max_receive_request_sge: u32,
-    _notify_threshold: u32,
-    _notification: Option<NDK_FN_SRQ_NOTIFICATION_CALLBACK>,
-    _notification_context: *mut c_void,
+    depth: u32,
+    max_receive_request_sge: u32,
+    notify_threshold: u32,
+    notification: Option<NDK_FN_SRQ_NOTIFICATION_CALLBACK>,
+    notification_context: *mut c_void,
     _affinity: *const GROUP_AFFINITY,
     completion: NDK_FN_CREATE_COMPLETION,
     context: *mut c_void,
     out: *mut *mut NDK_SRQ,
 ) -> NTSTATUS {
     // SAFETY: as the function type says.
-    let (_pd, creation) = match unsafe { creation(pd, completion, context) } {
+    let (pd, creation) = match unsafe { creation(pd, completion, context) } {
         Ok(both) => both,
         Err(status) => return status,
     };
+    let sizes = srq::Sizes { depth, elements: max_receive_request_sge, threshold: notify_threshold };
+    let made = Srq::create(&pd, sizes, notification, notification_context);
     // SAFETY: valid (consumer).
-    unsafe { creation.answer::<Pd, NDK_SRQ>(Err(STATUS_INVALID_PARAMETER), out) }
+    unsafe { creation.answer(made, out) }
 }
 
 /// `NDK_FN_CREATE_QP`.
@@ -194,35 +198,49 @@ unsafe extern "system" fn create_qp(
         initiator_elements: max_initiator_request_sge,
         inline_bytes: inline_data_size,
     };
-    let made = Qp::create(&pd, &receive_cq, &initiator_cq, Opaque(qp_context), limits);
+    let made = Qp::create(&pd, &receive_cq, &initiator_cq, None, Opaque(qp_context), limits);
     // SAFETY: valid (consumer).
     unsafe { creation.answer(made, out) }
 }
 
-/// `NDK_FN_CREATE_QP_WITH_SRQ`: there is no shared receive queue to give.
+/// `NDK_FN_CREATE_QP_WITH_SRQ`.
 ///
 /// # Safety
 /// As the function type says.
 unsafe extern "system" fn create_qp_with_srq(
     pd: *mut NDK_PD,
-    _receive_cq: *mut NDK_CQ,
-    _initiator_cq: *mut NDK_CQ,
-    _srq: *mut NDK_SRQ,
-    _qp_context: *mut c_void,
-    _initiator_queue_depth: u32,
-    _max_initiator_request_sge: u32,
-    _inline_data_size: u32,
+    receive_cq: *mut NDK_CQ,
+    initiator_cq: *mut NDK_CQ,
+    srq: *mut NDK_SRQ,
+    qp_context: *mut c_void,
+    initiator_queue_depth: u32,
+    max_initiator_request_sge: u32,
+    inline_data_size: u32,
     completion: NDK_FN_CREATE_COMPLETION,
     context: *mut c_void,
     out: *mut *mut NDK_QP,
 ) -> NTSTATUS {
     // SAFETY: as the function type says.
-    let (_pd, creation) = match unsafe { creation(pd, completion, context) } {
+    let (pd, creation) = match unsafe { creation(pd, completion, context) } {
         Ok(both) => both,
         Err(status) => return status,
     };
+    // SAFETY: an open completion queue (consumer).
+    let receive_cq = unsafe { from_handle(receive_cq.cast()) };
+    // SAFETY: an open completion queue (consumer).
+    let initiator_cq = unsafe { from_handle(initiator_cq.cast()) };
+    // SAFETY: an open shared receive queue (consumer).
+    let srq: Shared<Srq> = unsafe { from_handle(srq.cast()) };
+    let limits = Limits {
+        receives: 1,
+        initiators: initiator_queue_depth,
+        receive_elements: srq.elements_max(),
+        initiator_elements: max_initiator_request_sge,
+        inline_bytes: inline_data_size,
+    };
+    let made = Qp::create(&pd, &receive_cq, &initiator_cq, Some(&srq), Opaque(qp_context), limits);
     // SAFETY: valid (consumer).
-    unsafe { creation.answer::<Pd, NDK_QP>(Err(STATUS_INVALID_PARAMETER), out) }
+    unsafe { creation.answer(made, out) }
 }
 
 /// `NDK_FN_GET_PRIVILEGED_MEMORY_REGION_TOKEN`.

@@ -12,6 +12,7 @@ use kernel::pool::Shared;
 use crate::adapter::Adapter;
 use crate::config::{self, AnswerMode, Config};
 use crate::counters::{CounterSet, Counters};
+use crate::faults::{Faults, Function};
 use crate::life::publish;
 use crate::memory::{Memory, Spacing};
 use crate::ports::PortSpace;
@@ -27,6 +28,7 @@ pub(crate) struct Core {
     memory: Memory,
     ports: PortSpace,
     counters: CounterSet,
+    faults: Faults,
     /// The adapter itself and its opens.
     users: AtomicUsize,
     /// Set when the last of them is gone.
@@ -62,6 +64,10 @@ impl Core {
 
     pub(crate) const fn counters(&self) -> &CounterSet {
         &self.counters
+    }
+
+    pub(crate) const fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     fn leave(&self) {
@@ -103,6 +109,7 @@ impl SoftNdk {
             memory: Memory::new(config.regions_max, config.mappings_max, spacing)?,
             ports: PortSpace::new(config.addresses, config.ephemeral_ports)?,
             counters: CounterSet::default(),
+            faults: Faults::none(),
             users: AtomicUsize::new(1),
             unused: Event::new(EventType::Notification, false)?,
         };
@@ -141,6 +148,12 @@ impl SoftNdk {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.core.counters.snapshot()
+    }
+
+    /// Has the next call of `function`, by whichever consumer, fail with `status`, inline or not as the adapter answers
+    /// everything. A failure that was asked for before and has not happened is forgotten. IRQL ≤ DISPATCH_LEVEL.
+    pub fn fail_next(&self, function: Function, status: NTSTATUS) {
+        self.core.faults.set(function, status);
     }
 
     /// Ends the adapter. PASSIVE_LEVEL; blocks until every open is closed.

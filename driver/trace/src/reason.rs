@@ -60,6 +60,8 @@ reasons! {
     RdmaTimeout = 13, "rdma-timeout", "The peer did not complete the RDMA handshake in time.";
     /// The adapter was removed or has failed.
     AdapterGone = 14, "adapter-gone", "The NDK adapter was removed, or has failed.";
+    /// Somebody else has the address on the adapter.
+    AddressBusy = 15, "address-busy", "Somebody else has the local address or port on the NDK adapter.";
 }
 
 impl Reason {

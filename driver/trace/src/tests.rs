@@ -30,6 +30,7 @@ fn numbers_never_change() {
         (Reason::BothPaths, 12),
         (Reason::RdmaTimeout, 13),
         (Reason::AdapterGone, 14),
+        (Reason::AddressBusy, 15),
     ];
     assert_eq!(known.map(|(reason, _)| reason), Reason::ALL);
     assert_eq!(known.map(|(reason, _)| reason.code()), known.map(|(_, number)| number));

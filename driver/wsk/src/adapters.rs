@@ -63,6 +63,8 @@ pub(crate) fn fixed_name(text: &str) -> [u8; NAME] {
 
 struct State {
     entries: Vec<Entry, ADAPTERS>,
+    /// Times that an adapter or an address has come or gone.
+    changes: u64,
     /// The provider stops: no more adapters.
     closed: bool,
 }
@@ -72,7 +74,7 @@ pub(crate) struct Adapters(SpinLock<State>);
 
 impl Adapters {
     pub(crate) const fn new() -> Self {
-        Self(SpinLock::new(State { entries: Vec::new(), closed: false }))
+        Self(SpinLock::new(State { entries: Vec::new(), changes: 0, closed: false }))
     }
 
     /// Adds an adapter; addresses beyond 16 are left out.
@@ -93,6 +95,7 @@ impl Adapters {
             return Err(STATUS_DEVICE_NOT_READY);
         }
         let entry = Entry { adapter, addresses, luid, index, name };
+        state.changes = state.changes.wrapping_add(1);
         state.entries.push(entry).map_err(|_| STATUS_INSUFFICIENT_RESOURCES)
     }
 
@@ -100,6 +103,7 @@ impl Adapters {
     pub(crate) fn take(&self, luid: NET_LUID) -> Option<Entry> {
         let mut state = self.0.lock();
         let place = state.entries.iter().position(|entry| entry.luid == luid)?;
+        state.changes = state.changes.wrapping_add(1);
         Some(state.entries.swap_remove(place))
     }
 
@@ -120,12 +124,18 @@ impl Adapters {
             return false;
         }
         entry.addresses = addresses.iter().copied().collect();
+        state.changes = state.changes.wrapping_add(1);
         true
     }
 
     /// Whether an adapter has not been taken out.
     pub(crate) fn has(&self, adapter: &Shared<Adapter>) -> bool {
         self.0.lock().entries.iter().any(|entry| Shared::ptr_eq(&entry.adapter, adapter))
+    }
+
+    /// A number that differs from an earlier one if an adapter or an address has come or gone meanwhile.
+    pub(crate) fn changes(&self) -> u64 {
+        self.0.lock().changes
     }
 
     /// All of them, for the status reply.

@@ -6,6 +6,7 @@
 //! | [`Provider`] | what all clients share: adapters, the table of sockets, totals |
 //! | `registration`, `client` | WSK registration, and a client: its uses, static events, and its registration at the system's WSK |
 //! | [`policy`], [`misses`] | which connections may run over RDMA or TCP, and where RDMA has just failed |
+//! | `adapter_status` | what an adapter's status means to a client |
 //! | `sharing` | who may use a local address beside whom |
 //! | `clock` | one timer for the handshakes of all connections |
 //! | `listen` | listening sockets: adapters' listeners, the twin, one queue for both |
@@ -30,6 +31,7 @@
 #[cfg(test)]
 extern crate std;
 
+mod adapter_status;
 mod adapters;
 mod buffer;
 mod callbacks;

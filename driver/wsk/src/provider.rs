@@ -17,6 +17,7 @@ use abi::status::{STATUS_ACCESS_DENIED, STATUS_ADDRESS_ALREADY_EXISTS, STATUS_TO
 use core::cell::Cell;
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicU32, Ordering};
+use kernel::event::{Event, EventType};
 use kernel::lock::SpinLock;
 use kernel::pool::{AllocError, Shared};
 use kernel::rundown::Rundown;
@@ -65,6 +66,8 @@ pub struct Provider {
     /// Local addresses that sockets are bound to.
     bound: Table<Bound>,
     next_port: AtomicU32,
+    /// Set while nobody looks for an endpoint to share.
+    sharing: Event,
     totals: Counters,
     reasons: ReasonCounters,
     misses: SpinLock<Misses>,
@@ -146,6 +149,7 @@ impl Provider {
             sockets: Table::new(),
             bound: Table::new(),
             next_port: AtomicU32::new(0),
+            sharing: Event::new(EventType::Synchronization, true)?,
             totals: Counters::new(),
             reasons: ReasonCounters::new(),
             misses: SpinLock::new(Misses::new(settings.retry_after)),
@@ -278,6 +282,15 @@ impl Provider {
 
     pub(crate) fn delist(&self, place: usize) -> Option<Socket> {
         self.sockets.remove(place)
+    }
+
+    /// Runs `look`, which finds an endpoint to share or makes one: never twice at once, so that nobody makes what another one
+    /// is about to. IRQL: PASSIVE_LEVEL.
+    pub(crate) fn one_at_a_time<R>(&self, look: impl FnOnce() -> R) -> R {
+        self.sharing.wait_forever();
+        let result = look();
+        self.sharing.set();
+        result
     }
 
     /// Takes a local address; port 0 chooses an ephemeral one. `also` takes it where else it must be free, and what it

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use abi::nt::{APC_LEVEL, DISPATCH_LEVEL, KIRQL, PASSIVE_LEVEL};
+use abi::nt::{APC_LEVEL, DISPATCH_LEVEL, KIRQL, PASSIVE_LEVEL, PROCESSOR_NUMBER};
 
 use crate::stop::{BugCheck, IRQL_NOT_LESS_OR_EQUAL, IRQL_UNEXPECTED_VALUE};
 use crate::{stop, wine};
@@ -129,4 +129,20 @@ extern "C-unwind" fn KeLowerIrql(new: KIRQL) {
 #[unsafe(no_mangle)]
 extern "C-unwind" fn PsGetCurrentThreadId() -> *mut c_void {
     std::ptr::without_provenance_mut(identity())
+}
+
+/// Processors that threads are counted among, in turn.
+const NUMBERS: usize = 4;
+
+/// `KeGetCurrentProcessorNumberEx`: a thread keeps its processor.
+///
+/// # Safety
+/// `number` is null or writable.
+pub(crate) unsafe extern "C-unwind" fn current_number(number: *mut PROCESSOR_NUMBER) -> u32 {
+    let index = (identity() / 4 % NUMBERS) as u8;
+    if !number.is_null() {
+        // SAFETY: as promised by the caller.
+        unsafe { number.write(PROCESSOR_NUMBER { Group: 0, Number: index, Reserved: 0 }) };
+    }
+    u32::from(index)
 }

@@ -34,6 +34,7 @@ unsafe extern "C-unwind" fn MmGetSystemRoutineAddress(name: *mut UNICODE_STRING)
     match text.as_str() {
         "ExAllocatePool2" => pool::ExAllocatePool2 as *mut c_void,
         "ExAllocatePoolWithTag" => pool::ExAllocatePoolWithTag as *mut c_void,
+        "KeGetCurrentProcessorNumberEx" => processor::current_number as *mut c_void,
         _ => std::ptr::null_mut(),
     }
 }

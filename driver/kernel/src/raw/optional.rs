@@ -5,7 +5,7 @@
 use core::ffi::c_void;
 use core::{mem, ptr};
 
-use abi::nt::{NonPagedPoolNx, POOL_FLAG_NON_PAGED, UNICODE_STRING};
+use abi::nt::{NonPagedPoolNx, POOL_FLAG_NON_PAGED, PROCESSOR_NUMBER, UNICODE_STRING};
 use spin::Once;
 
 use super::MmGetSystemRoutineAddress;
@@ -15,6 +15,9 @@ type ExAllocatePool2 = unsafe extern "system-unwind" fn(flags: u64, bytes: usize
 /// `ExAllocatePoolWithTag` (`wdm.h`): every system; deprecated where there is the other.
 type ExAllocatePoolWithTag =
     unsafe extern "system-unwind" fn(pool_type: i32, bytes: usize, tag: u32) -> *mut c_void;
+
+/// `KeGetCurrentProcessorNumberEx` (`wdm.h`): Windows 7 and later.
+type KeGetCurrentProcessorNumberEx = unsafe extern "system-unwind" fn(number: *mut PROCESSOR_NUMBER) -> u32;
 
 /// The system's allocator.
 #[derive(Clone, Copy)]
@@ -47,9 +50,29 @@ fn allocator() -> Allocator {
     })
 }
 
-/// Looks for the allocator, so that later calls may come at a higher IRQL. PASSIVE_LEVEL.
+fn processor_number() -> Option<KeGetCurrentProcessorNumberEx> {
+    static NUMBER: Once<Option<KeGetCurrentProcessorNumberEx>> = Once::new();
+    *NUMBER.call_once(|| {
+        let number = routine(b"KeGetCurrentProcessorNumberEx");
+        // SAFETY: null is `None`; otherwise the kernel exports a routine of this type under this name.
+        unsafe { mem::transmute::<*mut c_void, Option<KeGetCurrentProcessorNumberEx>>(number) }
+    })
+}
+
+/// Looks for the routines, so that later calls may come at a higher IRQL. PASSIVE_LEVEL.
 pub(crate) fn resolve() {
     allocator();
+    processor_number();
+}
+
+/// The processor that this thread runs on at the moment; the first one where the system does not tell. IRQL ≤ DISPATCH_LEVEL.
+pub(crate) fn current_processor() -> PROCESSOR_NUMBER {
+    let mut number = PROCESSOR_NUMBER { Group: 0, Number: 0, Reserved: 0 };
+    if let Some(get) = processor_number() {
+        // SAFETY: any IRQL; the cell is writable.
+        unsafe { get(&raw mut number) };
+    }
+    number
 }
 
 /// Zeroed non-paged pool, or null. `bytes` is not zero. IRQL ≤ DISPATCH_LEVEL.

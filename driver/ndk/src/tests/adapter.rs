@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use abi::status::STATUS_DEVICE_NOT_READY;
+use kernel::processor::Processor;
 
 use super::harness::*;
 use crate::{Access, Endpoint, Listener, Memory};
@@ -111,5 +112,32 @@ fn the_close_waits_for_everything() {
         assert!(closed.load(Ordering::SeqCst));
         assert_ne!(near.witness.answer(), 0);
         near.finish(false);
+    });
+}
+
+/// Endpoints that are built on one processor share a completion queue, those of another one have another.
+#[test]
+fn each_processor_has_a_completion_queue() {
+    in_each_mode(|world| {
+        let mut ends = std::vec::Vec::new();
+        let mut processors = std::vec::Vec::new();
+        for _ in 0..6 {
+            let built = thread::scope(|scope| {
+                let build = || {
+                    let ends = [(), ()].map(|()| active(world, Witness::new(), DEPTHS));
+                    (ends, Processor::current())
+                };
+                scope.spawn(build).join().unwrap()
+            });
+            ends.extend(built.0);
+            processors.push(built.1);
+        }
+        processors.sort_by_key(|processor| processor.affinity().Mask);
+        processors.dedup();
+        assert!(processors.len() > 1);
+        let mut queues = world.adapter().cq_processors();
+        queues.sort_by_key(|processor| processor.affinity().Mask);
+        assert_eq!(queues[..], processors[..]);
+        ends.into_iter().for_each(|end| end.finish(false));
     });
 }

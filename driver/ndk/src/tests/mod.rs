@@ -2,10 +2,12 @@
 
 mod adapter;
 mod connecting;
+mod exposing;
 mod gate;
 mod harness;
 mod listening;
 mod memory;
 mod posting;
 mod scarcity;
+mod sharing;
 mod teardown;

@@ -6,7 +6,7 @@ use abi::NTSTATUS;
 use abi::status::STATUS_INSUFFICIENT_RESOURCES;
 
 use super::harness::*;
-use crate::{Access, Endpoint, Listener, Memory};
+use crate::{Access, Endpoint, FastRegion, Listener, Mapping, Memory, SharedEndpoint, Window};
 
 /// Calls `make` with 0, 1, 2… allocations that succeed, until none has failed. `make` returns what it made, if it did.
 fn with_each_allocation_failing<T>(world: &World, mut make: impl FnMut(&World) -> Result<T, NTSTATUS>) {
@@ -98,6 +98,35 @@ fn listening() {
         with_each_allocation_failing(world, |world| {
             let door = ksim_ok(Door::new);
             Listener::listen(world.adapter(), loopback(0), door)
+        });
+    });
+}
+
+#[test]
+fn sharing_an_address() {
+    in_each_mode(|world| {
+        with_each_allocation_failing(world, |world| SharedEndpoint::create(world.adapter(), loopback(0)));
+    });
+}
+
+#[test]
+fn regions_and_windows() {
+    in_each_mode(|world| {
+        with_each_allocation_failing(world, |world| FastRegion::create(world.adapter(), 8));
+        with_each_allocation_failing(world, |world| Window::create(world.adapter()));
+    });
+}
+
+#[test]
+fn mapping_pages() {
+    in_each_mode(|world| {
+        let region = kernel::region::Region::try_new(TAG, 5000).unwrap();
+        with_each_allocation_failing(world, |world| {
+            let (tell, told) = std::sync::mpsc::channel();
+            let mdl = core::ptr::NonNull::new(region.mdl()).unwrap();
+            // SAFETY: non-paged pool that outlives the mapping.
+            unsafe { Mapping::build(world.adapter(), mdl, 5000, move |built| tell.send(built).unwrap()) };
+            told.recv().unwrap()
         });
     });
 }

@@ -12,7 +12,7 @@ use abi::ndk::{
     NDK_CQ, NDK_CQ_DISPATCH, NDK_CQ_NOTIFY, NDK_FN_CQ_NOTIFICATION_CALLBACK, NDK_FN_REQUEST_COMPLETION,
     NDK_RESULT, NDK_RESULT_EX, NdkObjectTypeCq,
 };
-use abi::status::{STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED, STATUS_SUCCESS};
+use abi::status::{STATUS_INVALID_PARAMETER, STATUS_INVALID_PARAMETER_MIX, STATUS_SUCCESS};
 use kernel::lock::SpinLock;
 use kernel::pool::{AllocError, PoolBox, PoolSlice, Shared};
 
@@ -24,10 +24,15 @@ use crate::opaque::Opaque;
 use crate::public::{Public, header, query_extension};
 use crate::tag;
 
-use queue::Queue;
+use queue::{Moderation, Queue};
 
 pub(crate) use notifier::Notifier;
 pub(crate) use queue::{Completion, Overrun};
+
+/// One microsecond, in units of 100 ns.
+const MICROSECOND: u64 = 10;
+/// The longest that a notification is held back, in units of 100 ns: 100 ms.
+const MODERATION_MAX: u64 = 100_000 * MICROSECOND;
 
 /// A completion queue (`NDK_CQ`).
 ///
@@ -107,6 +112,43 @@ impl Cq {
         {
             notifier.start(Hold::new(this));
         }
+        if let (Some(delay), Some(notifier)) = (state.queue.patience(), &state.notifier) {
+            notifier.hold(this, delay);
+        }
+    }
+
+    /// The notification has been held back long enough.
+    fn let_go(this: &Shared<Self>) {
+        let mut state = this.state.lock();
+        state.queue.let_go();
+        Self::wake(this, &mut state);
+    }
+
+    /// `interval` in microseconds, `count` in entries; `u32::MAX` is without end, and so is a count above the depth.
+    fn moderate(this: &Shared<Self>, interval: u32, count: u32) -> Result<(), NTSTATUS> {
+        let held = {
+            let mut state = this.state.lock();
+            let endless = count == u32::MAX || count as usize > state.queue.depth();
+            let wanted = match (interval, count) {
+                (u32::MAX, _) if endless => return Err(STATUS_INVALID_PARAMETER_MIX),
+                (0, _) | (_, 0 | 1) => None,
+                _ => {
+                    let limit = (u64::from(interval) * MICROSECOND).min(MODERATION_MAX);
+                    let interval = (interval != u32::MAX).then_some(limit);
+                    Some(Moderation { interval, entries: (!endless).then_some(count) })
+                }
+            };
+            let Some(notifier) = &state.notifier else { return Ok(()) };
+            if wanted.is_some_and(|wanted| wanted.interval.is_some()) {
+                notifier.prepare_timer()?;
+            }
+            let held = notifier.stop_holding();
+            state.queue.moderate(wanted);
+            Self::wake(this, &mut state);
+            held
+        };
+        drop(held);
+        Ok(())
     }
 
     /// One run of the notification routine: at most one callback.
@@ -122,6 +164,9 @@ impl Cq {
             && let Some(notifier) = &state.notifier
         {
             notifier.start(Hold::new(this));
+        }
+        if let (Some(delay), Some(notifier)) = (state.queue.patience(), &state.notifier) {
+            notifier.hold(this, delay);
         }
     }
 
@@ -148,7 +193,12 @@ impl Object for Cq {
     }
 
     fn close_issued(this: &Shared<Self>) {
-        this.state.lock().queue.close();
+        let held = {
+            let mut state = this.state.lock();
+            state.queue.close();
+            state.notifier.as_ref().and_then(|notifier| notifier.stop_holding())
+        };
+        drop(held);
     }
 
     fn closed(&self) {
@@ -244,12 +294,18 @@ unsafe extern "system" fn get_results(cq: *mut NDK_CQ, results: *mut NDK_RESULT,
     count
 }
 
-/// `NDK_FN_CONTROL_CQ_INTERRUPT_MODERATION`: not offered, as the adapter flags say.
+/// `NDK_FN_CONTROL_CQ_INTERRUPT_MODERATION`. Intervals above [`MODERATION_MAX`] count as that long.
 ///
 /// # Safety
-/// None: nothing is touched.
-unsafe extern "system" fn control_interrupt_moderation(_: *mut NDK_CQ, _: u32, _: u32) -> NTSTATUS {
-    STATUS_NOT_SUPPORTED
+/// As the function type says.
+unsafe extern "system" fn control_interrupt_moderation(
+    cq: *mut NDK_CQ,
+    interval: u32,
+    count: u32,
+) -> NTSTATUS {
+    // SAFETY: open (consumer).
+    let cq: Shared<Cq> = unsafe { from_handle(cq.cast()) };
+    Cq::moderate(&cq, interval, count).err().unwrap_or(STATUS_SUCCESS)
 }
 
 /// `NDK_FN_GET_CQ_RESULTS_EX`.

@@ -4,7 +4,8 @@ use core::ffi::c_void;
 
 use kernel::dpc::Dpc;
 use kernel::lock::SpinLock;
-use kernel::pool::{AllocError, PoolBox};
+use kernel::pool::{AllocError, PoolBox, Shared};
+use kernel::timer::Timer;
 
 use super::Cq;
 use crate::life::Hold;
@@ -20,6 +21,10 @@ pub(crate) struct Notifier {
     dpc: Dpc,
     /// The queue of the run that has been asked for.
     target: SpinLock<Option<Hold<Cq>>>,
+    /// Made for the first queue that wants its notifications held back; kept as the DPC is.
+    timer: SpinLock<Option<Timer>>,
+    /// The queue whose notification is held back.
+    held: SpinLock<Option<Hold<Cq>>>,
     /// Link of the adapter's list.
     next: SpinLock<Option<PoolBox<Self>>>,
 }
@@ -29,7 +34,13 @@ impl Notifier {
         PoolBox::try_new_cyclic(tag::OBJECT, |this: *const Self| {
             // SAFETY: `run` takes the notifier as its context, and the notifier drops the DPC with itself.
             let dpc = unsafe { Dpc::new(tag::OBJECT, run, this.cast_mut().cast()) }?;
-            Ok(Self { dpc, target: SpinLock::new(None), next: SpinLock::new(None) })
+            Ok(Self {
+                dpc,
+                target: SpinLock::new(None),
+                timer: SpinLock::new(None),
+                held: SpinLock::new(None),
+                next: SpinLock::new(None),
+            })
         })
     }
 
@@ -37,6 +48,44 @@ impl Notifier {
     pub(super) fn start(&self, target: Hold<Cq>) {
         *self.target.lock() = Some(target);
         self.dpc.queue();
+    }
+
+    /// Makes what [`hold`](Self::hold) needs.
+    ///
+    /// # Errors
+    /// No memory.
+    pub(super) fn prepare_timer(&self) -> Result<(), AllocError> {
+        if self.timer.lock().is_some() {
+            return Ok(());
+        }
+        let context = core::ptr::from_ref(self).cast_mut().cast();
+        // SAFETY: `expire` takes the notifier as its context, and the notifier drops the timer with itself.
+        let timer = unsafe { Timer::new(tag::OBJECT, expire, context) }?;
+        // Moderation is not controlled twice at once, so there is none yet.
+        *self.timer.lock() = Some(timer);
+        Ok(())
+    }
+
+    /// Lets go of the notification of `target` after `delay`, in units of 100 ns; not if one is held back already.
+    pub(super) fn hold(&self, target: &Shared<Cq>, delay: u64) {
+        let mut held = self.held.lock();
+        if held.is_none() {
+            *held = Some(Hold::new(target));
+            if let Some(timer) = &*self.timer.lock() {
+                timer.set(delay);
+            }
+        }
+    }
+
+    /// The queue is being closed, or does not want to wait any more. The result is dropped without locks.
+    pub(super) fn stop_holding(&self) -> Option<Hold<Cq>> {
+        let held = self.held.lock().take();
+        if held.is_some()
+            && let Some(timer) = &*self.timer.lock()
+        {
+            timer.cancel();
+        }
+        held
     }
 
     pub(crate) fn take_next(&self) -> Option<PoolBox<Self>> {
@@ -59,5 +108,18 @@ unsafe fn run(context: *mut c_void) {
     if let Some(cq) = target {
         Cq::notify(cq.shared());
         // Giving the hold back may close the queue and hand this notifier on.
+    }
+}
+
+/// The routine of the timer.
+///
+/// # Safety
+/// `context` is the notifier that owns the timer.
+unsafe fn expire(context: *mut c_void) {
+    // SAFETY: the drop of the notifier waits for this routine.
+    let notifier = unsafe { &*context.cast::<Notifier>() };
+    let held = notifier.held.lock().take();
+    if let Some(cq) = held {
+        Cq::let_go(cq.shared());
     }
 }

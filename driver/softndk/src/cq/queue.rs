@@ -59,6 +59,15 @@ impl Arm {
     }
 }
 
+/// How long a notification that is due is held back (`NdkControlCqInterruptModeration`): until one of the two is reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Moderation {
+    /// Since the notification fell due, in units of 100 ns; `None`: however long it takes.
+    pub(crate) interval: Option<u64>,
+    /// Entries placed since the last callback; `None`: however many there are.
+    pub(crate) entries: Option<u32>,
+}
+
 /// Where the notification routine is; it never runs twice at once for one queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Routine {
@@ -85,6 +94,9 @@ pub(crate) struct Queue {
     armed: u64,
     /// A satisfied arm whose callback has not been called yet.
     due: Option<NTSTATUS>,
+    moderation: Option<Moderation>,
+    /// What is due is held back.
+    held: bool,
     /// A failure of the queue that no callback has told yet.
     failure: Option<NTSTATUS>,
     dead: bool,
@@ -106,11 +118,18 @@ impl Queue {
             arm: None,
             armed: 0,
             due: None,
+            moderation: None,
+            held: false,
             failure: None,
             dead: false,
             closed: false,
             routine: Routine::Idle,
         }
+    }
+
+    /// Entries there is room for.
+    pub(crate) fn depth(&self) -> usize {
+        self.ring.len()
     }
 
     /// Whether the queue has overrun.
@@ -133,6 +152,7 @@ impl Queue {
             Some(place) if self.len < depth => *place = Some(completion),
             _ => {
                 self.dead = true;
+                self.held = false;
                 self.failure = Some(STATUS_BUFFER_OVERFLOW);
                 self.evaluate();
                 return Err(Overrun);
@@ -144,6 +164,7 @@ impl Queue {
             self.solicited = self.placed;
         }
         self.evaluate();
+        self.held &= self.must_wait();
         Ok(())
     }
 
@@ -191,6 +212,32 @@ impl Queue {
         self.evaluate();
     }
 
+    /// How notifications are held back from here on; one that is held now is let go if it need not wait any more.
+    pub(crate) fn moderate(&mut self, moderation: Option<Moderation>) {
+        self.moderation = moderation;
+        self.held &= self.must_wait();
+    }
+
+    /// How long the notification that is due may be held back still, in units of 100 ns: the caller lets it go by then.
+    pub(crate) fn patience(&self) -> Option<u64> {
+        self.moderation.filter(|_| self.held).and_then(|moderation| moderation.interval)
+    }
+
+    /// It has been held back long enough.
+    pub(crate) const fn let_go(&mut self) {
+        self.held = false;
+    }
+
+    /// Whether too few entries are there for a notification.
+    fn must_wait(&self) -> bool {
+        self.moderation.is_some_and(|moderation| {
+            // More than there is room for never come.
+            let enough =
+                moderation.entries.map_or(u64::MAX, |entries| u64::from(entries).min(self.ring.len() as u64));
+            self.placed - self.notified < enough
+        })
+    }
+
     /// The object's close has been issued: arms and due notifications are forgotten.
     pub(crate) const fn close(&mut self) {
         self.closed = true;
@@ -220,7 +267,7 @@ impl Queue {
 
     /// Whether the notification routine must be queued now; the caller does so if told `true`.
     pub(crate) fn take_wakeup(&mut self) -> bool {
-        let wake = self.routine == Routine::Idle && self.due.is_some();
+        let wake = self.routine == Routine::Idle && self.due.is_some() && !self.held;
         if wake {
             self.routine = Routine::Queued;
         }
@@ -263,5 +310,6 @@ impl Queue {
     fn satisfy(&mut self, status: NTSTATUS) {
         self.arm = None;
         self.due = Some(status);
+        self.held = status == STATUS_SUCCESS && self.must_wait();
     }
 }

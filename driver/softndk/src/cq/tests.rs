@@ -5,7 +5,7 @@ use abi::ndk::{NDK_CQ_NOTIFY_ANY, NDK_CQ_NOTIFY_ERRORS, NDK_CQ_NOTIFY_SOLICITED}
 use abi::status::{STATUS_BUFFER_OVERFLOW, STATUS_CANCELLED, STATUS_SUCCESS};
 
 use super::new_ring;
-use super::queue::{Completion, Overrun, Queue};
+use super::queue::{Completion, Moderation, Overrun, Queue};
 use crate::opaque::Opaque;
 
 const ANY: u32 = NDK_CQ_NOTIFY_ANY;
@@ -300,4 +300,47 @@ impl Queue {
     fn push_if_room(&mut self, number: u32) -> bool {
         self.has_room() && self.push(entry(number, STATUS_SUCCESS, false)).is_ok()
     }
+}
+
+/// Moderation by count: entries since the last callback, of which there can be no more than there is room for.
+#[test]
+fn a_due_notification_waits_for_company() {
+    let _alone = alone();
+    let mut queue = queue(4);
+    queue.moderate(Some(Moderation { interval: Some(70), entries: Some(3) }));
+    queue.arm(ANY);
+    assert_eq!(queue.patience(), None, "nothing is due");
+    push(&mut queue);
+    assert_eq!((run(&mut queue), queue.patience()), (None, Some(70)));
+    push(&mut queue);
+    assert_eq!(run(&mut queue), None);
+    push(&mut queue);
+    assert_eq!((run(&mut queue), queue.patience()), (Some(STATUS_SUCCESS), None));
+    // Let go by time.
+    queue.arm(ANY);
+    push(&mut queue);
+    assert_eq!(run(&mut queue), None);
+    queue.let_go();
+    assert_eq!(run(&mut queue), Some(STATUS_SUCCESS));
+    // A queue smaller than the count.
+    while queue.pop().is_some() {}
+    queue.moderate(Some(Moderation { interval: None, entries: Some(100) }));
+    queue.arm(ANY);
+    for _ in 0..3 {
+        push(&mut queue);
+        assert_eq!(run(&mut queue), None);
+    }
+    push(&mut queue);
+    assert_eq!(run(&mut queue), Some(STATUS_SUCCESS));
+}
+
+#[test]
+fn a_failure_of_the_queue_is_not_held_back() {
+    let _alone = alone();
+    let mut queue = queue(1);
+    queue.moderate(Some(Moderation { interval: None, entries: None }));
+    push(&mut queue);
+    queue.arm(ERRORS);
+    assert_eq!(queue.push(entry(0, STATUS_SUCCESS, false)), Err(Overrun));
+    assert_eq!(run(&mut queue), Some(STATUS_BUFFER_OVERFLOW));
 }

@@ -118,7 +118,8 @@ impl Transfer<'_> {
                 return Err(STATUS_CANCELLED);
             }
             self.peer.hear();
-            let elements = inbound.front().ok_or(STATUS_REMOTE_RESOURCES)?;
+            self.peer.supply(&mut inbound);
+            let elements = inbound.receives.front().ok_or(STATUS_REMOTE_RESOURCES)?;
             let target = Buffer::Elements { domain: self.peer.domain(), elements, write: true };
             if done == 0
                 && let Err(fault) = self.check_receive(&target, length, invalidate)
@@ -162,7 +163,7 @@ impl Transfer<'_> {
     /// The oldest receive fails; what is left is cancelled when the connection is torn down. Returns the sender's status.
     fn fail_receive(&self, inbound: &mut Inbound, status: Option<NTSTATUS>) -> NTSTATUS {
         if let Some(status) = status
-            && let Some(context) = inbound.pop()
+            && let Some(context) = inbound.receives.pop()
         {
             // The connection is lost either way.
             let _ = self.peer.complete_receive(context, NdkOperationTypeReceive, status, Arrival::NONE);
@@ -180,7 +181,7 @@ impl Transfer<'_> {
             let ended = self.core.memory().invalidate_token(self.peer.domain(), token, true);
             ended.map_err(|Violation| STATUS_REMOTE_RESOURCES)?;
         }
-        let context = inbound.pop().ok_or(STATUS_REMOTE_RESOURCES)?;
+        let context = inbound.receives.pop().ok_or(STATUS_REMOTE_RESOURCES)?;
         let operation =
             if invalidate.is_some() { NdkOperationTypeReceiveAndInvalidate } else { NdkOperationTypeReceive };
         let arrival = Arrival {

@@ -13,6 +13,7 @@ mod places;
 mod region;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use abi::NTSTATUS;
 use abi::status::STATUS_INSUFFICIENT_RESOURCES;
@@ -33,6 +34,7 @@ pub(crate) use mapping::MappingHandle;
 pub(crate) use name::{PRIVILEGED_TOKEN, Spacing};
 pub(crate) use pages::{Extent, Pages, pages_spanned};
 pub(crate) use region::{FastRegistration, RegistrationFault};
+pub(crate) use window::WindowRange;
 
 bitflags! {
     /// What a region allows besides reading it locally.

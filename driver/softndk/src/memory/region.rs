@@ -5,36 +5,41 @@ use abi::ndk::NDK_LOGICAL_ADDRESS;
 use kernel::pool::{AllocError, PoolSlice};
 
 use super::name::Token;
+use super::window::Binding;
 use super::{Domain, Memory, Page, Pages, Rights, Violation, no_place, pages_spanned};
 use crate::config::PAGE_SIZE;
 use crate::tag;
 
 /// How a region comes to have memory.
 #[derive(Debug)]
-enum Kind {
+pub(super) enum Kind {
     /// No memory, and no way to get any yet.
     Bare,
     /// Memory from an MDL, until deregistered.
     Registered(Pages),
     /// Fast registration of up to `pages.len()` pages, `used` of them in force while the region is valid.
     Fast { pages: PoolSlice<Page>, used: usize, remote: bool },
+    /// A window, while it is bound.
+    Window(Option<Binding>),
 }
 
 /// One place of the region table.
 #[derive(Debug)]
 pub(crate) struct Region {
     /// The protection domain; 0 while the place is free.
-    pd: usize,
-    kind: Kind,
-    valid: bool,
-    rights: Rights,
-    local_key: u8,
+    pub(super) pd: usize,
+    pub(super) kind: Kind,
+    pub(super) valid: bool,
+    pub(super) rights: Rights,
+    pub(super) local_key: u8,
     remote_key: u8,
     epoch: u32,
     /// Address of the first byte, as local elements and peers give it.
-    base: u64,
-    length: u64,
-    first_byte_offset: usize,
+    pub(super) base: u64,
+    pub(super) length: u64,
+    pub(super) first_byte_offset: usize,
+    /// Windows bound to it.
+    pub(super) windows: u32,
 }
 
 /// A fast registration as the consumer asks for it; every number already checked against the others.
@@ -74,6 +79,7 @@ impl Region {
             base: 0,
             length: 0,
             first_byte_offset: 0,
+            windows: 0,
         }
     }
 
@@ -90,6 +96,7 @@ impl Region {
             Kind::Bare => None,
             Kind::Registered(pages) => Some(&pages.list),
             Kind::Fast { pages, used, .. } => pages.get(..*used),
+            Kind::Window(binding) => binding.as_ref().map(|binding| &*binding.pages),
         }
     }
 
@@ -110,6 +117,9 @@ impl Region {
         if !self.valid || !self.named(domain.pd, name) || !self.rights.contains(needed) {
             return Err(Violation);
         }
+        if !name.remote && matches!(self.kind, Kind::Window(_)) {
+            return Err(Violation);
+        }
         let distance = address.checked_sub(self.base).ok_or(Violation)?;
         if distance > self.length || u64::from(length) > self.length - distance {
             return Err(Violation);
@@ -118,7 +128,7 @@ impl Region {
     }
 
     /// Makes the region valid; new names for the peer from here on.
-    fn validate(&mut self, rights: Rights, base: u64, length: usize, first_byte_offset: usize) {
+    pub(super) fn validate(&mut self, rights: Rights, base: u64, length: usize, first_byte_offset: usize) {
         self.rights = rights;
         self.base = base;
         self.length = length as u64;
@@ -128,9 +138,14 @@ impl Region {
         self.valid = true;
     }
 
-    fn invalidate(&mut self) {
+    pub(super) fn invalidate(&mut self) {
         self.valid = false;
         self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    /// Whether a peer's invalidation may end it.
+    const fn ends_for_peer(&self) -> bool {
+        matches!(self.kind, Kind::Fast { remote: true, .. } | Kind::Window(Some(_)))
     }
 
     /// Forgets the pages of a mapping that has gone, and with them the whole registration.
@@ -165,16 +180,22 @@ impl Memory {
     /// Gives the place back; every name the region ever had stops working.
     pub(crate) fn free_region(&self, place: u32) {
         let Some(slot) = self.region(place) else { return };
-        let old = {
+        let (old, key, windows) = {
             let mut region = slot.lock();
             region.invalidate();
             region.pd = 0;
-            region.local_key = region.local_key.wrapping_add(1);
+            let key = region.local_key;
+            region.local_key = key.wrapping_add(1);
             region.remote_key = region.remote_key.wrapping_add(1);
-            core::mem::replace(&mut region.kind, Kind::Bare)
+            let old = core::mem::replace(&mut region.kind, Kind::Bare);
+            (old, key, core::mem::take(&mut region.windows))
         };
+        self.end_windows(place, key, windows);
         self.forget_pages(&old);
-        drop(old);
+        match old {
+            Kind::Window(Some(binding)) => self.unbind(binding),
+            old => drop(old),
+        }
         self.free_regions.put(place);
     }
 
@@ -215,14 +236,16 @@ impl Memory {
     /// # Errors
     /// [`RegistrationFault::State`]: it is not registered.
     pub(crate) fn deregister(&self, place: u32) -> Result<(), RegistrationFault> {
-        let old = {
+        let (old, key, windows) = {
             let mut region = self.region(place).ok_or(RegistrationFault::State)?.lock();
             if !matches!(region.kind, Kind::Registered(_)) {
                 return Err(RegistrationFault::State);
             }
             region.invalidate();
-            core::mem::replace(&mut region.kind, Kind::Bare)
+            let old = core::mem::replace(&mut region.kind, Kind::Bare);
+            (old, region.local_key, core::mem::take(&mut region.windows))
         };
+        self.end_windows(place, key, windows);
         drop(old);
         Ok(())
     }
@@ -309,10 +332,18 @@ impl Memory {
         Ok(())
     }
 
-    /// `NdkInvalidate` of a fast-register region, by its owner.
+    /// Whether `NdkInvalidate` takes a region: a fast-register region or a window of `domain`, valid or not.
+    pub(crate) fn is_invalidable(&self, domain: Domain, place: u32) -> bool {
+        self.region(place).is_some_and(|slot| {
+            let region = slot.lock();
+            region.pd == domain.pd && matches!(region.kind, Kind::Fast { .. } | Kind::Window(_))
+        })
+    }
+
+    /// `NdkInvalidate` of a fast-register region or a window, by its owner.
     ///
     /// # Errors
-    /// [`Violation`]: not a valid fast-register region of `domain`.
+    /// [`Violation`]: neither, not valid, or not of `domain`.
     pub(crate) fn invalidate(&self, domain: Domain, place: u32) -> Result<(), Violation> {
         self.invalidate_where(place, |region| region.pd == domain.pd)
     }
@@ -320,8 +351,8 @@ impl Memory {
     /// Invalidation by token: the remote one when a peer asks, the local one after a read.
     ///
     /// # Errors
-    /// [`Violation`]: the token names no valid fast-register region of `domain`, or, for a peer, one that peers may not
-    /// reach.
+    /// [`Violation`]: the token names no valid fast-register region of `domain`, nor, for a peer, a window; or, for a peer, a
+    /// region that peers may not reach.
     pub(crate) fn invalidate_token(
         &self,
         domain: Domain,
@@ -330,8 +361,8 @@ impl Memory {
     ) -> Result<(), Violation> {
         let name = Token::decode(token).filter(|name| name.remote == by_peer).ok_or(Violation)?;
         self.invalidate_where(name.place, |region| {
-            region.named(domain.pd, &name)
-                && (!by_peer || matches!(region.kind, Kind::Fast { remote: true, .. }))
+            let ends = if by_peer { region.ends_for_peer() } else { !matches!(region.kind, Kind::Window(_)) };
+            ends && region.named(domain.pd, &name)
         })
     }
 
@@ -342,22 +373,30 @@ impl Memory {
             return false;
         };
         let region = slot.lock();
-        region.valid
-            && region.named(domain.pd, &name)
-            && matches!(region.kind, Kind::Fast { remote: true, .. })
+        region.valid && region.named(domain.pd, &name) && region.ends_for_peer()
     }
 
     fn invalidate_where(&self, place: u32, allowed: impl FnOnce(&Region) -> bool) -> Result<(), Violation> {
-        let mut region = self.region(place).ok_or(Violation)?.lock();
-        if !region.valid || !allowed(&region) {
-            return Err(Violation);
-        }
-        let Kind::Fast { .. } = region.kind else { return Err(Violation) };
-        region.invalidate();
-        // Region before mapping: the lock order.
-        self.forget_pages(&region.kind);
-        if let Kind::Fast { used, .. } = &mut region.kind {
-            *used = 0;
+        let ended = {
+            let mut region = self.region(place).ok_or(Violation)?.lock();
+            let invalidable = matches!(region.kind, Kind::Fast { .. } | Kind::Window(_));
+            if !region.valid || !invalidable || !allowed(&region) {
+                return Err(Violation);
+            }
+            region.invalidate();
+            // Region before mapping: the lock order.
+            self.forget_pages(&region.kind);
+            match &mut region.kind {
+                Kind::Fast { used, .. } => {
+                    *used = 0;
+                    None
+                }
+                Kind::Window(binding) => binding.take(),
+                Kind::Bare | Kind::Registered(_) => None,
+            }
+        };
+        if let Some(binding) = ended {
+            self.unbind(binding);
         }
         Ok(())
     }

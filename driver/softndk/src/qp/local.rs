@@ -1,17 +1,19 @@
-//! Requests that concern one side only: fast registration and invalidation.
+//! Requests that concern one side only: fast registration, windows and invalidation.
 
 use abi::NTSTATUS;
-use abi::ndk::{NDK_OP_FLAG, NdkOperationTypeFastRegister, NdkOperationTypeInvalidate};
+use abi::ndk::{NDK_OP_FLAG, NdkOperationTypeBind, NdkOperationTypeFastRegister, NdkOperationTypeInvalidate};
 use abi::status::{
     STATUS_ACCESS_VIOLATION, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
 };
+use core::cell::Cell;
 use kernel::pool::Shared;
 
 use super::Qp;
 use crate::config::{FAST_REGISTER_PAGES_MAX, PAGE_SIZE};
-use crate::life::Object as _;
-use crate::memory::{FastRegistration, Memory, RegistrationFault, Rights};
+use crate::life::{Hold, Object as _};
+use crate::memory::{FastRegistration, Memory, RegistrationFault, Rights, WindowRange};
 use crate::mr::Mr;
+use crate::mw::Mw;
 use crate::opaque::Opaque;
 
 const COMMON_FLAGS: NDK_OP_FLAG =
@@ -22,6 +24,9 @@ const FAST_REGISTER_FLAGS: NDK_OP_FLAG = COMMON_FLAGS
     .union(NDK_OP_FLAG::ALLOW_REMOTE_READ)
     .union(NDK_OP_FLAG::ALLOW_REMOTE_WRITE)
     .union(NDK_OP_FLAG::RDMA_READ_SINK);
+
+const BIND_FLAGS: NDK_OP_FLAG =
+    COMMON_FLAGS.union(NDK_OP_FLAG::ALLOW_REMOTE_READ).union(NDK_OP_FLAG::ALLOW_REMOTE_WRITE);
 
 impl Qp {
     fn memory(&self) -> &Memory {
@@ -96,16 +101,62 @@ impl Qp {
         Ok((registration, flags))
     }
 
-    /// `NdkInvalidate`. A region that is not valid completes with `STATUS_ACCESS_VIOLATION`.
-    pub(super) fn post_invalidate(&self, context: Opaque, mr: &Shared<Mr>, flags: u32) -> NTSTATUS {
+    /// `NdkBind`. The request takes effect during the call, so the remote token is the new one when it returns.
+    ///
+    /// Inline failures: `STATUS_INVALID_PARAMETER`, `STATUS_ACCESS_VIOLATION`, `STATUS_INSUFFICIENT_RESOURCES`, as
+    /// [`Memory::prepare_bind`] has them, and those of every post. Completion: `STATUS_INVALID_DEVICE_REQUEST` (the window is
+    /// bound, or the region has gone).
+    pub(super) fn post_bind(
+        &self,
+        context: Opaque,
+        mr: &Shared<Mr>,
+        mw: &Shared<Mw>,
+        range: (u64, usize),
+        flags: u32,
+    ) -> NTSTATUS {
+        let flags = NDK_OP_FLAG::from_bits(flags).filter(|flags| BIND_FLAGS.contains(*flags));
+        let prepared = flags.ok_or(STATUS_INVALID_PARAMETER).and_then(|flags| {
+            let mut rights = Rights::empty();
+            rights.set(Rights::REMOTE_READ, flags.contains(NDK_OP_FLAG::ALLOW_REMOTE_READ));
+            rights.set(Rights::REMOTE_WRITE, flags.contains(NDK_OP_FLAG::ALLOW_REMOTE_WRITE));
+            let wanted = WindowRange { address: range.0, length: range.1, rights };
+            let pages = self.memory().prepare_bind(self.domain(), mr.place(), mw.place(), &wanted)?;
+            Ok((flags, wanted, pages))
+        });
+        let (flags, wanted, pages) = match prepared {
+            Ok(prepared) => prepared,
+            Err(status) => {
+                self.kick();
+                return status;
+            }
+        };
+        // Before the consumer can hear that the window is bound, and close the region.
+        let region = Hold::new(mr);
+        let bound = Cell::new(false);
+        let posted = self.post_local(NdkOperationTypeBind, context, flags, || {
+            match self.memory().bind(mr.place(), mw.place(), &wanted, pages) {
+                Ok(()) => {
+                    bound.set(true);
+                    STATUS_SUCCESS
+                }
+                Err(_) => STATUS_INVALID_DEVICE_REQUEST,
+            }
+        });
+        if bound.get() {
+            mw.keep(region);
+        }
+        posted
+    }
+
+    /// `NdkInvalidate` of the region or window at `place`. One that is not valid completes with `STATUS_ACCESS_VIOLATION`.
+    pub(super) fn post_invalidate(&self, context: Opaque, place: u32, flags: u32) -> NTSTATUS {
         let flags = NDK_OP_FLAG::from_bits(flags).filter(|flags| COMMON_FLAGS.contains(*flags));
-        let fast = self.memory().fast_remote(self.domain(), mr.place());
-        let (Some(flags), Ok(_)) = (flags, fast) else {
+        let Some(flags) = flags.filter(|_| self.memory().is_invalidable(self.domain(), place)) else {
             self.kick();
             return STATUS_INVALID_PARAMETER;
         };
         self.post_local(NdkOperationTypeInvalidate, context, flags, || {
-            match self.memory().invalidate(self.domain(), mr.place()) {
+            match self.memory().invalidate(self.domain(), place) {
                 Ok(()) => STATUS_SUCCESS,
                 Err(_) => STATUS_ACCESS_VIOLATION,
             }

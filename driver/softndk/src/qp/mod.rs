@@ -1,7 +1,7 @@
 //! Queue pairs: the object and its state.
 //!
-//! Lock order: a link, then the initiator queue of one queue pair, then the inbound side of its peer (or its own), then memory
-//! places or a completion queue. A post holds its own initiator lock while it works on the peer's memory, so taking both locks
+//! Lock order: a link, then the initiator queue of one queue pair, then the inbound side of its peer (or its own), then a shared
+//! receive queue, memory places or a completion queue. A post holds its own initiator lock while it works on the peer's memory, so taking both locks
 //! of a queue pair in turn proves that nothing is under way to or from its buffers.
 
 mod credits;
@@ -10,6 +10,7 @@ mod inbound;
 mod initiator;
 mod local;
 mod posting;
+mod receives;
 mod table;
 mod work;
 
@@ -31,15 +32,16 @@ use crate::memory::Domain;
 use crate::opaque::Opaque;
 use crate::pd::Pd;
 use crate::public::{Public, header};
+use crate::srq::Srq;
 use crate::tag;
 
-use credits::{Credits, QueueKind};
 use initiator::{Initiator, Phase};
 
-pub(crate) use credits::Debt;
-pub(crate) use element::Element;
+pub(crate) use credits::{Credits, Debt, QueueKind};
+pub(crate) use element::{Element, list as element_list, total_bytes};
 pub(crate) use inbound::{Gate, Inbound};
 pub(crate) use initiator::{Data, Operation, Work};
+pub(crate) use receives::Receives;
 
 /// Sizes a queue pair is created with.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +75,10 @@ pub(crate) struct Qp {
     context: Opaque,
     limits: Limits,
     credits: Shared<Credits>,
+    /// Where receives come from, if they are not the queue pair's own.
+    srq: Option<Hold<Srq>>,
+    /// Those of the shared receive queue, if there is one.
+    receive_credits: Shared<Credits>,
     initiator: SpinLock<Initiator>,
     inbound: SpinLock<Inbound>,
     /// Something has arrived from the peer.
@@ -82,19 +88,23 @@ pub(crate) struct Qp {
 }
 
 impl Qp {
+    /// With a shared receive queue, `limits` has room for the one receive that a send is filling.
     pub(crate) fn create(
         pd: &Shared<Pd>,
         receive_cq: &Shared<Cq>,
         initiator_cq: &Shared<Cq>,
+        srq: Option<&Shared<Srq>>,
         context: Opaque,
         limits: Limits,
     ) -> Result<Shared<Self>, NTSTATUS> {
         let adapter = pd.adapter();
         let one_adapter =
             Shared::ptr_eq(receive_cq.adapter(), adapter) && Shared::ptr_eq(initiator_cq.adapter(), adapter);
-        if !limits.allowed() || !one_adapter {
+        let one_domain = srq.is_none_or(|srq| Shared::ptr_eq(srq.pd(), pd));
+        if !limits.allowed() || !one_adapter || !one_domain {
             return Err(STATUS_INVALID_PARAMETER);
         }
+        let credits = Shared::try_new(tag::OBJECT, Credits::default())?;
         let initiator = Initiator::new(limits.initiators, limits.initiator_elements, limits.inline_bytes)?;
         let inbound = Inbound::new(limits.receives, limits.receive_elements)?;
         let qp = Self {
@@ -108,7 +118,9 @@ impl Qp {
             initiator_cq: Hold::new(initiator_cq),
             context,
             limits,
-            credits: Shared::try_new(tag::OBJECT, Credits::default())?,
+            receive_credits: srq.map_or(&credits, |srq| srq.credits()).clone(),
+            credits,
+            srq: srq.map(Hold::new),
             initiator: SpinLock::new(initiator),
             inbound: SpinLock::new(inbound),
             heard: AtomicBool::new(false),
@@ -176,7 +188,7 @@ impl Qp {
         self.leave(Phase::Dead);
         let mut inbound = self.inbound.lock();
         inbound.gate = Gate::Dead;
-        while let Some(context) = inbound.pop() {
+        while let Some(context) = inbound.receives.pop() {
             // An overrun completion queue takes nothing any more; there is nobody left to tell.
             let _ = self.complete_receive(context, NdkOperationTypeReceive, STATUS_CANCELLED, Arrival::NONE);
         }
@@ -214,6 +226,15 @@ impl Qp {
         self.heard.load(Ordering::Acquire)
     }
 
+    /// Has a receive ready for the next send, if there is one.
+    pub(crate) fn supply(&self, inbound: &mut Inbound) {
+        if let Some(srq) = &self.srq
+            && inbound.receives.len() == 0
+        {
+            Srq::supply(srq.shared(), &mut inbound.receives);
+        }
+    }
+
     /// Places the entry of a receive. Called with the inbound lock held, so entries come in posting order.
     pub(crate) fn complete_receive(
         &self,
@@ -230,7 +251,7 @@ impl Qp {
             operation,
             token: arrival.token,
             solicited: arrival.solicited,
-            debt: Some(Debt { credits: self.credits.clone(), queue: QueueKind::Receive, slots: 1 }),
+            debt: Some(Debt { credits: self.receive_credits.clone(), queue: QueueKind::Receive, slots: 1 }),
         };
         Cq::push(self.receive_cq.shared(), completion)
     }
@@ -275,6 +296,9 @@ impl Object for Qp {
     fn release_antecedents(&self) {
         self.receive_cq.release();
         self.initiator_cq.release();
+        if let Some(srq) = &self.srq {
+            srq.release();
+        }
         self.pd.release();
     }
 }

@@ -4,10 +4,11 @@ use abi::NTSTATUS;
 use abi::ndk::{NDK_OP_FLAG, NDK_SGE, NdkOperationTypeReceive};
 use abi::status::{
     STATUS_BUFFER_OVERFLOW, STATUS_CANCELLED, STATUS_CONNECTION_INVALID, STATUS_INTERNAL_ERROR,
-    STATUS_INVALID_PARAMETER, STATUS_NO_MORE_ENTRIES, STATUS_SUCCESS,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER, STATUS_NO_MORE_ENTRIES, STATUS_SUCCESS,
 };
 
 use super::credits::QueueKind;
+use super::element::Element;
 use super::inbound::Gate;
 use super::initiator::{Initiator, Operation, Phase, Post};
 use super::work::Broken;
@@ -104,12 +105,17 @@ impl Qp {
 
     /// `NdkReceive`: any time, also before connecting. After the end of the connection it completes with
     /// `STATUS_CANCELLED`.
+    ///
+    /// With a shared receive queue: `STATUS_INVALID_DEVICE_REQUEST`, since receives are posted there.
     pub(super) fn post_receive(&self, context: Opaque, sgl: &[NDK_SGE]) -> NTSTATUS {
+        if self.srq.is_some() {
+            return STATUS_INVALID_DEVICE_REQUEST;
+        }
         if super::element::total_bytes(sgl) > u64::from(u32::MAX) {
             return STATUS_BUFFER_OVERFLOW;
         }
         let mut inbound = self.inbound.lock();
-        if !self.credits.take(QueueKind::Receive, self.limits.receives) {
+        if !self.receive_credits.take(QueueKind::Receive, self.limits.receives) {
             return STATUS_NO_MORE_ENTRIES;
         }
         if inbound.gate == Gate::Dead {
@@ -117,10 +123,10 @@ impl Qp {
                 self.complete_receive(context, NdkOperationTypeReceive, STATUS_CANCELLED, Arrival::NONE);
             return if placed.is_ok() { STATUS_SUCCESS } else { STATUS_INTERNAL_ERROR };
         }
-        match inbound.push(context, sgl) {
+        match inbound.receives.push(context, sgl.iter().map(Element::new)) {
             Ok(()) => STATUS_SUCCESS,
             Err(status) => {
-                self.credits.put_back(QueueKind::Receive);
+                self.receive_credits.put_back(QueueKind::Receive);
                 status
             }
         }

@@ -6,7 +6,7 @@ use abi::NTSTATUS;
 use abi::ndk::{
     NDK_LOGICAL_ADDRESS, NDK_MR, NDK_MW, NDK_OBJECT_HEADER, NDK_OP_FLAG, NDK_QP, NDK_QP_DISPATCH, NDK_SGE,
 };
-use abi::status::{STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED};
+use abi::status::STATUS_INVALID_PARAMETER;
 use kernel::pool::Shared;
 
 use super::Qp;
@@ -15,7 +15,8 @@ use super::initiator::{Operation, Post};
 use super::local::Wanted;
 use crate::life::{close, from_handle};
 use crate::loopback::Cause;
-use crate::mr::Mr;
+use crate::mr::{Mr, place_of};
+use crate::mw::Mw;
 use crate::opaque::Opaque;
 use crate::public::query_extension;
 
@@ -152,23 +153,26 @@ unsafe extern "system" fn receive(
     qp.post_receive(Opaque(context), sgl)
 }
 
-/// `NDK_FN_BIND`: there are no windows.
+/// `NDK_FN_BIND`.
 ///
 /// # Safety
 /// As the function type says.
 unsafe extern "system" fn bind(
     qp: *mut NDK_QP,
-    _context: *mut c_void,
-    _mr: *mut NDK_MR,
-    _mw: *mut NDK_MW,
-    _virtual_address: *const c_void,
-    _length: usize,
-    _flags: u32,
+    context: *mut c_void,
+    mr: *mut NDK_MR,
+    mw: *mut NDK_MW,
+    virtual_address: *const c_void,
+    length: usize,
+    flags: u32,
 ) -> NTSTATUS {
     // SAFETY: open (consumer).
     let qp: Shared<Qp> = unsafe { from_handle(qp.cast()) };
-    qp.kick();
-    STATUS_NOT_SUPPORTED
+    // SAFETY: open (consumer).
+    let mr: Shared<Mr> = unsafe { from_handle(mr.cast()) };
+    // SAFETY: open (consumer).
+    let mw: Shared<Mw> = unsafe { from_handle(mw.cast()) };
+    qp.post_bind(Opaque(context), &mr, &mw, (virtual_address.addr() as u64, length), flags)
 }
 
 /// `NDK_FN_FAST_REGISTER`.
@@ -200,7 +204,7 @@ unsafe extern "system" fn fast_register(
     qp.post_fast_register(Opaque(context), &mr, &wanted, flags)
 }
 
-/// `NDK_FN_INVALIDATE`. The object is a region, since there are no windows.
+/// `NDK_FN_INVALIDATE`.
 ///
 /// # Safety
 /// As the function type says.
@@ -213,6 +217,6 @@ unsafe extern "system" fn invalidate(
     // SAFETY: open (consumer).
     let qp: Shared<Qp> = unsafe { from_handle(qp.cast()) };
     // SAFETY: open (consumer).
-    let mr: Shared<Mr> = unsafe { from_handle(mr_or_mw) };
-    qp.post_invalidate(Opaque(context), &mr, flags)
+    let place = unsafe { place_of(mr_or_mw) };
+    qp.post_invalidate(Opaque(context), place, flags)
 }

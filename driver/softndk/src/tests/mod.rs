@@ -11,5 +11,7 @@ mod ports;
 mod protection;
 mod registration;
 mod scarcity;
+mod srq;
 mod stress;
 mod transfer;
+mod windows;

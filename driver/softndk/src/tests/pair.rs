@@ -191,11 +191,14 @@ impl End {
                 out
             )
         });
-        let (connector, events) = (ptr::null_mut(), Events::new());
         match qp {
-            Ok(qp) => Ok(Self { qp, receives, initiators, connector, events, sizes }),
+            Ok(qp) => Ok(Self::of(qp, receives, initiators, sizes)),
             Err(status) => Err((status, receives, initiators)),
         }
+    }
+
+    pub(super) fn of(qp: *mut NDK_QP, receives: TestCq, initiators: TestCq, sizes: Sizes) -> Self {
+        Self { qp, receives, initiators, connector: ptr::null_mut(), events: Events::new(), sizes }
     }
 
     pub(super) fn receive(&self, context: usize, sgl: &[NDK_SGE]) -> NTSTATUS {
@@ -263,6 +266,14 @@ impl End {
 
     pub(super) fn invalidate(&self, context: usize, mr: &TestMr, flags: NDK_OP_FLAG) -> NTSTATUS {
         post(|| ndk!(self.qp, NdkInvalidate, word(context), mr.mr.cast(), flags.bits()))
+    }
+
+    /// Binds all of the memory behind `mr`, for reading and writing.
+    pub(super) fn bind(&self, window: *mut NDK_MW, mr: &TestMr, memory: &Memory) -> NTSTATUS {
+        let address = ptr::with_exposed_provenance(memory.address() as usize);
+        let rights = NDK_OP_FLAG::ALLOW_REMOTE_READ | NDK_OP_FLAG::ALLOW_REMOTE_WRITE;
+        let length = memory.region.len();
+        post(|| ndk!(self.qp, NdkBind, word(0), mr.mr, window, address, length, rights.bits()))
     }
 
     pub(super) fn flush(&self) {

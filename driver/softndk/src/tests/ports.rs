@@ -9,7 +9,7 @@ use abi::status::*;
 
 use super::harness::*;
 use super::pair::*;
-use crate::{AnswerMode, Config};
+use crate::{AnswerMode, Config, Function};
 
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -224,6 +224,23 @@ fn a_shared_endpoint_serves_many_destinations_once_each() {
         one.close();
         two.close();
         close(pd, close_slot!(pd, NdkClosePd));
+        world.finish();
+    }
+}
+
+/// Failures that a test asks for happen once, to the function that they are meant for.
+#[test]
+fn a_failure_is_asked_for() {
+    for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
+        let world = World::with_answers(answers);
+        let local = address("127.0.0.1:7000");
+        world.soft().fail_next(Function::CreateSharedEndpoint, STATUS_INSUFFICIENT_RESOURCES);
+        let listener = TestListener::new(&world);
+        assert_eq!(listener.listen(local), STATUS_SUCCESS, "not meant");
+        listener.close();
+        assert_eq!(shared_endpoint(&world, local).err(), Some(STATUS_INSUFFICIENT_RESOURCES));
+        let endpoint = shared_endpoint(&world, local).unwrap();
+        close(endpoint, close_slot!(endpoint, NdkCloseSharedEndpoint));
         world.finish();
     }
 }

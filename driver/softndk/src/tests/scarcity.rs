@@ -9,6 +9,7 @@ use abi::status::*;
 use super::harness::*;
 use super::pair::*;
 use super::registration::*;
+use super::srq::{TestSrq, create_qp};
 use crate::{AnswerMode, Config, SoftNdk};
 
 /// Calls `attempt` with one allocation more each time until none fails, and returns how often one did.
@@ -93,9 +94,20 @@ fn everything(answers: AnswerMode) {
     let (plain, fast) = (TestMr { mr: make_mr(0) }, TestMr { mr: make_mr(1) });
     retry(|| done(plain.register(&memory, NDK_MR_FLAG::empty())));
     retry(|| done(plain.deregister()));
+    retry(|| done(plain.register(&memory, NDK_MR_FLAG::ALLOW_LOCAL_WRITE)));
     retry(|| done(request(|rc, context| ndk!(fast.mr, NdkInitializeFastRegisterMr, 8, 1, rc, context))));
-    plain.close();
     fast.close();
+    let (window, _) = retry(|| create::<NDK_MW>(|cc, context, out| ndk!(pd, NdkCreateMw, cc, context, out)));
+    let (srq, failures) = retry(|| TestSrq::try_new(pd, 4, 1, 2));
+    assert!(failures > 4);
+    retry(|| done(srq.modify(8, 1)));
+    let cqs = [TestCq::new(&world, 9), TestCq::new(&world, 9)];
+    retry(|| done(ndk!(cqs[0].cq, NdkControlCqInterruptModeration, 10, 4)));
+    let (sharing, failures) = retry(|| create_qp(pd, srq.srq, &cqs[0], &cqs[1]));
+    assert!(failures > 4);
+    close(sharing, close_slot!(sharing, NdkCloseQp));
+    cqs.into_iter().for_each(TestCq::close);
+    srq.close();
 
     let mut ends = [(), ()].map(|()| {
         let mut cqs = Some((TestCq::new(&world, 9), TestCq::new(&world, 9)));
@@ -121,6 +133,8 @@ fn everything(answers: AnswerMode) {
     assert_eq!(connect.wait(), STATUS_SUCCESS);
     retry(|| done(active.complete_connect()));
     assert_eq!(accept.wait(), STATUS_SUCCESS);
+    retry(|| done(passive.bind(window, &plain, &memory)));
+    assert_eq!(passive.initiators.one().Status, STATUS_SUCCESS);
     let (disconnect, _) = retry(|| pending(active.begin_disconnect()));
 
     // The data path and every close work without a single allocation.
@@ -133,6 +147,8 @@ fn everything(answers: AnswerMode) {
         end.close();
     }
     listener.close();
+    close(window, close_slot!(window, NdkCloseMw));
+    plain.close();
     close(pd, close_slot!(pd, NdkClosePd));
     assert!(!failing.has_failed(), "something was allocated");
     drop(failing);

@@ -129,13 +129,22 @@ enum Ending {
     Deregister,
     CloseRegion,
     Disconnect,
+    /// The writes go through a memory window.
+    InvalidateWindow,
+    DeregisterUnderWindow,
 }
 
 #[test]
 fn a_peer_may_end_everything_while_it_is_written_to() {
-    for ending in
-        [Ending::CloseConnector, Ending::Flush, Ending::Deregister, Ending::CloseRegion, Ending::Disconnect]
-    {
+    for ending in [
+        Ending::CloseConnector,
+        Ending::Flush,
+        Ending::Deregister,
+        Ending::CloseRegion,
+        Ending::Disconnect,
+        Ending::InvalidateWindow,
+        Ending::DeregisterUnderWindow,
+    ] {
         for round in 0..9 {
             let answers = [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early][round % 3];
             end_under_writes(answers, ending);
@@ -150,9 +159,18 @@ fn end_under_writes(answers: AnswerMode, ending: Ending) {
     let mr = TestMr::registered(pd, &target, NDK_MR_FLAG::ALLOW_REMOTE_WRITE);
     let source = Memory::new(96 * 1024);
     let source_mr = TestMr::registered(pd, &source, NDK_MR_FLAG::empty());
-    let at = (target.address(), mr.remote());
+    let window: *mut NDK_MW = create(|cc, context, out| ndk!(pd, NdkCreateMw, cc, context, out)).unwrap();
+    let by_window = matches!(ending, Ending::InvalidateWindow | Ending::DeregisterUnderWindow);
+    let at = if by_window {
+        assert_eq!(passive.bind(window, &mr, &target), STATUS_SUCCESS);
+        assert_eq!(passive.initiators.one().Status, STATUS_SUCCESS);
+        (target.address(), ndk!(window, NdkGetRemoteTokenFromMw))
+    } else {
+        (target.address(), mr.remote())
+    };
     let from = (source.address(), source_mr.local());
     let (started, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let mut close_region = None;
     let writer = Writer(&active);
     thread::scope(|scope| {
         let (started, stop) = (&started, &stop);
@@ -163,7 +181,13 @@ fn end_under_writes(answers: AnswerMode, ending: Ending) {
         match ending {
             Ending::CloseConnector => passive.close_connector(),
             Ending::Flush => passive.flush(),
-            Ending::Deregister => assert_eq!(mr.deregister(), STATUS_SUCCESS),
+            Ending::Deregister | Ending::DeregisterUnderWindow => {
+                assert_eq!(mr.deregister(), STATUS_SUCCESS);
+            }
+            Ending::InvalidateWindow => {
+                let posted = post(|| ndk!(passive.qp, NdkInvalidate, word(0), window.cast(), 0));
+                assert_eq!((posted, passive.initiators.one().Status), (STATUS_SUCCESS, STATUS_SUCCESS));
+            }
             Ending::CloseRegion | Ending::Disconnect => {}
         }
         if ending == Ending::Disconnect {
@@ -182,12 +206,16 @@ fn end_under_writes(answers: AnswerMode, ending: Ending) {
         } else {
             // The registration outlives the connection; the memory does not.
             drop(target);
-            mr.close();
+            close_region = Some(mr);
         }
         // A writer that meets no more memory stops by itself.
         stop.store(true, Ordering::SeqCst);
     });
     ksim::pool::check_quarantine();
+    close(window, close_slot!(window, NdkCloseMw));
+    if let Some(mr) = close_region {
+        mr.close();
+    }
     source_mr.close();
     active.close();
     passive.close();

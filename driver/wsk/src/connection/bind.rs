@@ -1,5 +1,6 @@
 //! WskBind.
 
+use super::outgoing::Endpoints;
 use super::tcp::bind_status;
 use super::{After, Connection, Phase, State};
 use crate::policy::Direction;
@@ -38,8 +39,10 @@ impl Connection {
         let taken = wanted.ok_or(STATUS_CANCELLED).and_then(|wanted| this.take_address(wanted));
         Self::with(this, |state, after| {
             state.building = false;
-            let result = taken.map(|(local, place)| {
+            let result = taken.map(|(local, place, endpoints)| {
                 state.bound = Some(place);
+                state.endpoints = endpoints;
+                state.asked_for_port = wanted.is_some_and(|wanted| wanted.port() != 0);
                 local
             });
             if state.phase == Phase::Binding {
@@ -57,26 +60,33 @@ impl Connection {
             }
             state.go_on(after);
         });
+        this.release_lost_endpoints();
     }
 
     /// Takes an address for this socket; port 0 chooses one. Where TCP is possible the system has the last word, and the
-    /// twin has the address too. IRQL: PASSIVE_LEVEL.
-    fn take_address(&self, wanted: SocketAddr) -> Result<(SocketAddr, usize), NTSTATUS> {
+    /// twin has the address too; where it is not, the adapters have it. IRQL: PASSIVE_LEVEL.
+    fn take_address(&self, wanted: SocketAddr) -> Result<(SocketAddr, usize, Endpoints), NTSTATUS> {
         let provider = self.client.provider();
         let sharing = self.state.lock().options.sharing();
         let bound = Bound { address: wanted, sharing };
         if self.client.system().is_some() && provider.may_use_tcp(Direction::Out) {
             let mut wait = Wait::new()?;
             let twin = self.need_twin(&mut wait, None)?;
-            // SAFETY: open, and this work item alone uses it.
-            provider.bind(bound, |address| unsafe { twin.bind(&mut wait, address) }.map_err(bind_status))
+            provider.bind(bound, |address| {
+                // SAFETY: open, and this work item alone uses it.
+                let bound = unsafe { twin.bind(&mut wait, address) };
+                bound.map(|()| Endpoints::new()).map_err(bind_status)
+            })
         } else {
             provider.bind(bound, |address| {
                 let ours = address.ip().is_unspecified() || provider.adapters().at(address.ip()).is_some();
-                if ours { Ok(()) } else { Err(STATUS_INVALID_ADDRESS_COMPONENT) }
+                match wanted.port() {
+                    _ if !ours => Err(STATUS_INVALID_ADDRESS_COMPONENT),
+                    0 => self.take_everywhere(address),
+                    _ => Ok(Endpoints::new()),
+                }
             })
         }
-        .map(|(local, place, ())| (local, place))
     }
 }
 

@@ -37,12 +37,13 @@ impl Connection {
     /// holds a reference, as an IRP does until its completion routine has returned, is ahead of it.
     pub(super) fn finish(this: &Shared<Self>) {
         let provider = this.client.provider();
-        let (link, bound) = {
+        let (link, bound, endpoints) = {
             let mut state = this.state.lock();
-            (state.link.take(), state.bound.take())
+            (state.link.take(), state.bound.take(), core::mem::take(&mut state.endpoints))
         };
         // Unregisters the memory, and ends the circle of references between connection and endpoint.
         drop(link);
+        drop(endpoints);
         if let Some(place) = bound {
             provider.unbind(place);
         }

@@ -4,15 +4,15 @@ use super::layout::{LIST, Layout, RING};
 use super::retained::Retained;
 use super::{After, Connection, Leg, Link, Phase, SendRequest, State};
 use crate::TAG_SOCKET;
+use crate::adapter_status;
 use crate::buffer::ClientBuffer;
 use crate::provider::Plan;
 use crate::system::Owner;
 use abi::NTSTATUS;
 use abi::status::{
-    STATUS_ADDRESS_ALREADY_EXISTS, STATUS_CANCELLED, STATUS_CONNECTION_ACTIVE, STATUS_CONNECTION_REFUSED,
-    STATUS_DEVICE_NOT_READY, STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_ADDRESS,
-    STATUS_INVALID_ADDRESS_COMPONENT, STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER,
-    STATUS_IO_TIMEOUT, STATUS_NETWORK_UNREACHABLE, STATUS_SHARING_VIOLATION, nt_success,
+    STATUS_CANCELLED, STATUS_CONNECTION_ACTIVE, STATUS_CONNECTION_REFUSED, STATUS_DEVICE_NOT_READY,
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_ADDRESS_COMPONENT, STATUS_INVALID_DEVICE_STATE,
+    STATUS_INVALID_PARAMETER, STATUS_IO_TIMEOUT, STATUS_NETWORK_UNREACHABLE, nt_success,
 };
 use core::ffi::c_void;
 use core::net::SocketAddr;
@@ -20,7 +20,7 @@ use irp::{IrpQueue, Outcome, OwnedIrp, QueueKind};
 use kernel::lock::SpinLock;
 use kernel::pool::{PoolBox, Shared};
 use kernel::time;
-use ndk::{Adapter, Endpoint, Incoming, Memory, Poster};
+use ndk::{Adapter, Endpoint, Incoming, Memory, Poster, Source};
 use stream::wire::CONN_DATA_LEN;
 use stream::{ConnData, Engine, Role};
 use trace::{Counters, Reason};
@@ -198,21 +198,26 @@ impl Connection {
             // Given up before it began.
             return Self::not_built(this, STATUS_CANCELLED, Reason::Undecided);
         };
-        let routed = this.client.provider().adapters().route(local, remote);
-        let reason = if routed.is_ok() { Reason::AdapterResources } else { Reason::NoAdapter };
-        let built = routed.and_then(|(adapter, local)| {
+        let mut reason = Reason::NoAdapter;
+        let built = this.client.provider().adapters().route(local, remote).and_then(|(adapter, local)| {
+            let shared = this.endpoint_to_share(&adapter, local).map_err(|status| {
+                reason = adapter_status::reason(status);
+                adapter_status::to_client(status)
+            })?;
+            reason = Reason::AdapterResources;
             let parts = this.parts(&adapter, Role::Active, None)?;
             let poster = Endpoint::active(&adapter, this.clone(), parts.layout.depths(), parts.memories)?;
             let (endpoint, data) = Self::install(this, parts.link, poster, local)?;
-            Ok((endpoint, data, local))
+            Ok((endpoint, data, local, shared))
         });
         match built {
-            Ok((endpoint, data, local)) => {
+            Ok((endpoint, data, local, shared)) => {
                 let provider = this.client.provider();
                 let limit = provider.settings.rdma_connect_limit;
                 this.state.lock().deadline = Some(time::interrupt_time_100ns().saturating_add(limit));
                 provider.clock().wake_in(limit);
-                Endpoint::connect(&endpoint, local, remote, &data);
+                let source = shared.as_deref().map_or(Source::Address(local), Source::Shared);
+                Endpoint::connect(&endpoint, source, remote, &data);
             }
             Err(STATUS_DEVICE_NOT_READY) => {
                 Self::not_built(this, STATUS_NETWORK_UNREACHABLE, Reason::AdapterGone);
@@ -382,9 +387,9 @@ impl State {
         match self.phase {
             Phase::Connecting | Phase::Accepting if !nt_success(status) => {
                 if self.reason != Reason::PeerProtocol {
-                    self.reason = Reason::PeerUnreachable;
+                    self.reason = adapter_status::reason(status);
                 }
-                self.not_connected(connect_status(status), after);
+                self.not_connected(adapter_status::to_client(status), after);
             }
             Phase::Connecting => {
                 let Some((irp, request)) = self.connect.take_next() else {
@@ -528,14 +533,5 @@ impl State {
         self.phase = Phase::Connecting;
         self.building = true;
         after.work = true;
-    }
-}
-
-/// The status of WskConnect for an adapter's status: the names that clients branch on.
-fn connect_status(status: NTSTATUS) -> NTSTATUS {
-    match status {
-        STATUS_SHARING_VIOLATION => STATUS_ADDRESS_ALREADY_EXISTS,
-        STATUS_INVALID_ADDRESS => STATUS_INVALID_ADDRESS_COMPONENT,
-        other => other,
     }
 }

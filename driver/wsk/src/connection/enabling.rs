@@ -129,6 +129,7 @@ impl Connection {
     /// An adapter is to go. A connection over it is no longer functional, and one that is being established fails, or goes
     /// on over TCP. IRQL <= DISPATCH_LEVEL.
     pub(crate) fn adapter_gone(this: &Shared<Self>, adapter: &Shared<Adapter>) {
+        this.release_endpoints(adapter);
         let connected = Self::with(this, |state, after| {
             let link = state.link.as_ref().filter(|link| Shared::ptr_eq(&link.adapter, adapter));
             let Some(endpoint) = link.map(|link| link.endpoint.clone()) else { return false };

@@ -5,6 +5,7 @@
 //! | `bind` | WskBind |
 //! | `connect` | from bound to connected over RDMA, on both sides |
 //! | `tcp`, `tcp_events` | the twin: a socket of the system's that has the address, and becomes the connection over TCP |
+//! | `outgoing` | the adapter's address that a connection goes out from |
 //! | `events`, `settle` | what the endpoint tells, and moving what can be moved |
 //! | `send`, `receive`, `disconnect`, `close` | the requests |
 //! | `pump`, `retained`, `enabling` | calling the client's callbacks, what it keeps of the ring, which callbacks it wants |
@@ -26,6 +27,7 @@ mod disconnect;
 mod enabling;
 mod events;
 mod layout;
+mod outgoing;
 mod pump;
 mod receive;
 mod retained;
@@ -70,6 +72,7 @@ use connect::Connects;
 use disconnect::Disconnects;
 use enabling::Disables;
 use layout::Layout;
+use outgoing::Endpoints;
 use pump::Pump;
 pub(crate) use receive::ReceiveRequest;
 use receive::Receives;
@@ -153,6 +156,10 @@ pub(crate) struct State {
     bound: Option<usize>,
     /// The address of the WskBind that is under way, then the one that it has given the socket.
     wanted: Option<SocketAddr>,
+    /// The client has asked for the port: other sockets may have it, too.
+    asked_for_port: bool,
+    /// What is taken on adapters to connect from.
+    endpoints: Endpoints,
     /// The WskBind that a work item serves.
     bind: Option<OwnedIrp>,
     /// The WskSocket that waits for the twin.
@@ -334,6 +341,8 @@ impl Connection {
             remote: None,
             bound: None,
             wanted: None,
+            asked_for_port: false,
+            endpoints: Endpoints::new(),
             bind: None,
             opening: None,
             listen: None,

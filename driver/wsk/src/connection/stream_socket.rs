@@ -59,13 +59,14 @@ impl Connection {
 
     /// Goes on with WskListen when nothing has the address any more.
     pub(super) fn attach_listener(this: &Shared<Self>, irp: OwnedIrp) {
-        if let Some(place) = this.state.lock().bound.take() {
+        let (options, local, bound, endpoints) = {
+            let mut state = this.state.lock();
+            (state.options, state.local, state.bound.take(), core::mem::take(&mut state.endpoints))
+        };
+        drop(endpoints);
+        if let Some(place) = bound {
             this.client.provider().unbind(place);
         }
-        let (options, local) = {
-            let state = this.state.lock();
-            (state.options, state.local)
-        };
         let listener = Self::make_listener(this, options);
         let (listener, refused) = {
             let mut state = this.state.lock();

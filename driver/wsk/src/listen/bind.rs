@@ -2,6 +2,7 @@
 
 use super::{Arrivals, LISTENERS, ListenSocket, Phase};
 use crate::TAG_SOCKET;
+use crate::adapter_status::to_client;
 use crate::connection::Connection;
 use crate::policy::{Action, Direction};
 use crate::sharing::Bound;
@@ -89,6 +90,8 @@ impl ListenSocket {
             (wanted, state.inspections.is_some())
         };
         let Some(wanted) = wanted else { return };
+        let adapters = this.client.provider().adapters();
+        let changes = adapters.changes();
         let result = Self::build(this, wanted, conditional);
         let mut batch = CompletionBatch::new();
         let mut left_over = None;
@@ -148,8 +151,9 @@ impl ListenSocket {
         batch.flush();
         // For what has arrived before the socket was bound.
         Self::kick(this);
-        // And for adapters that have come or gone meanwhile.
-        Self::follow_addresses(this);
+        if adapters.changes() != changes {
+            Self::follow_addresses(this);
+        }
     }
 
     fn build(this: &Shared<Self>, wanted: SocketAddr, conditional: bool) -> Result<Listening, NTSTATUS> {
@@ -213,7 +217,7 @@ impl ListenSocket {
             return Err(STATUS_INVALID_ADDRESS_COMPONENT);
         }
         for (adapter, address) in &places {
-            let listener = Listener::listen(adapter, *address, arrivals.clone()).map_err(bind_status)?;
+            let listener = Listener::listen(adapter, *address, arrivals.clone()).map_err(to_client)?;
             let _ = listeners.push(listener);
         }
         Ok(())
@@ -277,7 +281,7 @@ impl ListenSocket {
     }
 }
 
-/// The status of a bind for an adapter's status: an address in use is exactly ADDRESS_ALREADY_EXISTS (WskBind page).
+/// The status of a bind for the status of the system's: an address in use is exactly ADDRESS_ALREADY_EXISTS (WskBind page).
 pub(super) fn bind_status(status: NTSTATUS) -> NTSTATUS {
     match status {
         STATUS_SHARING_VIOLATION | STATUS_ADDRESS_ALREADY_ASSOCIATED => STATUS_ADDRESS_ALREADY_EXISTS,

@@ -153,6 +153,11 @@ impl World {
         assert_eq!(ksim::wsk::outstanding(), Outstanding::default(), "still outstanding at the system");
     }
 
+    /// Has the adapter's next call of `function` fail.
+    pub(super) fn fail_next(&self, function: softndk::Function, status: NTSTATUS) {
+        self.soft.as_ref().unwrap().fail_next(function, status);
+    }
+
     /// The captured provider.
     pub(super) fn npi(&self) -> WSK_PROVIDER_NPI {
         self.npi

@@ -1,4 +1,5 @@
-//! No memory: every allocation of a conversation over TCP fails once, on whichever thread it is made.
+//! No memory: every allocation of a conversation fails once, on whichever thread it is made. Over TCP, and over RDMA from
+//! addresses that are taken on the adapter.
 
 use core::ffi::c_void;
 use std::cell::RefCell;
@@ -24,6 +25,7 @@ const TAG: PoolTag = PoolTag::new(b"Test");
 /// More allocations than a conversation makes on one thread.
 const ALLOCATIONS_MAX: u64 = 400;
 const PORT: u16 = 42_500;
+const TCP: &[&str] = &["never any any"];
 
 /// On whose thread memory runs out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +86,8 @@ fn tell(whose: Whose, successes: Option<u64>) -> bool {
 /// Everything that may fail leaves the sockets that there are so far to be closed.
 struct Talk<'a> {
     stage: &'a Stage,
+    /// The port that the connecting socket asks for.
+    local: u16,
     failed: bool,
     sockets: Vec<Connection>,
 }
@@ -106,7 +110,7 @@ impl Talk<'_> {
 
     fn talk(&mut self, whose: Whose) -> Result<(), NTSTATUS> {
         let listener = self.socket(WSK_FLAG_LISTEN_SOCKET, PORT)?;
-        let near = self.socket(WSK_FLAG_CONNECTION_SOCKET, 0)?;
+        let near = self.socket(WSK_FLAG_CONNECTION_SOCKET, self.local)?;
         let accepting = accept(&listener);
         let (connecting, chain) = connect_ex(&near, PORT, b"hello");
         let connected = done(&connecting);
@@ -138,13 +142,13 @@ impl Talk<'_> {
     }
 }
 
-fn starve(rules: &[&str], whose: Whose, answers: Answers) {
+fn starve(rules: &[&str], whose: Whose, answers: Answers, local: u16) {
     let stage = Stage::answering(rules, (AnswerMode::Inline, answers));
     for successes in 0.. {
         assert!(successes < ALLOCATIONS_MAX, "the conversation has no end");
         let walls = Walls::raise();
         tell(whose, Some(successes));
-        let mut talk = Talk { stage: &stage, failed: false, sockets: Vec::new() };
+        let mut talk = Talk { stage: &stage, local, failed: false, sockets: Vec::new() };
         let result = talk.talk(whose);
         let failed = tell(whose, None) || talk.failed;
         let Talk { sockets, .. } = talk;
@@ -155,6 +159,8 @@ fn starve(rules: &[&str], whose: Whose, answers: Answers) {
         assert!(stage.views().is_empty(), "{whose:?} {successes}");
         match result {
             Ok(()) | Err(STATUS_INSUFFICIENT_RESOURCES | STATUS_CONNECTION_RESET) => {}
+            // The other end has no memory to accept with.
+            Err(STATUS_CONNECTION_REFUSED) if rules != TCP => {}
             Err(status) => panic!("{whose:?} {successes}: {status:#x}"),
         }
         if !failed {
@@ -168,18 +174,26 @@ fn starve(rules: &[&str], whose: Whose, answers: Answers) {
 #[test]
 fn of_the_client() {
     for answers in [Answers::Inline, Answers::Later] {
-        starve(&["never any any"], Whose::Client, answers);
+        starve(TCP, Whose::Client, answers, 0);
     }
 }
 
 #[test]
 fn of_the_workers() {
     for answers in [Answers::Inline, Answers::Later] {
-        starve(&["never any any"], Whose::Worker, answers);
+        starve(TCP, Whose::Worker, answers, 0);
     }
 }
 
 #[test]
 fn of_the_dpcs() {
-    starve(&["never any any"], Whose::Dpc, Answers::Later);
+    starve(TCP, Whose::Dpc, Answers::Later, 0);
+}
+
+/// The port is chosen, and taken with the bind; or asked for, and taken with the connect.
+#[test]
+fn of_the_workers_that_take_an_address_on_the_adapter() {
+    for local in [0, PORT + 1] {
+        starve(&["require any any"], Whose::Worker, Answers::Inline, local);
+    }
 }

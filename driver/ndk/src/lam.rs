@@ -1,0 +1,152 @@
+//! Logical address mappings: the pages of an MDL chain as the adapter sees them.
+
+use crate::TAG;
+use crate::adapter::{Adapter, Use};
+use crate::object::slot;
+use abi::NTSTATUS;
+use abi::ndk::{NDK_LOGICAL_ADDRESS, NDK_LOGICAL_ADDRESS_MAPPING};
+use abi::nt::{MDL, PAGE_SIZE};
+use abi::status::{STATUS_INTERNAL_ERROR, STATUS_INVALID_PARAMETER, STATUS_PENDING, nt_success};
+use core::ffi::c_void;
+use core::mem::offset_of;
+use core::ptr::NonNull;
+use kernel::pool::{PoolBox, PoolSlice, Shared};
+
+/// Words before the page array.
+const HEAD: usize =
+    offset_of!(NDK_LOGICAL_ADDRESS_MAPPING, AdapterPageArray) / size_of::<NDK_LOGICAL_ADDRESS>();
+
+/// The pages of a part of an MDL chain (`NDK_LOGICAL_ADDRESS_MAPPING`).
+///
+/// Dropping it releases the mapping (`NdkReleaseLAM`): only when no request and no registration uses its pages any more. Drop:
+/// IRQL <= DISPATCH_LEVEL.
+pub struct Mapping {
+    /// The structure, with room for the pages that the octets span.
+    lam: PoolSlice<NDK_LOGICAL_ADDRESS>,
+    pages: usize,
+    first_byte_offset: u32,
+    len: usize,
+    user: Use,
+}
+
+/// A mapping that is being built; at a stable address, because the provider writes into it.
+struct Build<F> {
+    lam: PoolSlice<NDK_LOGICAL_ADDRESS>,
+    size: u32,
+    first_byte_offset: u32,
+    len: usize,
+    user: Use,
+    then: F,
+}
+
+impl Mapping {
+    /// Maps the first `len` octets of a chain (`NdkBuildLAM`) and hands the mapping to `then`: before this returns, later, or on
+    /// another thread. IRQL <= DISPATCH_LEVEL.
+    ///
+    /// The errors that `then` gets: INVALID_PARAMETER (no octets, or they are not virtually contiguous),
+    /// INSUFFICIENT_RESOURCES, DEVICE_NOT_READY (the adapter is being closed), INTERNAL_ERROR (the provider's answer makes no
+    /// sense), or the provider's status.
+    ///
+    /// # Safety
+    /// `mdl` is a valid chain whose pages are locked and stay so until the mapping is dropped; nobody touches the chain before
+    /// `then` is called.
+    pub unsafe fn build<F>(adapter: &Shared<Adapter>, mdl: NonNull<MDL>, len: usize, then: F)
+    where
+        F: FnOnce(Result<Self, NTSTATUS>) + Send + 'static,
+    {
+        // SAFETY: a valid chain (caller).
+        let offset = unsafe { mdl.as_ref() }.ByteOffset as usize;
+        let prepared = prepare(adapter, offset, len);
+        let (lam, size, user) = match prepared {
+            Ok(prepared) => prepared,
+            Err(status) => return then(Err(status)),
+        };
+        // `then` is in the box only once the box is there.
+        let build = match PoolBox::try_new(TAG, None::<Build<F>>) {
+            Ok(build) => build,
+            Err(no_memory) => return then(Err(no_memory.status())),
+        };
+        let build = PoolBox::into_raw(build);
+        // SAFETY: just given up, and nobody else knows it yet.
+        let cells = unsafe { &mut *build }.insert(Build { lam, size, first_byte_offset: 0, len, user, then });
+        let (object, buffer) = (adapter.object(), cells.lam.as_mut_ptr().cast());
+        let (room, first) = (&raw mut cells.size, &raw mut cells.first_byte_offset);
+        let request = slot!(object, NdkBuildLAM);
+        // SAFETY: the adapter is open (`user`); the chain is as the caller promises; buffer and cells stay until the end of the
+        // request, where `built` takes them back.
+        let status = unsafe {
+            request(object, mdl.as_ptr(), len, Some(built::<F>), build.cast(), buffer, room, first)
+        };
+        if status != STATUS_PENDING {
+            // SAFETY: no callback comes, so this is the one call.
+            unsafe { built::<F>(build.cast(), status) };
+        }
+    }
+
+    /// The logical address of each page, in order.
+    #[must_use]
+    pub fn pages(&self) -> &[NDK_LOGICAL_ADDRESS] {
+        self.lam.get(HEAD..HEAD.saturating_add(self.pages)).unwrap_or_default()
+    }
+
+    /// Where the first octet is in the first page, in octets.
+    #[must_use]
+    pub fn first_byte_offset(&self) -> u32 {
+        self.first_byte_offset
+    }
+
+    /// Octets that are mapped.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a mapping is never empty")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+}
+
+/// Room for the pages that `len` octets at `offset` of a page span, its size in octets, and the use of the adapter.
+fn prepare(
+    adapter: &Shared<Adapter>,
+    offset: usize,
+    len: usize,
+) -> Result<(PoolSlice<NDK_LOGICAL_ADDRESS>, u32, Use), NTSTATUS> {
+    let pages = offset.checked_add(len).ok_or(STATUS_INVALID_PARAMETER)?.div_ceil(PAGE_SIZE);
+    let words = pages.checked_add(HEAD).filter(|_| len != 0).ok_or(STATUS_INVALID_PARAMETER)?;
+    let size = words.checked_mul(size_of::<NDK_LOGICAL_ADDRESS>()).and_then(|size| u32::try_from(size).ok());
+    let size = size.ok_or(STATUS_INVALID_PARAMETER)?;
+    let user = Use::new(adapter)?;
+    let lam = PoolSlice::try_new_with(TAG, words, |_| 0).map_err(|no_memory| no_memory.status())?;
+    Ok((lam, size, user))
+}
+
+/// The end of a build.
+///
+/// # Safety
+/// `context` is the box that [`Mapping::build`] gave up for this one call.
+unsafe extern "system" fn built<F>(context: *mut c_void, status: NTSTATUS)
+where
+    F: FnOnce(Result<Mapping, NTSTATUS>) + Send + 'static,
+{
+    // SAFETY: the promise of this function.
+    let mut build = unsafe { PoolBox::<Option<Build<F>>>::from_raw(context.cast()) };
+    let taken = build.take();
+    drop(build);
+    let Some(Build { lam, first_byte_offset, len, user, then, .. }) = taken else { return };
+    if !nt_success(status) {
+        return then(Err(status));
+    }
+    let raw = lam.as_ptr().cast::<NDK_LOGICAL_ADDRESS_MAPPING>();
+    // SAFETY: the buffer has room for the structure, and the provider has filled it.
+    let pages = unsafe { (*raw).AdapterPageCount } as usize;
+    let mapping = Mapping { lam, pages, first_byte_offset, len, user };
+    let sound = mapping.pages().len() == pages && pages != 0 && (first_byte_offset as usize) < PAGE_SIZE;
+    then(if sound { Ok(mapping) } else { Err(STATUS_INTERNAL_ERROR) });
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        let object = self.user.object();
+        let release = slot!(object, NdkReleaseLAM);
+        // SAFETY: built once and released once, here; the adapter is open (`user`).
+        unsafe { release(object, self.lam.as_mut_ptr().cast()) };
+    }
+}
