@@ -108,6 +108,23 @@ impl<H: Handler> Poster<H> {
         if nt_success(status) { Ok(()) } else { Err(status) }
     }
 
+    /// Posts a write of no octets (NdkWrite without elements), whose completion carries `context`: it tells whether the
+    /// peer's end of the connection is still there. Nothing comes of it at the peer. That a list may be empty NDSPI says
+    /// and NDKPI does not; a provider that refuses it does so here.
+    ///
+    /// # Errors
+    /// The provider's status: nothing was posted.
+    pub fn probe(&mut self, remote_address: u64, remote_token: u32, context: usize) -> Result<(), NTSTATUS> {
+        let qp = self.qp();
+        let write = slot!(qp, NdkWrite);
+        let context = core::ptr::without_provenance_mut(context);
+        let flags = NDK_OP_FLAG::empty().bits();
+        self.counted(|| {
+            // SAFETY: as in `receive`; the list is empty.
+            unsafe { write(qp, context, core::ptr::null(), 0, remote_address, remote_token, flags) }
+        })
+    }
+
     /// Posts a send (NdkSend) whose completion carries `context`. Up to 4 octets go inline where the adapter can.
     ///
     /// # Errors

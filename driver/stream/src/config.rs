@@ -1,7 +1,7 @@
 //! What an engine is built with: sizes, the role in the handshake, and the local memory that the peer writes
 //! into.
 
-use crate::wire::{TARGET_ENTRY_LEN, TargetEntry, TargetList};
+use crate::wire::{Extensions, Offer, TARGET_ENTRY_LEN, TargetEntry, TargetList};
 
 /// Fewest credits that either side may advertise: the smallest receive queue Linux makes, and what the split
 /// of the peer's receive queue between data, credit and control messages needs.
@@ -36,6 +36,8 @@ pub struct Config {
     /// While a data message is outstanding, fewer queued octets than this wait for its completion, to go out
     /// together. 0 sends all at once always.
     pub merge_below: u32,
+    /// What is offered to an equal. Empty: nothing, as to a Linux peer.
+    pub extensions: Extensions,
 }
 
 impl Config {
@@ -48,6 +50,7 @@ impl Config {
         send_queue_depth: 128,
         reserve: 16,
         merge_below: 4096,
+        extensions: Extensions::all(),
     };
 
     /// Checks every field.
@@ -78,6 +81,14 @@ impl Config {
     #[must_use]
     pub const fn credits(&self) -> u16 {
         self.receive_depth.saturating_sub(self.reserve)
+    }
+
+    /// What the private data offers.
+    pub(crate) const fn offer(&self) -> Option<Offer> {
+        if self.extensions.is_empty() {
+            return None;
+        }
+        Some(Offer { extensions: self.extensions, message_len: 4 })
     }
 
     /// Octets of the target list.

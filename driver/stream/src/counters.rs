@@ -3,7 +3,7 @@
 /// What one engine did since it was built. Plain totals that never go back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// RDMA Writes handed out: one for each data message and each published region.
+    /// RDMA Writes handed out: one for each data message, each published region and each probe.
     pub writes: u64,
     /// Sends handed out: one for each message.
     pub sends: u64,
@@ -19,6 +19,8 @@ pub struct Counters {
     pub credits_sent: u64,
     /// Credit messages that arrived.
     pub credits_received: u64,
+    /// Times that a silent peer was asked for a sign of life.
+    pub keepalives_sent: u64,
     /// Times that queued octets began to wait for room in the peer's ring.
     pub stalls_no_room: u64,
     /// Times that queued octets began to wait for message credit.
@@ -40,6 +42,7 @@ impl Counters {
         octets_received: 0,
         credits_sent: 0,
         credits_received: 0,
+        keepalives_sent: 0,
         stalls_no_room: 0,
         stalls_no_credit: 0,
         stalls_queue_full: 0,

@@ -1,17 +1,24 @@
 //! The engine: one connection's protocol state, and the calls its owner makes.
 
+mod alive;
 mod queue;
 mod receive;
 mod send;
 mod share;
+mod transmit;
 
 use crate::config::{Config, ConfigError, LocalMemory, Role};
 use crate::counters::Counters;
 use crate::error::{ProtocolError, UsageError};
-use crate::wire::{ConnData, TARGET_ENTRY_LEN, TargetEntry, TargetList, Word};
+use crate::wire::{ConnData, Extensions, Offer, TARGET_ENTRY_LEN, TargetEntry, TargetList, Word};
+use alive::{Alive, Verdict};
 use queue::SendQueue;
+use receive::CreditDue;
 use receive::ReceiveSide;
 use send::SendSide;
+
+pub use alive::Keepalive;
+pub use transmit::{Publish, Transmit};
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +33,9 @@ pub enum State {
     /// The transport went away before that. Octets that arrived stay readable, and after them comes an error,
     /// not the end of the stream, unless [`Engine::end_of_stream`] says otherwise.
     Lost,
+    /// The peer gave no sign of life in time ([`Engine::handle_time`]). For the rest as [`State::Lost`]; the owner
+    /// aborts the transport.
+    TimedOut,
     /// The peer broke the protocol. The owner aborts the transport.
     Failed(ProtocolError),
 }
@@ -50,74 +60,15 @@ pub enum Event {
     Ignored,
 }
 
-/// The description of a drained region, to be written into the peer's target list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Publish {
-    /// The octets to write.
-    pub entry: [u8; TARGET_ENTRY_LEN],
-    /// Where to write them.
-    pub remote_addr: u64,
-    /// The key to write them with.
-    pub remote_key: u32,
-}
-
-/// Work to post, in this order and with nothing of the same connection in between: the Write if there is one,
-/// then a Send of the word's 4 octets, little-endian ([`u32::to_le_bytes`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transmit {
-    /// Octets of the stream. Write `len` octets from `stream_offset` of the send stream, then send `word`. 2
-    /// work requests.
-    Data {
-        /// Octets queued before these since the connection was opened.
-        stream_offset: u64,
-        /// Octets, never 0.
-        len: u32,
-        /// Where to write them.
-        remote_addr: u64,
-        /// The key to write them with.
-        remote_key: u32,
-        /// The message that reports them.
-        word: u32,
-    },
-    /// Credits, and perhaps a region of the ring. 1 or 2 work requests.
-    Credit {
-        /// The Write that goes before the message.
-        publish: Option<Publish>,
-        /// The message with the new limit.
-        word: u32,
-    },
-    /// SHUTDOWN or DISCONNECT. 1 work request.
-    Control {
-        /// The message.
-        word: u32,
-    },
-}
-
-impl Transmit {
-    /// Initiator queue slots that it takes until its Send completes.
-    #[must_use]
-    pub const fn work_requests(&self) -> u16 {
-        match self {
-            Self::Data { .. } | Self::Credit { publish: Some(_), .. } => 2,
-            Self::Credit { publish: None, .. } | Self::Control { .. } => 1,
-        }
-    }
-
-    /// The message to send.
-    #[must_use]
-    pub const fn word(&self) -> u32 {
-        match self {
-            Self::Data { word, .. } | Self::Credit { word, .. } | Self::Control { word } => *word,
-        }
-    }
-}
-
 /// The protocol state of one connection. Less than 3 KiB, of fixed size.
 #[derive(Clone, Debug)]
 pub struct Engine {
     role: Role,
     list: TargetList,
     credits: u16,
+    offer: Option<Offer>,
+    /// What both sides have offered.
+    extensions: Extensions,
     state: State,
     /// iWARP lets this side send: it is the active one, or something arrived.
     may_send: bool,
@@ -126,6 +77,9 @@ pub struct Engine {
     send: SendSide,
     receive: ReceiveSide,
     queue: SendQueue,
+    alive: Alive,
+    /// The peer has asked for a sign of life: a credit message.
+    answer_due: bool,
     counters: Counters,
 }
 
@@ -145,12 +99,16 @@ impl Engine {
             role,
             list,
             credits,
+            offer: config.offer(),
+            extensions: Extensions::empty(),
             state: State::Unconnected,
             may_send: matches!(role, Role::Active),
             peer_gone: false,
             send: SendSide::new(config.list_entries, config.merge_below),
             receive: ReceiveSide::new(ring, credits),
             queue: SendQueue::new(config.send_queue_depth),
+            alive: Alive::new(),
+            answer_due: false,
             counters: Counters::default(),
         })
     }
@@ -162,6 +120,7 @@ impl Engine {
             big_endian: false,
             iomap_size: Some(0),
             credits: self.credits,
+            offer: self.offer,
             target_list: self.list,
             first_region: self.receive.first_region(),
         }
@@ -230,17 +189,20 @@ impl Engine {
         if self.state != State::Open || !self.may_send {
             return None;
         }
-        let transmit =
-            self.poll_credit().or_else(|| self.poll_data(max_data)).or_else(|| self.poll_control())?;
+        let transmit = self
+            .poll_credit()
+            .or_else(|| self.poll_question())
+            .or_else(|| self.poll_data(max_data))
+            .or_else(|| self.poll_control())?;
         let counters = &mut self.counters;
-        counters.sends = counters.sends.wrapping_add(1);
-        if transmit.work_requests() > 1 {
-            counters.writes = counters.writes.wrapping_add(1);
-        }
+        let sends = u16::from(transmit.word().is_some());
+        let writes = transmit.work_requests().saturating_sub(sends);
+        counters.sends = counters.sends.wrapping_add(sends.into());
+        counters.writes = counters.writes.wrapping_add(writes.into());
         Some(transmit)
     }
 
-    /// The oldest Send not yet reported has completed, and with it its Write. Returns
+    /// The oldest Send (or probe) not yet reported has completed, and with it its Write. Returns
     /// [`Engine::sent_offset`].
     ///
     /// # Errors
@@ -249,6 +211,11 @@ impl Engine {
     pub fn handle_transmit_complete(&mut self) -> Result<u64, UsageError> {
         let done = self.queue.complete().ok_or(UsageError::NothingOutstanding)?;
         self.send.completed(done);
+        if !self.extensions.contains(Extensions::KEEPALIVE) {
+            // The most that can be known of a peer that answers no question.
+            self.alive.heard();
+            self.alive.answered();
+        }
         Ok(self.send.sent())
     }
 
@@ -266,9 +233,10 @@ impl Engine {
     ) -> Result<Event, ProtocolError> {
         match self.state {
             State::Unconnected => return self.fail(ProtocolError::OutOfPhase),
-            State::Finished | State::Lost | State::Failed(_) => return Ok(Event::Ignored),
+            State::Finished | State::Lost | State::TimedOut | State::Failed(_) => return Ok(Event::Ignored),
             State::Open => self.may_send = true,
         }
+        self.alive.heard();
         match self.take_message(word, entry) {
             Ok(event) => Ok(event),
             Err(error) => self.fail(error),
@@ -279,6 +247,29 @@ impl Engine {
     pub fn handle_connection_lost(&mut self) {
         if matches!(self.state, State::Unconnected | State::Open) {
             self.state = State::Lost;
+        }
+    }
+
+    /// It is `now`, in units of 100 ns of a clock that never goes back. A peer that has been silent is asked for a
+    /// sign of life (there is work to transmit then); one that stays silent makes this [`State::TimedOut`]. Returns
+    /// when to be called again; `None` when the connection is not open. The times may differ from call to call.
+    ///
+    /// An equal is asked by a message. Any other peer, by a Write of no octets whose completion is the answer: on
+    /// InfiniBand and RoCE its adapter gives it, on iWARP this side's own TCP, which finds a dead peer by itself.
+    /// While this side may not send ([`Engine::may_send`]) nobody can be asked, and silence means nothing.
+    pub fn handle_time(&mut self, now: u64, times: Keepalive) -> Option<u64> {
+        if self.state != State::Open {
+            return None;
+        }
+        if !self.may_send {
+            self.alive.heard();
+        }
+        match self.alive.pass(now, times) {
+            Verdict::LookAt(next) => Some(next),
+            Verdict::Dead => {
+                self.state = State::TimedOut;
+                None
+            }
         }
     }
 
@@ -375,7 +366,7 @@ impl Engine {
         match self.state {
             State::Unconnected | State::Open => false,
             State::Finished => self.peer_gone || self.queue.len() == 0,
-            State::Lost | State::Failed(_) => true,
+            State::Lost | State::TimedOut | State::Failed(_) => true,
         }
     }
 
@@ -391,7 +382,10 @@ impl Engine {
         }
         peer.validate()?;
         self.receive.establish(peer.target_list);
-        self.send.establish(peer, self.credits)
+        let both = self.offer.zip(peer.offer);
+        self.extensions = both
+            .map_or(Extensions::empty(), |(ours, theirs)| ours.extensions.intersection(theirs.extensions));
+        self.send.establish(peer, self.credits, both.is_some())
     }
 
     fn fail<T>(&mut self, error: ProtocolError) -> Result<T, ProtocolError> {
@@ -402,13 +396,28 @@ impl Engine {
     /// Room is returned before anything else goes out: it is what the peer may be waiting for, and the first
     /// message of the active side has to be there at once.
     fn poll_credit(&mut self) -> Option<Transmit> {
-        let slots = self.receive.credit_due()?.slots();
+        let answer = self.answer_due.then_some(CreditDue::Bare);
+        let slots = self.receive.credit_due().or(answer)?.slots();
         if !self.queue.push_control(slots) {
             return None;
         }
+        self.answer_due = false;
         let (publish, limit) = self.receive.take_credit();
         self.counters.credits_sent = self.counters.credits_sent.wrapping_add(1);
         Some(Transmit::Credit { publish, word: Word::Credit(limit).encode() })
+    }
+
+    fn poll_question(&mut self) -> Option<Transmit> {
+        if !self.alive.question_due() || !self.queue.push_control(1) {
+            return None;
+        }
+        self.alive.question_sent();
+        self.counters.keepalives_sent = self.counters.keepalives_sent.wrapping_add(1);
+        if self.extensions.contains(Extensions::KEEPALIVE) {
+            return Some(Transmit::Question { word: Word::Keepalive.encode() });
+        }
+        let TargetList { addr, key, .. } = self.receive.peer_list();
+        Some(Transmit::Probe { remote_addr: addr, remote_key: key })
     }
 
     fn poll_data(&mut self, max_data: u32) -> Option<Transmit> {
@@ -453,6 +462,7 @@ impl Engine {
             }
             Word::Credit(limit) => {
                 self.send.credit(limit)?;
+                self.alive.answered();
                 counters.credits_received = counters.credits_received.wrapping_add(1);
                 let clear_entry = self.send.offer_entry(TargetEntry::decode(entry))?;
                 Ok(Event::Credit { clear_entry })
@@ -461,7 +471,10 @@ impl Engine {
                 self.receive.counted_without_data()?;
                 Ok(Event::Ignored)
             }
-            Word::Keepalive => Ok(Event::Ignored),
+            Word::Keepalive => {
+                self.answer_due = self.extensions.contains(Extensions::KEEPALIVE);
+                Ok(Event::Ignored)
+            }
             Word::Shutdown => {
                 self.receive.end();
                 if self.send.shut_down() {

@@ -51,9 +51,9 @@ pub use config::{
     MIN_CREDITS, MIN_RESERVE, MIN_SEND_QUEUE_DEPTH, Role,
 };
 pub use counters::Counters;
-pub use engine::{Engine, Event, Publish, State, Transmit};
+pub use engine::{Engine, Event, Keepalive, Publish, State, Transmit};
 pub use error::{ProtocolError, UsageError};
 pub use wire::{
-    CONN_DATA_LEN, ConnData, ConnDataError, MESSAGE_LEN, TARGET_ENTRY_LEN, TargetEntry, TargetList, Word,
-    WordError,
+    CONN_DATA_LEN, ConnData, ConnDataError, Extensions, MESSAGE_LEN, Offer, TARGET_ENTRY_LEN, TargetEntry,
+    TargetList, Word, WordError,
 };

@@ -4,6 +4,7 @@ mod close;
 mod exhaustive;
 mod fabric;
 mod hostile;
+mod keepalive;
 mod linux;
 mod ours;
 mod pair;

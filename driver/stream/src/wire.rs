@@ -4,6 +4,7 @@
 //! Bytes in, values out, and back. Nothing here has state.
 
 mod conn_data;
+mod extensions;
 mod target;
 mod word;
 
@@ -11,5 +12,6 @@ mod word;
 mod tests;
 
 pub use conn_data::{CONN_DATA_LEN, ConnData, ConnDataError, VERSION};
+pub use extensions::{Extensions, Offer};
 pub use target::{TARGET_ENTRY_LEN, TargetEntry, TargetList};
 pub use word::{MAX_DATA_LEN, MESSAGE_LEN, Word, WordError};

@@ -63,6 +63,7 @@ pub use registration::{
     wsk_capture_provider_npi, wsk_deregister, wsk_query_provider_characteristics, wsk_register,
     wsk_release_provider_npi,
 };
+pub use stream::Keepalive;
 
 use kernel::pool::PoolTag;
 

@@ -23,6 +23,7 @@ use kernel::pool::{AllocError, Shared};
 use kernel::rundown::Rundown;
 use kernel::time;
 use ndk::Adapter;
+use stream::Keepalive;
 use trace::{Counters, Reason, ReasonCounters};
 
 /// First port of the ephemeral range (IANA), and their number.
@@ -43,11 +44,14 @@ pub struct Settings {
     pub retry_after: u64,
     /// How long a handshake over RDMA may take before it counts as failed, in units of 100 ns.
     pub rdma_connect_limit: u64,
+    /// When a silent peer of a connection over RDMA is asked for a sign of life, and how long it has to give one, where
+    /// SIO_KEEPALIVE_VALS does not say other times.
+    pub keepalive: Keepalive,
 }
 
 impl Settings {
     /// What is used where nothing else is set: 128 KiB each way, as Linux' rsockets; RDMA is preferred, may take five
-    /// seconds, and is tried again after a minute.
+    /// seconds, and is tried again after a minute; a peer is asked after a minute of silence and has ten seconds.
     pub const DEFAULT: Self = Self {
         ring_octets: 128 << 10,
         send_octets: 128 << 10,
@@ -55,6 +59,7 @@ impl Settings {
         policy: Policy::PREFER,
         retry_after: time::milliseconds(60_000),
         rdma_connect_limit: time::milliseconds(5_000),
+        keepalive: Keepalive { idle: time::milliseconds(60_000), answer: time::milliseconds(10_000) },
     };
 }
 

@@ -12,6 +12,7 @@ mod form;
 mod hardware;
 pub(crate) mod harness;
 mod hostile;
+mod keepalive;
 mod listening;
 mod peer;
 mod receive_events;

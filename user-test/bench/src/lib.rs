@@ -47,7 +47,10 @@ fn carry(from: &mut End, to: &mut End, cost: &mut Cost) -> Result<bool, String> 
             }
         }
         let entry = to.list.get(to.engine.wanted_entry()).copied().unwrap_or_default();
-        let event = to.engine.handle_message(work.word(), entry).map_err(|e| format!("{e:?}"))?;
+        let event = to
+            .engine
+            .handle_message(work.word().ok_or("a probe without a clock")?, entry)
+            .map_err(|e| format!("{e:?}"))?;
         if let stream::Event::Credit { clear_entry: Some(index) } = event {
             *to.list.get_mut(index).ok_or("no such entry")? = Default::default();
         }

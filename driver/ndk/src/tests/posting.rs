@@ -42,6 +42,22 @@ fn a_write_goes_before_its_send() {
     });
 }
 
+/// It completes, touches nothing, and takes no receive.
+#[test]
+fn a_probe_leaves_no_trace() {
+    in_each_mode(|world| {
+        let mut pair = Pair::new(world);
+        let target = pair.far.endpoint.memory(1).unwrap();
+        let (address, token) = (target.address(), target.remote_token());
+        pair.near.poster().probe(address, token, 5).unwrap();
+        pair.near.poster().send(WORD, 6).unwrap();
+        let sent = pair.near.witness.entries(2);
+        assert_eq!((sent[0].0, sent[0].2, sent[1].2), (0, 5, 6));
+        assert_eq!(pair.far.witness.entries(1).len(), 1);
+        pair.finish();
+    });
+}
+
 /// Octets outside the memory, or of a memory that is not there, are not posted.
 #[test]
 fn a_piece_lies_inside_its_memory() {

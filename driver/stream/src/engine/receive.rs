@@ -85,6 +85,10 @@ impl ReceiveSide {
         self.peer_list = peer_list;
     }
 
+    pub(super) const fn peer_list(&self) -> TargetList {
+        self.peer_list
+    }
+
     pub(super) const fn readable(&self) -> u64 {
         self.arrived.wrapping_sub(self.consumed)
     }

@@ -75,10 +75,16 @@ impl SendSide {
         }
     }
 
-    pub(super) fn establish(&mut self, peer: &ConnData, own_credits: u16) -> Result<(), ProtocolError> {
+    /// `equal`: the peer has receives in reserve for what is not counted by credits.
+    pub(super) fn establish(
+        &mut self,
+        peer: &ConnData,
+        own_credits: u16,
+        equal: bool,
+    ) -> Result<(), ProtocolError> {
         self.peer_credits = peer.credits;
         self.limit = u64::from(peer.credits);
-        self.share = data_share(peer.credits, own_credits);
+        self.share = if equal { peer.credits } else { data_share(peer.credits, own_credits) };
         match peer.first_region.len {
             0 => Ok(()),
             _ => self.regions.push_back(peer.first_region).map_err(|_| ProtocolError::EntryOverrun),
@@ -225,7 +231,7 @@ impl SendSide {
 
     /// Cuts the next message from `pending` octets, or says what they wait for.
     fn cut(&self, pending: u64, max_data: u32, queue_room: bool) -> Result<TargetEntry, Wait> {
-        // `limit - peer_credits` data messages are proved seen. The share is smaller than the credits, so
+        // `limit - peer_credits` data messages are proved seen. The share is no more than the credits, so
         // this also keeps the peer's limit.
         let proved = self.limit.wrapping_sub(u64::from(self.peer_credits));
         if self.messages.wrapping_sub(proved) >= u64::from(self.share) {

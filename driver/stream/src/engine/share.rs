@@ -23,6 +23,10 @@
 //! each region, for it uses a region only after the message that announced it (at most two regions and two
 //! bare credits can then be unseen). A Linux peer does, unless its send buffer is larger than that many of
 //! our regions. With Linux defaults on the other side (`B` = 384), up to 189 credits are exact.
+//!
+//! **An equal** has 8 receives more than it advertises credits ([`crate::wire::Offer`]), and posts each again before
+//! its engine hears of the message. They are for what is not counted: by the sentence above 4 credit messages, then a
+//! KEEPALIVE, the answer to one, and two messages that end directions. So data may use every credit.
 
 /// SHUTDOWN and DISCONNECT.
 const CONTROL_SENDS: u16 = 2;

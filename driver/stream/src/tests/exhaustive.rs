@@ -2,7 +2,7 @@
 
 use super::fabric::{Endpoint, Step, World};
 use super::ours::Ours;
-use crate::Config;
+use crate::{Config, Extensions};
 use std::collections::HashSet;
 use std::format;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -96,6 +96,7 @@ fn tiny() -> Config {
         send_queue_depth: 8,
         reserve: 8,
         merge_below: 0,
+        extensions: Extensions::all(),
     }
 }
 

@@ -61,6 +61,8 @@ pub(super) trait Endpoint: Clone + Debug {
     fn read(&mut self, len: u64) -> u64;
     /// The program finishes its sending.
     fn shut_down(&mut self);
+    /// Time passes.
+    fn pass_time(&mut self, _time: u64) {}
     /// Octets the program sent, and octets it read.
     fn totals(&self) -> (u64, u64);
     /// The program read to the end of the stream, which ended in order.
@@ -80,6 +82,7 @@ pub(super) enum Step {
     Complete(u8),
     Handle(u8),
     ShutDown,
+    Time(u64),
 }
 
 /// Two endpoints and the fabric between them.
@@ -136,6 +139,10 @@ fn run(end: &mut impl Endpoint, peer_flight: &mut VecDeque<Op>, step: Step) -> b
         Step::Handle(count) => repeat(count, || end.handle()),
         Step::ShutDown => {
             end.shut_down();
+            true
+        }
+        Step::Time(time) => {
+            end.pass_time(time);
             true
         }
     }

@@ -136,6 +136,7 @@ impl Linux {
             big_endian: false,
             iomap_size: Some(0),
             credits: self.config.receive_queue,
+            offer: None,
             target_list: TargetList { addr: self.list.addr, key: self.list.key, entries: 2 },
             first_region: TargetEntry { addr: self.ring.addr, key: self.ring.key, len: self.config.ring / 2 },
         }
@@ -299,6 +300,8 @@ impl Endpoint for Linux {
 
     fn deliver(&mut self, op: Op) {
         match op {
+            // A probe: nothing of it is seen.
+            Op::Write { octets, .. } if octets.is_empty() => {}
             Op::Write { addr, key, octets } => {
                 if let Some(start) = self.ring.place(addr, key, &octets) {
                     let half = self.config.ring as usize / 2;

@@ -2,7 +2,8 @@
 
 use super::fabric::{Endpoint, Memory, Op, stream_octet};
 use crate::{
-    Config, Engine, Event, LocalMemory, ProtocolError, Publish, Role, State, TARGET_ENTRY_LEN, Transmit, Word,
+    Config, Engine, Event, Keepalive, LocalMemory, ProtocolError, Publish, Role, State, TARGET_ENTRY_LEN,
+    Transmit, Word,
 };
 use std::collections::VecDeque;
 
@@ -31,13 +32,14 @@ pub(super) struct Ours {
     read: u64,
     unread_messages: VecDeque<u64>,
     audit: Audit,
+    now: u64,
     pub(super) last_event: Option<Event>,
     pub(super) failure: Option<ProtocolError>,
 }
 
 impl Ours {
-    /// An engine that is strict beyond its configuration: only as many receives as it advertises credits are
-    /// posted, with no reserve.
+    /// An engine that is strict beyond its configuration: to a peer that is no equal, only as many receives as it
+    /// advertises credits are posted, with no reserve.
     pub(super) fn new(config: Config, role: Role) -> Self {
         let side = if role == Role::Active { 1 } else { 2 };
         let memory = LocalMemory {
@@ -59,6 +61,7 @@ impl Ours {
             read: 0,
             unread_messages: VecDeque::new(),
             audit: Audit::default(),
+            now: 0,
             last_event: None,
             failure: None,
         }
@@ -68,6 +71,9 @@ impl Ours {
         self.audit.limit = u64::from(peer.credits);
         self.audit.peer_credits = u64::from(peer.credits);
         self.engine.establish(peer).unwrap();
+        if peer.offer.is_some() {
+            self.receives = self.config.receive_depth;
+        }
     }
 
     pub(super) fn pair(a: Config, b: Config) -> super::fabric::World<Self, Self> {
@@ -106,8 +112,12 @@ impl Ours {
             Transmit::Control { word } => {
                 assert!(matches!(Word::decode(word), Ok(Word::Shutdown | Word::Disconnect)));
             }
+            Transmit::Question { word } => assert_eq!(Word::decode(word), Ok(Word::Keepalive)),
+            Transmit::Probe { remote_addr, remote_key } => {
+                self.write(remote_addr, remote_key, std::vec::Vec::new());
+            }
         }
-        self.flight.push_back(Op::Send(transmit.word()));
+        self.flight.extend(transmit.word().map(Op::Send));
     }
 
     /// One message, from its receive to what follows from it.
@@ -145,6 +155,9 @@ impl Endpoint for Ours {
     fn deliver(&mut self, op: Op) {
         match op {
             Op::Write { addr, key, octets } => {
+                if octets.is_empty() {
+                    return;
+                }
                 if let Some(start) = self.ring.place(addr, key, &octets) {
                     let half = self.config.ring_len as usize / 2;
                     assert_eq!(start / half, (start + octets.len() - 1) / half, "a Write crosses a region");
@@ -228,6 +241,13 @@ impl Endpoint for Ours {
 
     fn shut_down(&mut self) {
         self.engine.shutdown_send();
+    }
+
+    fn pass_time(&mut self, time: u64) {
+        self.now += time;
+        // Short enough to be asked often, long enough never to be given up.
+        let next = self.engine.handle_time(self.now, Keepalive { idle: 5, answer: u64::MAX });
+        assert!(next.is_none_or(|next| next > self.now));
     }
 
     fn totals(&self) -> (u64, u64) {

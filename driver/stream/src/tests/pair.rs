@@ -3,7 +3,7 @@
 
 use super::fabric::{Endpoint, Step};
 use super::ours::Ours;
-use crate::Config;
+use crate::{Config, Extensions};
 use proptest::prelude::*;
 use std::vec::Vec;
 
@@ -16,6 +16,7 @@ pub(super) fn small_config() -> impl Strategy<Value = Config> {
             send_queue_depth,
             reserve: 8,
             merge_below,
+            extensions: Extensions::all(),
         },
     )
 }
@@ -28,6 +29,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         6 => (1u8..12).prop_map(Step::Deliver),
         4 => (1u8..8).prop_map(Step::Complete),
         6 => (1u8..8).prop_map(Step::Handle),
+        1 => (1u64..10).prop_map(Step::Time),
     ]
 }
 

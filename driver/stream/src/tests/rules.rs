@@ -1,8 +1,8 @@
 //! The rules of one engine, call by call.
 
 use crate::{
-    Config, ConfigError, ConnData, Engine, Event, LocalMemory, Publish, Role, State, TARGET_ENTRY_LEN,
-    TargetEntry, TargetList, Transmit, UsageError, Word,
+    Config, ConfigError, ConnData, Engine, Event, Extensions, LocalMemory, Publish, Role, State,
+    TARGET_ENTRY_LEN, TargetEntry, TargetList, Transmit, UsageError, Word,
 };
 use std::vec::Vec;
 
@@ -16,6 +16,7 @@ pub(super) const PEER: ConnData = ConnData {
     big_endian: false,
     iomap_size: Some(0),
     credits: 100,
+    offer: None,
     target_list: TargetList { addr: 0xa000, key: 9, entries: 2 },
     first_region: TargetEntry { addr: 0xb000, key: 10, len: 1000 },
 };
@@ -27,6 +28,7 @@ pub(super) const CONFIG: Config = Config {
     send_queue_depth: 16,
     reserve: 8,
     merge_below: 0,
+    extensions: Extensions::all(),
 };
 
 /// An engine on the active side, whose first credit message is out and completed.
@@ -301,11 +303,13 @@ fn slots_are_kept_for_returning_room() {
 fn work_requests_are_what_is_posted() {
     let publish = Publish { entry: NO_ENTRY, remote_addr: 0, remote_key: 0 };
     let data = Transmit::Data { stream_offset: 0, len: 1, remote_addr: 0, remote_key: 0, word: 1 };
-    assert_eq!((data.work_requests(), data.word()), (2, 1));
+    assert_eq!((data.work_requests(), data.word()), (2, Some(1)));
     let credit = Transmit::Credit { publish: Some(publish), word: 2 };
-    assert_eq!((credit.work_requests(), credit.word()), (2, 2));
+    assert_eq!((credit.work_requests(), credit.word()), (2, Some(2)));
     assert_eq!(Transmit::Credit { publish: None, word: 2 }.work_requests(), 1);
     assert_eq!(Transmit::Control { word: 3 }.work_requests(), 1);
+    let probe = Transmit::Probe { remote_addr: 1, remote_key: 2 };
+    assert_eq!((probe.work_requests(), probe.word()), (1, None));
 }
 
 #[test]

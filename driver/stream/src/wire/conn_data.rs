@@ -1,7 +1,7 @@
 //! The private data of connect request and accepting reply (`rs_conn_data`), 40 octets, big-endian whatever
 //! the host is.
 
-use super::{TargetEntry, TargetList};
+use super::{Extensions, MESSAGE_LEN, Offer, TargetEntry, TargetList};
 use crate::config::MIN_CREDITS;
 
 /// Octets of private data. Always sent in full: a Linux peer does not survive a request or reply without it.
@@ -14,6 +14,8 @@ pub const VERSION: u8 = 1;
 const FLAG_NET: u8 = 0x01;
 /// The iomap size field is valid.
 const FLAG_IOMAP: u8 = 0x02;
+/// The octets of the offer are valid.
+const FLAG_EXT: u8 = 0x04;
 
 /// Most credits that may be advertised: the 16-bit sequence compares by equality.
 const MAX_ADVERTISED_CREDITS: u16 = 0xFFFE;
@@ -29,6 +31,8 @@ pub struct ConnData {
     pub iomap_size: Option<u8>,
     /// Messages that the peer may send before the first credit update.
     pub credits: u16,
+    /// What the sender offers to an equal (flag EXT); Linux offers nothing.
+    pub offer: Option<Offer>,
     /// Where the peer writes descriptions of regions later.
     pub target_list: TargetList,
     /// The region that the peer may write first.
@@ -46,6 +50,8 @@ pub enum ConnDataError {
     ByteOrder,
     /// Credits outside [`MIN_CREDITS`] to 65,534.
     Credits(u16),
+    /// An offer of receives that hold no message.
+    MessageLen(u16),
     /// Fewer than two target entries: the first index ever written is 1.
     ListEntries(u32),
     /// The target list wraps the address space.
@@ -63,6 +69,11 @@ impl ConnData {
             Some(size) => (FLAG_IOMAP, size),
             None => (0, 0),
         };
+        let (ext, extensions, message_len) = match self.offer {
+            Some(offer) => (FLAG_EXT, offer.extensions.bits(), offer.message_len),
+            None => (0, 0, 0),
+        };
+        let [m0, m1] = message_len.to_be_bytes();
         let [c0, c1] = self.credits.to_be_bytes();
         let [la0, la1, la2, la3, la4, la5, la6, la7] = self.target_list.addr.to_be_bytes();
         let [lk0, lk1, lk2, lk3] = self.target_list.key.to_be_bytes();
@@ -72,12 +83,12 @@ impl ConnData {
         let [rl0, rl1, rl2, rl3] = self.first_region.len.to_be_bytes();
         [
             VERSION,
-            net | iomap,
+            net | iomap | ext,
             c0,
             c1,
-            0,
-            0,
-            0,
+            extensions,
+            m0,
+            m1,
             iomap_size, //
             la0,
             la1,
@@ -114,8 +125,8 @@ impl ConnData {
         ]
     }
 
-    /// Reads private data and checks it with [`ConnData::validate`]. Octets after the first 40, the reserved
-    /// octets and unknown flags are ignored: they are left for extensions.
+    /// Reads private data and checks it with [`ConnData::validate`]. Octets after the first 40, reserved octets
+    /// that no flag declares valid, and unknown flags are ignored: they are left for extensions.
     ///
     /// # Errors
     ///
@@ -127,9 +138,9 @@ impl ConnData {
             flags,
             c0,
             c1,
-            _,
-            _,
-            _,
+            extensions,
+            m0,
+            m1,
             iomap_size, //
             la0,
             la1,
@@ -171,6 +182,10 @@ impl ConnData {
             big_endian: flags & FLAG_NET != 0,
             iomap_size: (flags & FLAG_IOMAP != 0).then_some(iomap_size),
             credits: u16::from_be_bytes([c0, c1]),
+            offer: (flags & FLAG_EXT != 0).then_some(Offer {
+                extensions: Extensions::from_bits_truncate(extensions),
+                message_len: u16::from_be_bytes([m0, m1]),
+            }),
             target_list: TargetList {
                 addr: u64::from_be_bytes([la0, la1, la2, la3, la4, la5, la6, la7]),
                 key: u32::from_be_bytes([lk0, lk1, lk2, lk3]),
@@ -196,6 +211,11 @@ impl ConnData {
         }
         if self.credits < MIN_CREDITS || self.credits > MAX_ADVERTISED_CREDITS {
             return Err(ConnDataError::Credits(self.credits));
+        }
+        if let Some(offer) = self.offer
+            && (offer.message_len as usize) < MESSAGE_LEN
+        {
+            return Err(ConnDataError::MessageLen(offer.message_len));
         }
         if self.target_list.entries < 2 {
             return Err(ConnDataError::ListEntries(self.target_list.entries));

@@ -20,6 +20,7 @@ fn request() -> ConnData {
         big_endian: false,
         iomap_size: Some(0),
         credits: 384,
+        offer: None,
         target_list: TargetList { addr: 0x5575_ce3e_6000, key: 0x1a44_7f00, entries: 2 },
         first_region: TargetEntry { addr: 0x7f39_77b7_7000, key: 0x5b4d_cc00, len: 65_536 },
     }
@@ -42,10 +43,26 @@ fn captured_private_data_reads_and_writes_back_octet_for_octet() {
 #[test]
 fn octets_left_for_extensions_are_ignored() {
     let mut octets = CAPTURED_REQUEST.to_vec();
-    octets[1] |= 0b1111_1100;
+    octets[1] |= 0b1111_1000;
     octets[4..7].copy_from_slice(&[1, 2, 3]);
     octets.extend_from_slice(&[0xff; 16]);
     assert_eq!(ConnData::decode(&octets), Ok(request()));
+}
+
+#[test]
+fn an_offer_lies_in_octets_that_linux_ignores() {
+    let offer = Offer { extensions: Extensions::KEEPALIVE, message_len: 0x1234 };
+    let data = ConnData { offer: Some(offer), ..request() };
+    let octets = data.encode();
+    assert_eq!(octets[..8], [0x01, 0x06, 0x01, 0x80, 0x01, 0x12, 0x34, 0x00]);
+    assert_eq!(octets[8..], CAPTURED_REQUEST[8..]);
+    assert_eq!(ConnData::decode(&octets), Ok(data));
+    // Extensions of a later version are not known here.
+    let mut later = octets;
+    later[4] |= 0x80;
+    assert_eq!(ConnData::decode(&later), Ok(data));
+    let short = ConnData { offer: Some(Offer { message_len: 3, ..offer }), ..request() };
+    assert_eq!(ConnData::decode(&short.encode()), Err(ConnDataError::MessageLen(3)));
 }
 
 #[test]

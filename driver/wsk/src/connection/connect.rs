@@ -226,24 +226,6 @@ impl Connection {
         }
     }
 
-    /// Time has passed, it is `now`: a handshake that has taken too long counts as failed. IRQL <= DISPATCH_LEVEL.
-    pub(crate) fn time_has_passed(this: &Shared<Self>, now: u64) {
-        let left = Self::with(this, |state, after| {
-            let deadline =
-                state.deadline.filter(|_| state.phase == Phase::Connecting && state.leg == Leg::Rdma)?;
-            if now < deadline {
-                return Some(deadline.saturating_sub(now));
-            }
-            state.deadline = None;
-            state.reason = Reason::RdmaTimeout;
-            state.not_connected(STATUS_IO_TIMEOUT, after);
-            None
-        });
-        if let Some(left) = left {
-            this.client.provider().clock().wake_in(left);
-        }
-    }
-
     /// Builds an endpoint for an incoming request and accepts it. IRQL: PASSIVE_LEVEL.
     fn accept_incoming(this: &Shared<Self>, incoming: Incoming) {
         let mut octets = [0; PRIVATE_DATA_MAX];
@@ -377,6 +359,18 @@ impl Link {
 }
 
 impl State {
+    /// Gives up a handshake that has taken too long; otherwise, when to look again at the one that is under way.
+    pub(super) fn limit_handshake(&mut self, now: u64, after: &mut After) -> Option<u64> {
+        let deadline = self.deadline.filter(|_| self.phase == Phase::Connecting && self.leg == Leg::Rdma)?;
+        if now < deadline {
+            return Some(deadline);
+        }
+        self.deadline = None;
+        self.reason = Reason::RdmaTimeout;
+        self.not_connected(STATUS_IO_TIMEOUT, after);
+        None
+    }
+
     /// The answer to a connect or an accept.
     pub(super) fn established(
         &mut self,

@@ -91,6 +91,7 @@ impl Connection {
 impl Controlled for Connection {
     fn with_options<R>(&self, f: impl FnOnce(&Standing, &mut Options) -> R) -> R {
         let mut state = self.state.lock();
+        let times = state.options.keepalive_times;
         let standing = Standing {
             category: self.category(),
             stage: state.stage(),
@@ -98,7 +99,13 @@ impl Controlled for Connection {
             static_events: self.client.static_events(),
             receive_buffer: self.client.provider().settings.ring_octets,
         };
-        f(&standing, &mut state.options)
+        let result = f(&standing, &mut state.options);
+        let changed = state.options.keepalive_times != times;
+        drop(state);
+        if changed {
+            self.client.provider().clock().wake_in(0);
+        }
+        result
     }
 
     fn ask(this: &Shared<Self>, question: Question) -> Result<Reply, NTSTATUS> {

@@ -5,6 +5,7 @@ use super::{Connection, Link, State};
 use abi::NTSTATUS;
 use abi::status::{STATUS_CONNECTION_RESET, STATUS_INTERNAL_ERROR, nt_success};
 use kernel::pool::Shared;
+use kernel::time;
 use ndk::{Completion, Handler};
 use stream::{ConnData, Event, MESSAGE_LEN};
 use trace::{Counters, Reason};
@@ -33,7 +34,9 @@ impl Handler for Connection {
 
     fn established(&self, status: NTSTATUS) {
         let this = self.shared();
-        Self::with(&this, |state, after| state.established(&this, status, after));
+        Self::look(&this, time::interrupt_time_100ns(), |state, after| {
+            state.established(&this, status, after);
+        });
     }
 
     fn completions(&self, entries: &[Completion]) {

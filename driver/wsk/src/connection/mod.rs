@@ -8,6 +8,7 @@
 //! | `outgoing` | the adapter's address that a connection goes out from |
 //! | `events`, `settle` | what the endpoint tells, and moving what can be moved |
 //! | `send`, `receive`, `disconnect`, `close` | the requests |
+//! | `keepalive` | asking silent peers, and giving them up |
 //! | `pump`, `retained`, `enabling` | calling the client's callbacks, what it keeps of the ring, which callbacks it wants |
 //! | `stream_socket`, `layout` | WskListen, the memory |
 //! | `control`, `unserved` | WskControlSocket, and what of it waits for a twin |
@@ -26,6 +27,7 @@ mod control;
 mod disconnect;
 mod enabling;
 mod events;
+mod keepalive;
 mod layout;
 mod outgoing;
 mod pump;

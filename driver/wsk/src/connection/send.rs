@@ -9,7 +9,7 @@ use crate::buffer::ClientBuffer;
 use abi::NTSTATUS;
 use abi::status::{
     STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_DISCONNECTED, STATUS_CONNECTION_RESET,
-    STATUS_INVALID_DEVICE_STATE,
+    STATUS_INVALID_DEVICE_STATE, STATUS_IO_TIMEOUT,
 };
 use irp::{IrpQueue, Outcome, OwnedIrp, QueueKind};
 use kernel::lock::SpinLock;
@@ -141,6 +141,7 @@ impl State {
         match link.engine.state() {
             stream::State::Open => Ok(()),
             stream::State::Lost => Err(link.failure.unwrap_or(STATUS_CONNECTION_RESET)),
+            stream::State::TimedOut => Err(STATUS_IO_TIMEOUT),
             stream::State::Failed(_) => Err(STATUS_CONNECTION_ABORTED),
             stream::State::Unconnected | stream::State::Finished => Err(STATUS_CONNECTION_DISCONNECTED),
         }

@@ -5,7 +5,7 @@ use super::{After, Connection, Link, Phase, State};
 use abi::NTSTATUS;
 use abi::status::{
     STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_DISCONNECTED, STATUS_CONNECTION_INVALID,
-    STATUS_CONNECTION_RESET, STATUS_SUCCESS,
+    STATUS_CONNECTION_RESET, STATUS_IO_TIMEOUT, STATUS_SUCCESS,
 };
 use irp::Outcome;
 use kernel::pool::Shared;
@@ -41,6 +41,7 @@ impl State {
             stream::State::Unconnected | stream::State::Open => return,
             stream::State::Finished => None,
             stream::State::Lost => Some(link.failure.unwrap_or(STATUS_CONNECTION_RESET)),
+            stream::State::TimedOut => Some(STATUS_IO_TIMEOUT),
             stream::State::Failed(_) => Some(STATUS_CONNECTION_ABORTED),
         };
         if (failure.is_some() || link.engine.ready_to_close())
@@ -79,6 +80,7 @@ impl State {
             // Finished by our own DISCONNECT: nothing will come, and nobody announced an end.
             stream::State::Finished => Some(STATUS_CONNECTION_DISCONNECTED),
             stream::State::Lost => Some(link.failure.unwrap_or(STATUS_CONNECTION_RESET)),
+            stream::State::TimedOut => Some(STATUS_IO_TIMEOUT),
             stream::State::Failed(_) => Some(STATUS_CONNECTION_ABORTED),
         }
     }
@@ -125,15 +127,23 @@ impl Link {
                 self.control = Some(self.posted);
                 None
             }
+            Transmit::Question { .. } | Transmit::Probe { .. } => None,
         };
-        self.store(word, &work.word().to_le_bytes());
+        if let Some(octets) = work.word() {
+            self.store(word, &octets.to_le_bytes());
+        }
         let Some(poster) = &mut self.poster else { return Err(STATUS_CONNECTION_ABORTED) };
         if let Some((piece, address, token)) = write {
             poster.write(piece, address, token)?;
             counters.writes.add(1);
         }
-        poster.send(word, super::events::SEND)?;
-        counters.sends.add(1);
+        if let Transmit::Probe { remote_addr, remote_key } = work {
+            poster.probe(remote_addr, remote_key, super::events::SEND)?;
+            counters.writes.add(1);
+        } else {
+            poster.send(word, super::events::SEND)?;
+            counters.sends.add(1);
+        }
         self.posted = self.posted.wrapping_add(1);
         Ok(())
     }

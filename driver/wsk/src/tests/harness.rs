@@ -230,6 +230,15 @@ impl World {
     }
 }
 
+/// Lets other threads run until something has happened.
+pub(super) fn until(happened: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !happened() {
+        assert!(began.elapsed() < PATIENCE, "it does not happen");
+        std::thread::yield_now();
+    }
+}
+
 pub(super) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)
 }

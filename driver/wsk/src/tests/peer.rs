@@ -123,6 +123,7 @@ impl Peer {
             big_endian: false,
             iomap_size: None,
             credits: 64,
+            offer: None,
             target_list: TargetList { addr: memory.address() + 4096, key: memory.remote_token(), entries: 2 },
             first_region: TargetEntry { addr: memory.address(), key: memory.remote_token(), len: ROOM },
         }

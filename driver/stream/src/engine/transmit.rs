@@ -1,0 +1,85 @@
+//! What an engine hands out to be posted.
+
+use crate::wire::TARGET_ENTRY_LEN;
+
+/// The description of a drained region, to be written into the peer's target list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Publish {
+    /// The octets to write.
+    pub entry: [u8; TARGET_ENTRY_LEN],
+    /// Where to write them.
+    pub remote_addr: u64,
+    /// The key to write them with.
+    pub remote_key: u32,
+}
+
+/// Work to post, in this order and with nothing of the same connection in between: the Write if there is one,
+/// then a Send of the word's 4 octets, little-endian ([`u32::to_le_bytes`]). Its last request is signalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transmit {
+    /// Octets of the stream. Write `len` octets from `stream_offset` of the send stream, then send `word`. 2
+    /// work requests.
+    Data {
+        /// Octets queued before these since the connection was opened.
+        stream_offset: u64,
+        /// Octets, never 0.
+        len: u32,
+        /// Where to write them.
+        remote_addr: u64,
+        /// The key to write them with.
+        remote_key: u32,
+        /// The message that reports them.
+        word: u32,
+    },
+    /// Credits, and perhaps a region of the ring. 1 or 2 work requests.
+    Credit {
+        /// The Write that goes before the message.
+        publish: Option<Publish>,
+        /// The message with the new limit.
+        word: u32,
+    },
+    /// SHUTDOWN or DISCONNECT. 1 work request.
+    Control {
+        /// The message.
+        word: u32,
+    },
+    /// KEEPALIVE: asks an equal for a sign of life. 1 work request.
+    Question {
+        /// The message.
+        word: u32,
+    },
+    /// A Write of no octets, and no Send: asks the transport whether a peer that knows no questions is still there.
+    /// Nothing comes of it at the peer. 1 work request.
+    Probe {
+        /// An address that the peer lets be written.
+        remote_addr: u64,
+        /// Its key.
+        remote_key: u32,
+    },
+}
+
+impl Transmit {
+    /// Initiator queue slots that it takes until its Send completes.
+    #[must_use]
+    pub const fn work_requests(&self) -> u16 {
+        match self {
+            Self::Data { .. } | Self::Credit { publish: Some(_), .. } => 2,
+            Self::Credit { publish: None, .. }
+            | Self::Control { .. }
+            | Self::Question { .. }
+            | Self::Probe { .. } => 1,
+        }
+    }
+
+    /// The message to send; `None` for a probe.
+    #[must_use]
+    pub const fn word(&self) -> Option<u32> {
+        match self {
+            Self::Data { word, .. }
+            | Self::Credit { word, .. }
+            | Self::Control { word }
+            | Self::Question { word } => Some(*word),
+            Self::Probe { .. } => None,
+        }
+    }
+}
