@@ -48,6 +48,8 @@ pub struct AdapterInfo {
     pub max_transfer: u32,
     /// Octets of inline data in one request.
     pub max_inline: u32,
+    /// Elements of one Send or Write.
+    pub max_gather: u32,
     /// Receives per queue pair.
     pub max_receives: u32,
     /// Initiator requests per queue pair.
@@ -249,6 +251,7 @@ fn query(object: NonNull<NDK_ADAPTER>) -> Result<AdapterInfo, NTSTATUS> {
         max_registration: raw.MaxRegistrationSize,
         max_transfer: raw.MaxTransferLength,
         max_inline: raw.MaxInlineDataSize,
+        max_gather: raw.MaxInitiatorRequestSge,
         max_receives: raw.MaxReceiveQueueDepth,
         max_initiators: raw.MaxInitiatorQueueDepth,
         max_cq_depth: raw.MaxCqDepth,

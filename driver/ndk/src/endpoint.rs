@@ -175,13 +175,15 @@ impl<H: Handler> Endpoint<H> {
         let built = Shared::try_new_cyclic(TAG, |this: *const Self| {
             let (object, context) = (cq.object(), this.cast_mut().cast());
             let inline = info.max_inline.min(crate::post::INLINE_MAX);
+            let gather = info.max_gather.clamp(1, crate::post::GATHER_MAX);
             let create = slot!(pd, NdkCreateQp);
             let qp = wait::create(|done, request, out| {
                 let (receives, initiators) = (depths.receives, depths.initiators);
                 // SAFETY: PD and CQ are open; no request is posted, so nothing uses the context, before this is over.
                 unsafe {
                     create(
-                        pd, object, object, context, receives, initiators, 1, 1, inline, done, request, out,
+                        pd, object, object, context, receives, initiators, 1, gather, inline, done, request,
+                        out,
                     )
                 }
             })

@@ -15,6 +15,8 @@ use kernel::pool::Shared;
 pub(crate) const SILENT: usize = usize::MAX;
 /// Inline data asked for at creation: enough for a stream message.
 pub(crate) const INLINE_MAX: u32 = 16;
+/// Elements of a request asked for at creation: the head of a message, and stream octets.
+pub(crate) const GATHER_MAX: u32 = 2;
 
 /// Octets of an endpoint's registered memory.
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +45,13 @@ pub enum Opened<'a> {
 #[must_use = "an endpoint ends only through Poster::close"]
 pub struct Poster<H: Handler> {
     pub(crate) endpoint: Shared<Endpoint<H>>,
-    inline: bool,
+    /// Octets that go inline at most.
+    inline: u32,
 }
 
 impl<H: Handler> Poster<H> {
     pub(crate) fn new(endpoint: Shared<Endpoint<H>>, info: AdapterInfo) -> Self {
-        Self { endpoint, inline: info.max_inline >= size_of::<u32>() as u32 }
+        Self { endpoint, inline: info.max_inline.min(INLINE_MAX) }
     }
 
     fn element(&self, piece: Piece) -> Result<NDK_SGE, NTSTATUS> {
@@ -125,20 +128,34 @@ impl<H: Handler> Poster<H> {
         })
     }
 
-    /// Posts a send (NdkSend) whose completion carries `context`. Up to 4 octets go inline where the adapter can.
+    /// Posts a send (NdkSend) whose completion carries `context`. Few octets go inline where the adapter can.
     ///
     /// # Errors
     /// INVALID_PARAMETER for octets outside the memory, or the provider's status: nothing was posted, and writes
     /// before it run all the same.
     pub fn send(&mut self, piece: Piece, context: usize) -> Result<(), NTSTATUS> {
         let element = self.element(piece)?;
+        self.send_elements(&[element], piece.len, context)
+    }
+
+    /// The same for octets from two places. The adapter gathers ([`AdapterInfo::max_gather`]) 2 elements or more.
+    ///
+    /// # Errors
+    /// As [`Poster::send`].
+    pub fn send_both(&mut self, first: Piece, second: Piece, context: usize) -> Result<(), NTSTATUS> {
+        let elements = [self.element(first)?, self.element(second)?];
+        self.send_elements(&elements, first.len.saturating_add(second.len), context)
+    }
+
+    fn send_elements(&mut self, elements: &[NDK_SGE], octets: u32, context: usize) -> Result<(), NTSTATUS> {
         let qp = self.qp();
         let send = slot!(qp, NdkSend);
-        let inline = self.inline && piece.len <= size_of::<u32>() as u32;
+        let inline = octets <= self.inline;
         let flags = if inline { NDK_OP_FLAG::INLINE } else { NDK_OP_FLAG::empty() }.bits();
+        let (list, count) = (elements.as_ptr(), elements.len() as u32);
         self.counted(|| {
             // SAFETY: as in `receive`; inline data are read during the call, and are pool memory.
-            unsafe { send(qp, core::ptr::without_provenance_mut(context), &element, 1, flags) }
+            unsafe { send(qp, core::ptr::without_provenance_mut(context), list, count, flags) }
         })
     }
 

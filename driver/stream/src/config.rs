@@ -1,7 +1,7 @@
 //! What an engine is built with: sizes, the role in the handshake, and the local memory that the peer writes
 //! into.
 
-use crate::wire::{Extensions, Offer, TARGET_ENTRY_LEN, TargetEntry, TargetList};
+use crate::wire::{Extensions, MESSAGE_LEN, Offer, TARGET_ENTRY_LEN, TargetEntry, TargetList};
 
 /// Fewest credits that either side may advertise: the smallest receive queue Linux makes, and what the split
 /// of the peer's receive queue between data, credit and control messages needs.
@@ -14,6 +14,8 @@ pub const MIN_RESERVE: u16 = 8;
 pub const MAX_LIST_ENTRIES: usize = 8;
 /// Largest ring in octets.
 pub const MAX_RING_LEN: u32 = 1 << 30;
+/// Longest message, in octets.
+pub const MAX_MESSAGE_LEN: u16 = 256;
 /// Fewest initiator queue slots: one data message beside the slots kept for credit and control messages.
 pub const MIN_SEND_QUEUE_DEPTH: u16 = 8;
 /// Most initiator queue slots an engine uses: it remembers every Send not yet completed.
@@ -36,6 +38,9 @@ pub struct Config {
     /// While a data message is outstanding, fewer queued octets than this wait for its completion, to go out
     /// together. 0 sends all at once always.
     pub merge_below: u32,
+    /// Octets of each receive that the owner posts: [`MESSAGE_LEN`](crate::MESSAGE_LEN) to [`MAX_MESSAGE_LEN`].
+    /// An equal sends up to 8 octets fewer of the stream inside a message.
+    pub message_len: u16,
     /// What is offered to an equal. Empty: nothing, as to a Linux peer.
     pub extensions: Extensions,
 }
@@ -50,6 +55,7 @@ impl Config {
         send_queue_depth: 128,
         reserve: 16,
         merge_below: 4096,
+        message_len: MAX_MESSAGE_LEN,
         extensions: Extensions::all(),
     };
 
@@ -74,6 +80,9 @@ impl Config {
         if self.send_queue_depth < MIN_SEND_QUEUE_DEPTH || self.send_queue_depth > MAX_SEND_QUEUE_DEPTH {
             return Err(ConfigError::SendQueueDepth);
         }
+        if (self.message_len as usize) < MESSAGE_LEN || self.message_len > MAX_MESSAGE_LEN {
+            return Err(ConfigError::MessageLen);
+        }
         Ok(())
     }
 
@@ -88,7 +97,7 @@ impl Config {
         if self.extensions.is_empty() {
             return None;
         }
-        Some(Offer { extensions: self.extensions, message_len: 4 })
+        Some(Offer { extensions: self.extensions, message_len: self.message_len })
     }
 
     /// Octets of the target list.
@@ -111,6 +120,8 @@ pub enum ConfigError {
     SendQueueDepth,
     /// [`Config::reserve`] is too small.
     Reserve,
+    /// [`Config::message_len`] is out of range.
+    MessageLen,
     /// The ring or the target list wraps the address space.
     Memory,
 }

@@ -9,15 +9,17 @@ pub struct Counters {
     pub sends: u64,
     /// Data messages handed out.
     pub data_messages_sent: u64,
+    /// Of these, messages with the octets inside.
+    pub data_sent_inside: u64,
     /// Data messages that arrived.
     pub data_messages_received: u64,
     /// Stream octets handed out for writing.
     pub octets_sent: u64,
     /// Stream octets that the peer reported.
     pub octets_received: u64,
-    /// Credit messages handed out.
+    /// Credit limits handed out, also beside data messages.
     pub credits_sent: u64,
-    /// Credit messages that arrived.
+    /// Credit limits that arrived.
     pub credits_received: u64,
     /// Times that a silent peer was asked for a sign of life.
     pub keepalives_sent: u64,
@@ -37,6 +39,7 @@ impl Counters {
         writes: 0,
         sends: 0,
         data_messages_sent: 0,
+        data_sent_inside: 0,
         data_messages_received: 0,
         octets_sent: 0,
         octets_received: 0,

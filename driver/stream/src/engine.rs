@@ -5,12 +5,15 @@ mod queue;
 mod receive;
 mod send;
 mod share;
+mod state;
 mod transmit;
 
 use crate::config::{Config, ConfigError, LocalMemory, Role};
 use crate::counters::Counters;
 use crate::error::{ProtocolError, UsageError};
-use crate::wire::{ConnData, Extensions, Offer, TARGET_ENTRY_LEN, TargetEntry, TargetList, Word};
+use crate::wire::{
+    AbortReason, ConnData, Extensions, Message, Offer, TARGET_ENTRY_LEN, TargetEntry, TargetList, Word,
+};
 use alive::{Alive, Verdict};
 use queue::SendQueue;
 use receive::CreditDue;
@@ -18,47 +21,11 @@ use receive::ReceiveSide;
 use send::SendSide;
 
 pub use alive::Keepalive;
+pub use state::{Event, State};
 pub use transmit::{Publish, Transmit};
 
-/// Where a connection stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Built; the handshake is not finished.
-    Unconnected,
-    /// Carrying octets in at least one direction.
-    Open,
-    /// Both directions are finished in order, or one side sent DISCONNECT. Octets that arrived stay readable.
-    /// The owner closes the transport when [`Engine::ready_to_close`] says so.
-    Finished,
-    /// The transport went away before that. Octets that arrived stay readable, and after them comes an error,
-    /// not the end of the stream, unless [`Engine::end_of_stream`] says otherwise.
-    Lost,
-    /// The peer gave no sign of life in time ([`Engine::handle_time`]). For the rest as [`State::Lost`]; the owner
-    /// aborts the transport.
-    TimedOut,
-    /// The peer broke the protocol. The owner aborts the transport.
-    Failed(ProtocolError),
-}
-
-/// What a message did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// So many more octets are readable.
-    Readable(u32),
-    /// Credits and perhaps room came in: there may be work to transmit.
-    Credit {
-        /// The snapshot of the target entry was taken into use. The owner zeroes the 16 octets of this entry
-        /// in its target list before it posts anything further for this connection; until then the peer
-        /// cannot know that it may write them again.
-        clear_entry: Option<usize>,
-    },
-    /// The peer finished its direction: after the readable octets the stream ends. Sending goes on.
-    PeerShutdown,
-    /// Both directions are finished: now [`State::Finished`]. What was queued and is not sent never will be.
-    Finished,
-    /// Nothing to do.
-    Ignored,
-}
+/// Octets of the longest head of a message: a word and a credit word.
+const HEAD_MAX: u32 = 8;
 
 /// The protocol state of one connection. Less than 3 KiB, of fixed size.
 #[derive(Clone, Debug)]
@@ -69,6 +36,8 @@ pub struct Engine {
     offer: Option<Offer>,
     /// What both sides have offered.
     extensions: Extensions,
+    /// Octets of each receive of the peer.
+    peer_message_len: u16,
     state: State,
     /// iWARP lets this side send: it is the active one, or something arrived.
     may_send: bool,
@@ -80,6 +49,8 @@ pub struct Engine {
     alive: Alive,
     /// The peer has asked for a sign of life: a credit message.
     answer_due: bool,
+    /// ABORT was handed out.
+    abort_sent: bool,
     counters: Counters,
 }
 
@@ -101,6 +72,7 @@ impl Engine {
             credits,
             offer: config.offer(),
             extensions: Extensions::empty(),
+            peer_message_len: 0,
             state: State::Unconnected,
             may_send: matches!(role, Role::Active),
             peer_gone: false,
@@ -109,6 +81,7 @@ impl Engine {
             queue: SendQueue::new(config.send_queue_depth),
             alive: Alive::new(),
             answer_due: false,
+            abort_sent: false,
             counters: Counters::default(),
         })
     }
@@ -190,16 +163,12 @@ impl Engine {
             return None;
         }
         let transmit = self
-            .poll_credit()
+            .poll_credit(self.extensions.contains(Extensions::CREDIT))
             .or_else(|| self.poll_question())
             .or_else(|| self.poll_data(max_data))
+            .or_else(|| self.poll_credit(false))
             .or_else(|| self.poll_control())?;
-        let counters = &mut self.counters;
-        let sends = u16::from(transmit.word().is_some());
-        let writes = transmit.work_requests().saturating_sub(sends);
-        counters.sends = counters.sends.wrapping_add(sends.into());
-        counters.writes = counters.writes.wrapping_add(writes.into());
-        Some(transmit)
+        Some(self.count(transmit))
     }
 
     /// The oldest Send (or probe) not yet reported has completed, and with it its Write. Returns
@@ -219,6 +188,20 @@ impl Engine {
         Ok(self.send.sent())
     }
 
+    /// Ends the stream by this side's own will. Returns the message that tells an equal why, to be posted at once, before
+    /// the transport is aborted: it may be lost with that. `None`: the peer would not understand it or was told before, or
+    /// it cannot be sent now. An open stream is [`State::Lost`] afterwards.
+    pub fn abort(&mut self, reason: AbortReason) -> Option<Transmit> {
+        let told = self.abort_sent || !self.may_send || !self.extensions.contains(Extensions::ABORT);
+        let over = matches!(self.state, State::Finished | State::Aborted(_));
+        self.handle_connection_lost();
+        if told || over || !self.queue.push_control(1) {
+            return None;
+        }
+        self.abort_sent = true;
+        Some(self.count(Transmit::Abort { word: Word::Abort(reason).encode() }))
+    }
+
     /// A message arrived, and its receive is posted again. `entry` is a copy, taken once, of the local target
     /// entry at [`Engine::wanted_entry`]; it matters only for a credit message ([`Word::Credit`]), for others
     /// anything may be passed.
@@ -228,16 +211,16 @@ impl Engine {
     /// The peer broke the protocol. The state is then [`State::Failed`].
     pub fn handle_message(
         &mut self,
-        word: u32,
+        message: &[u8],
         entry: [u8; TARGET_ENTRY_LEN],
     ) -> Result<Event, ProtocolError> {
         match self.state {
             State::Unconnected => return self.fail(ProtocolError::OutOfPhase),
-            State::Finished | State::Lost | State::TimedOut | State::Failed(_) => return Ok(Event::Ignored),
             State::Open => self.may_send = true,
+            _ => return Ok(Event::Ignored),
         }
         self.alive.heard();
-        match self.take_message(word, entry) {
+        match self.take_message(message, entry) {
             Ok(event) => Ok(event),
             Err(error) => self.fail(error),
         }
@@ -256,12 +239,13 @@ impl Engine {
     ///
     /// An equal is asked by a message. Any other peer, by a Write of no octets whose completion is the answer: on
     /// InfiniBand and RoCE its adapter gives it, on iWARP this side's own TCP, which finds a dead peer by itself.
-    /// While this side may not send ([`Engine::may_send`]) nobody can be asked, and silence means nothing.
+    /// While this side may not send ([`Engine::may_send`]) nobody can be asked. The silence of a peer that is no equal
+    /// means nothing then; an equal speaks first, and at once.
     pub fn handle_time(&mut self, now: u64, times: Keepalive) -> Option<u64> {
         if self.state != State::Open {
             return None;
         }
-        if !self.may_send {
+        if !self.may_send && !self.extensions.contains(Extensions::KEEPALIVE) {
             self.alive.heard();
         }
         match self.alive.pass(now, times) {
@@ -366,7 +350,7 @@ impl Engine {
         match self.state {
             State::Unconnected | State::Open => false,
             State::Finished => self.peer_gone || self.queue.len() == 0,
-            State::Lost | State::TimedOut | State::Failed(_) => true,
+            State::Lost | State::Aborted(_) | State::TimedOut | State::Failed(_) => true,
         }
     }
 
@@ -383,6 +367,7 @@ impl Engine {
         peer.validate()?;
         self.receive.establish(peer.target_list);
         let both = self.offer.zip(peer.offer);
+        self.peer_message_len = peer.offer.map_or(0, |offer| offer.message_len);
         self.extensions = both
             .map_or(Extensions::empty(), |(ours, theirs)| ours.extensions.intersection(theirs.extensions));
         self.send.establish(peer, self.credits, both.is_some())
@@ -395,10 +380,12 @@ impl Engine {
 
     /// Room is returned before anything else goes out: it is what the peer may be waiting for, and the first
     /// message of the active side has to be there at once.
-    fn poll_credit(&mut self) -> Option<Transmit> {
+    ///
+    /// `beside_data`: a mere limit goes beside the next data message, if there is one.
+    fn poll_credit(&mut self, beside_data: bool) -> Option<Transmit> {
         let answer = self.answer_due.then_some(CreditDue::Bare);
-        let slots = self.receive.credit_due().or(answer)?.slots();
-        if !self.queue.push_control(slots) {
+        let due = self.receive.credit_due().or(answer)?;
+        if (beside_data && due == CreditDue::Bare) || !self.queue.push_control(due.slots()) {
             return None;
         }
         self.answer_due = false;
@@ -423,20 +410,57 @@ impl Engine {
     fn poll_data(&mut self, max_data: u32) -> Option<Transmit> {
         let room = self.queue.has_room_for_data();
         let target = self.send.next_data(max_data, room, &mut self.counters)?;
-        if !self.queue.push_data(target.len) {
+        // Room for the head with a credit word is kept, whether there is one or not.
+        let longest = u32::from(self.peer_message_len).saturating_sub(HEAD_MAX);
+        let inside = target.len <= longest && self.extensions.contains(Extensions::SEND_DATA);
+        if !self.queue.push_data(target.len, inside) {
             return None;
         }
+        let credit = self.credit_beside_data();
         let stream_offset = self.send.commit(target.len);
         let counters = &mut self.counters;
         counters.data_messages_sent = counters.data_messages_sent.wrapping_add(1);
         counters.octets_sent = counters.octets_sent.wrapping_add(u64::from(target.len));
+        let len = target.len;
+        if inside {
+            counters.data_sent_inside = counters.data_sent_inside.wrapping_add(1);
+            return Some(Transmit::SendData {
+                stream_offset,
+                len,
+                word: Word::SendData(len).encode(),
+                credit,
+            });
+        }
         Some(Transmit::Data {
             stream_offset,
-            len: target.len,
+            len,
             remote_addr: target.addr,
             remote_key: target.key,
-            word: Word::Data(target.len).encode(),
+            word: Word::Data(len).encode(),
+            credit,
         })
+    }
+
+    /// The credit word for the data message that is going out, if it says anything.
+    fn credit_beside_data(&mut self) -> Option<u32> {
+        let understood =
+            self.extensions.contains(Extensions::CREDIT) && u32::from(self.peer_message_len) >= HEAD_MAX;
+        let useful = self.answer_due || (self.receive.unreturned() != 0 && !self.receive.ended());
+        if !understood || !useful {
+            return None;
+        }
+        self.answer_due = false;
+        self.counters.credits_sent = self.counters.credits_sent.wrapping_add(1);
+        Some(Word::Credit(self.receive.take_limit()).encode())
+    }
+
+    fn count(&mut self, transmit: Transmit) -> Transmit {
+        let counters = &mut self.counters;
+        let sends = u16::from(!matches!(transmit, Transmit::Probe { .. }));
+        let writes = transmit.work_requests().saturating_sub(sends);
+        counters.sends = counters.sends.wrapping_add(sends.into());
+        counters.writes = counters.writes.wrapping_add(writes.into());
+        transmit
     }
 
     fn poll_control(&mut self) -> Option<Transmit> {
@@ -451,19 +475,26 @@ impl Engine {
         Some(Transmit::Control { word: word.encode() })
     }
 
-    fn take_message(&mut self, word: u32, entry: [u8; TARGET_ENTRY_LEN]) -> Result<Event, ProtocolError> {
-        let counters = &mut self.counters;
-        match Word::decode(word)? {
+    fn take_message(
+        &mut self,
+        message: &[u8],
+        entry: [u8; TARGET_ENTRY_LEN],
+    ) -> Result<Event, ProtocolError> {
+        let Message { word, credit, data_offset } = Message::decode(message, self.extensions)?;
+        if let Some(limit) = credit {
+            self.take_credit(limit)?;
+        }
+        match word {
             Word::Data(len) => {
-                self.receive.data(len)?;
-                counters.data_messages_received = counters.data_messages_received.wrapping_add(1);
-                counters.octets_received = counters.octets_received.wrapping_add(u64::from(len));
+                self.take_data(len)?;
                 Ok(Event::Readable(len))
             }
+            Word::SendData(len) => {
+                let ring_offset = self.take_data(len)?;
+                Ok(Event::Place { message_offset: data_offset, ring_offset, len })
+            }
             Word::Credit(limit) => {
-                self.send.credit(limit)?;
-                self.alive.answered();
-                counters.credits_received = counters.credits_received.wrapping_add(1);
+                self.take_credit(limit)?;
                 let clear_entry = self.send.offer_entry(TargetEntry::decode(entry))?;
                 Ok(Event::Credit { clear_entry })
             }
@@ -489,6 +520,26 @@ impl Engine {
                 self.state = State::Finished;
                 Ok(Event::Finished)
             }
+            Word::Abort(reason) => {
+                self.state = State::Aborted(reason);
+                Ok(Event::Aborted)
+            }
         }
+    }
+
+    fn take_credit(&mut self, limit: u16) -> Result<(), ProtocolError> {
+        self.send.credit(limit)?;
+        self.alive.answered();
+        self.counters.credits_received = self.counters.credits_received.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Returns where in the ring the octets belong.
+    fn take_data(&mut self, len: u32) -> Result<u32, ProtocolError> {
+        let place = self.receive.data(len)?;
+        let counters = &mut self.counters;
+        counters.data_messages_received = counters.data_messages_received.wrapping_add(1);
+        counters.octets_received = counters.octets_received.wrapping_add(u64::from(len));
+        Ok(place)
     }
 }

@@ -11,16 +11,17 @@
 //!
 //! 1. Registers a *ring* ([`Config::ring_len`] octets) and a zeroed *target list* ([`Config::list_len`]
 //!    octets), both remotely writable and each with its own key, and posts [`Config::receive_depth`] receives
-//!    of [`MESSAGE_LEN`] octets in memory that is *not* remotely writable. All before the handshake.
+//!    of [`Config::message_len`] octets in memory that is *not* remotely writable. All before the handshake.
 //! 2. Builds the engine ([`Engine::new`]), sends [`Engine::local_conn_data`] as private data, and passes the
 //!    peer's private data to [`Engine::establish`] when the connection is up.
 //! 3. After every other call that may have made work, takes work from [`Engine::poll_transmit`] until it is
-//!    `None`, and posts it in that order. A [`Transmit`] is one RDMA Write (or none) followed by one Send of
-//!    the message. The Write may be deferred and silent; the Send is signalled.
+//!    `None`, and posts it in that order. A [`Transmit`] is one RDMA Write (or none) followed by one Send (or
+//!    none). The Write before a Send may be deferred and silent; the last request is signalled.
 //! 4. For each Send that completed, in posting order: [`Engine::handle_transmit_complete`].
 //! 5. For each receive that completed, in order: posts that receive again *first*, then calls
-//!    [`Engine::handle_message`] with the message and a copy of the target entry at [`Engine::wanted_entry`].
-//!    The engine advertises a receive as free again on the strength of that order.
+//!    [`Engine::handle_message`] with a copy of the message and of the target entry at [`Engine::wanted_entry`].
+//!    The engine advertises a receive as free again on the strength of that order. Stream octets in the message
+//!    are then put into the ring ([`Event::Place`]).
 //! 6. Hands octets at [`Engine::readable_span`] to the reader and returns their room with
 //!    [`Engine::consume`]. The peer can still change octets that it reported: they are copied once, or used
 //!    as what they are, untrusted memory.
@@ -47,13 +48,13 @@ pub mod wire;
 mod tests;
 
 pub use config::{
-    Config, ConfigError, LocalMemory, MAX_CREDITS, MAX_LIST_ENTRIES, MAX_RING_LEN, MAX_SEND_QUEUE_DEPTH,
-    MIN_CREDITS, MIN_RESERVE, MIN_SEND_QUEUE_DEPTH, Role,
+    Config, ConfigError, LocalMemory, MAX_CREDITS, MAX_LIST_ENTRIES, MAX_MESSAGE_LEN, MAX_RING_LEN,
+    MAX_SEND_QUEUE_DEPTH, MIN_CREDITS, MIN_RESERVE, MIN_SEND_QUEUE_DEPTH, Role,
 };
 pub use counters::Counters;
 pub use engine::{Engine, Event, Keepalive, Publish, State, Transmit};
 pub use error::{ProtocolError, UsageError};
 pub use wire::{
-    CONN_DATA_LEN, ConnData, ConnDataError, Extensions, MESSAGE_LEN, Offer, TARGET_ENTRY_LEN, TargetEntry,
-    TargetList, Word, WordError,
+    AbortReason, CONN_DATA_LEN, ConnData, ConnDataError, Extensions, MESSAGE_LEN, Offer, TARGET_ENTRY_LEN,
+    TargetEntry, TargetList, Word, WordError,
 };

@@ -2,6 +2,7 @@
 
 mod close;
 mod exhaustive;
+mod extensions;
 mod fabric;
 mod hostile;
 mod keepalive;

@@ -1,10 +1,10 @@
-//! The three formats that cross the wire: the private data of the handshake, the 32-bit message, and the
-//! target entry.
+//! The formats that cross the wire: the private data of the handshake, the message, and the target entry.
 //!
 //! Bytes in, values out, and back. Nothing here has state.
 
 mod conn_data;
 mod extensions;
+mod message;
 mod target;
 mod word;
 
@@ -12,6 +12,7 @@ mod word;
 mod tests;
 
 pub use conn_data::{CONN_DATA_LEN, ConnData, ConnDataError, VERSION};
-pub use extensions::{Extensions, Offer};
+pub use extensions::{AbortReason, Extensions, Offer};
+pub use message::Message;
 pub use target::{TARGET_ENTRY_LEN, TargetEntry, TargetList};
 pub use word::{MAX_DATA_LEN, MESSAGE_LEN, Word, WordError};

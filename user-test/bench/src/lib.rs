@@ -1,6 +1,6 @@
 //! Measurements: operation counts of the stream engine, which do not depend on the machine.
 
-use stream::{Config, ConfigError, Engine, LocalMemory, Role, Transmit};
+use stream::{Config, ConfigError, Engine, Extensions, LocalMemory, Role, Transmit};
 
 /// What a stream of equal messages cost the sender.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -11,7 +11,7 @@ pub struct Cost {
     pub work_requests: u64,
     /// Completion queue entries of both ends: one for each Send and one for each receive.
     pub completions: u64,
-    /// Credit messages of both ends.
+    /// Credit messages of both ends; a credit beside data is none.
     pub credits: u64,
 }
 
@@ -23,11 +23,15 @@ struct End {
 }
 
 impl End {
-    fn new(role: Role, base: u64) -> Result<Self, ConfigError> {
+    fn new(role: Role, base: u64, extensions: Extensions) -> Result<Self, ConfigError> {
         let list_address = base + (1 << 32);
         let memory = LocalMemory { ring_addr: base, ring_key: 1, list_addr: list_address, list_key: 2 };
         let list = vec![[0; stream::TARGET_ENTRY_LEN]; usize::from(Config::DEFAULT.list_entries)];
-        Ok(Self { engine: Engine::new(Config::DEFAULT, role, memory)?, list, list_address })
+        Ok(Self {
+            engine: Engine::new(Config { extensions, ..Config::DEFAULT }, role, memory)?,
+            list,
+            list_address,
+        })
     }
 }
 
@@ -47,10 +51,11 @@ fn carry(from: &mut End, to: &mut End, cost: &mut Cost) -> Result<bool, String> 
             }
         }
         let entry = to.list.get(to.engine.wanted_entry()).copied().unwrap_or_default();
-        let event = to
-            .engine
-            .handle_message(work.word().ok_or("a probe without a clock")?, entry)
-            .map_err(|e| format!("{e:?}"))?;
+        let mut message = work.head().to_vec();
+        if let Transmit::SendData { len, .. } = work {
+            message.resize(message.len() + len as usize, 0);
+        }
+        let event = to.engine.handle_message(&message, entry).map_err(|e| format!("{e:?}"))?;
         if let stream::Event::Credit { clear_entry: Some(index) } = event {
             *to.list.get_mut(index).ok_or("no such entry")? = Default::default();
         }
@@ -59,49 +64,93 @@ fn carry(from: &mut End, to: &mut End, cost: &mut Cost) -> Result<bool, String> 
     Ok(moved)
 }
 
-/// Sends `messages` of `octets` each to a reader that takes every one at once.
+/// Sends `messages` of `octets` each to a reader that takes every one at once. Both ends offer `extensions`; without any
+/// they are to each other what a Linux peer is.
 ///
 /// # Errors
 /// A sentence, when the engines do not get on with each other.
-pub fn stream_of(messages: u64, octets: u64) -> Result<Cost, String> {
-    let broken = |e: ConfigError| format!("{e:?}");
-    let (mut a, mut b) =
-        (End::new(Role::Active, 1 << 40).map_err(broken)?, End::new(Role::Passive, 1 << 41).map_err(broken)?);
+pub fn stream_of(messages: u64, octets: u64, extensions: Extensions) -> Result<Cost, String> {
+    let (mut a, mut b) = connected(extensions)?;
+    let mut cost = Cost { messages, work_requests: 0, completions: 0, credits: 0 };
+    for _ in 0..messages {
+        pass(&mut a, &mut b, octets, &mut cost)?;
+    }
+    Ok(cost)
+}
+
+/// Two ends that know each other.
+fn connected(extensions: Extensions) -> Result<(End, End), String> {
+    let end = |role, base| End::new(role, base, extensions).map_err(|e| format!("{e:?}"));
+    let (mut a, mut b) = (end(Role::Active, 1 << 40)?, end(Role::Passive, 1 << 41)?);
     let (for_b, for_a) = (a.engine.local_conn_data(), b.engine.local_conn_data());
     a.engine.establish(&for_a).map_err(|e| format!("{e:?}"))?;
     b.engine.establish(&for_b).map_err(|e| format!("{e:?}"))?;
-    let mut cost = Cost { messages, work_requests: 0, completions: 0, credits: 0 };
-    for _ in 0..messages {
-        a.engine.queue_send(octets).map_err(|e| format!("{e:?}"))?;
-        let target = a.engine.queued_offset();
-        while a.engine.sent_offset() < target || b.engine.readable() != 0 {
-            let mut moved = carry(&mut a, &mut b, &mut cost)?;
-            let readable = b.engine.readable();
-            b.engine.consume(readable).map_err(|e| format!("{e:?}"))?;
-            moved |= readable != 0;
-            moved |= carry(&mut b, &mut a, &mut cost)?;
-            if !moved {
-                return Err(format!("stalled at octet {} of {target}", a.engine.sent_offset()));
-            }
+    Ok((a, b))
+}
+
+/// One message from `from` to `to`, which reads it.
+fn pass(from: &mut End, to: &mut End, octets: u64, cost: &mut Cost) -> Result<(), String> {
+    from.engine.queue_send(octets).map_err(|e| format!("{e:?}"))?;
+    let target = from.engine.queued_offset();
+    while from.engine.sent_offset() < target || to.engine.readable() != 0 {
+        let mut moved = carry(from, to, cost)?;
+        let readable = to.engine.readable();
+        to.engine.consume(readable).map_err(|e| format!("{e:?}"))?;
+        moved |= readable != 0;
+        // An answer takes the credit with it; only what will not wait for one goes now.
+        moved |= carry(to, from, cost)?;
+        if !moved {
+            return Err(format!("stalled at octet {} of {target}", from.engine.sent_offset()));
         }
+    }
+    Ok(())
+}
+
+/// Sends `rounds` requests of `octets`, each of which the other end answers with as many.
+///
+/// # Errors
+/// A sentence, when the engines do not get on with each other.
+pub fn request_and_answer(rounds: u64, octets: u64, extensions: Extensions) -> Result<Cost, String> {
+    let (mut a, mut b) = connected(extensions)?;
+    let mut cost = Cost { messages: 2 * rounds, work_requests: 0, completions: 0, credits: 0 };
+    for _ in 0..rounds {
+        pass(&mut a, &mut b, octets, &mut cost)?;
+        pass(&mut b, &mut a, octets, &mut cost)?;
     }
     Ok(cost)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::stream_of;
+    use super::{request_and_answer, stream_of};
+    use stream::Extensions;
+
+    #[test]
+    fn between_equals_a_small_message_costs_one_work_request_beside_the_credits() {
+        let cost = stream_of(10_000, 64, Extensions::all()).unwrap();
+        assert!(cost.work_requests - 2 * cost.credits <= cost.messages, "{cost:?}");
+        assert!(cost.credits * 50 < cost.messages, "{cost:?}");
+    }
 
     #[test]
     fn a_small_message_costs_two_work_requests_beside_the_credits() {
-        let cost = stream_of(10_000, 64).unwrap();
+        let cost = stream_of(10_000, 64, Extensions::empty()).unwrap();
         assert!(cost.work_requests - 2 * cost.credits <= 2 * cost.messages, "{cost:?}");
         assert!(cost.credits * 50 < cost.messages, "{cost:?}");
     }
 
     #[test]
+    fn between_equals_credit_goes_with_the_answers() {
+        let cost = request_and_answer(10_000, 64, Extensions::all()).unwrap();
+        // What is left are the regions of the ring.
+        assert!(cost.credits * 900 < cost.messages, "{cost:?}");
+        let without = Extensions::all().difference(Extensions::CREDIT);
+        assert!(request_and_answer(10_000, 64, without).unwrap().credits > 5 * cost.credits);
+    }
+
+    #[test]
     fn a_large_message_is_cut_by_the_ring_only() {
-        let cost = stream_of(100, 1 << 20).unwrap();
+        let cost = stream_of(100, 1 << 20, Extensions::all()).unwrap();
         // Half rings of 64 KiB: 16 pieces a message, each with the credit that makes room for the next.
         assert!(cost.work_requests <= cost.messages * 16 * 4 + 8, "{cost:?}");
     }

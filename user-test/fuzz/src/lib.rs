@@ -5,7 +5,8 @@
 
 use control::Record;
 use control::driver::{self, AdapterRow, ReasonRow, Row, SocketRow, Source, StatusHeader, Work};
-use stream::{ConnData, TargetEntry, Word};
+use stream::wire::Message;
+use stream::{ConnData, Extensions, TargetEntry, Word};
 
 /// A target and its name.
 pub type Target = (&'static str, fn(&[u8]));
@@ -14,6 +15,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("private_data", private_data),
     ("message_word", message_word),
+    ("message", message),
     ("target_entry", target_entry),
     ("driver_ioctl", driver_ioctl),
 ];
@@ -29,9 +31,24 @@ pub fn private_data(octets: &[u8]) {
 pub fn message_word(octets: &[u8]) {
     for chunk in octets.chunks_exact(size_of::<u32>()) {
         let Ok(octets) = chunk.try_into() else { continue };
-        if let Ok(word) = Word::decode(u32::from_le_bytes(octets)) {
-            assert_eq!(Word::decode(word.encode()).ok(), Some(word), "a message changed its meaning");
+        for extensions in [Extensions::empty(), Extensions::all()] {
+            if let Ok(word) = Word::decode(u32::from_le_bytes(octets), extensions) {
+                let again = Word::decode(word.encode(), extensions);
+                assert_eq!(again.ok(), Some(word), "a word changed its meaning");
+            }
         }
+    }
+}
+
+/// A whole message, as one Send brings it: its parts are as long as it is.
+pub fn message(octets: &[u8]) {
+    for extensions in [Extensions::empty(), Extensions::all()] {
+        let Ok(message) = Message::decode(octets, extensions) else { continue };
+        let inside = match message.word {
+            Word::SendData(len) => len as usize,
+            _ => 0,
+        };
+        assert_eq!(message.data_offset + inside, octets.len(), "octets that belong to nothing");
     }
 }
 

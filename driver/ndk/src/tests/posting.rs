@@ -42,6 +42,25 @@ fn a_write_goes_before_its_send() {
     });
 }
 
+/// Inline and not.
+#[test]
+fn a_send_gathers_two_pieces() {
+    in_each_mode(|world| {
+        let mut pair = Pair::new(world);
+        pair.near.endpoint.memory(0).unwrap().region().write(4096, b"word").unwrap();
+        pair.near.endpoint.memory(0).unwrap().region().write(6000, &[7; 60]).unwrap();
+        for (number, len) in [2, 60].into_iter().enumerate() {
+            let data = Piece { memory: 0, offset: 6000, len };
+            pair.near.poster().send_both(WORD, data, number).unwrap();
+            pair.near.witness.entries(number + 1);
+            assert_eq!(pair.far.witness.entries(number + 1)[number], (0, 4 + len, number));
+        }
+        let wrong = Piece { memory: 0, offset: 8191, len: 2 };
+        assert_eq!(pair.near.poster().send_both(WORD, wrong, 1), Err(STATUS_INVALID_PARAMETER));
+        pair.finish();
+    });
+}
+
 /// It completes, touches nothing, and takes no receive.
 #[test]
 fn a_probe_leaves_no_trace() {

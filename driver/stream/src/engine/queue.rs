@@ -6,7 +6,7 @@ use heapless::Deque;
 /// Slots that data never fills, so that room can always be returned to the peer: two credit messages with
 /// their Writes.
 const CONTROL_SLOTS: u16 = 4;
-/// Slots of a data message: the Write and the Send.
+/// Most slots of a data message: the Write and the Send.
 const DATA_SLOTS: u16 = 2;
 
 /// A Send that has not completed.
@@ -48,9 +48,10 @@ impl SendQueue {
         self.has_room(DATA_SLOTS.saturating_add(CONTROL_SLOTS))
     }
 
-    /// Takes the slots of a data message; false if they are not free.
-    pub(super) fn push_data(&mut self, octets: u32) -> bool {
-        self.has_room_for_data() && self.push(Outstanding { octets, slots: DATA_SLOTS })
+    /// Takes the slots of a data message, the Send alone if its octets are `inside`; false if there is no room.
+    pub(super) fn push_data(&mut self, octets: u32, inside: bool) -> bool {
+        let slots = if inside { 1 } else { DATA_SLOTS };
+        self.has_room_for_data() && self.push(Outstanding { octets, slots })
     }
 
     /// Takes the slots of a credit or control message; false if they are not free.

@@ -109,8 +109,9 @@ impl ReceiveSide {
         Some((offset, len))
     }
 
-    /// A data message. It stays within the region that the peer is filling and within the limit it was told.
-    pub(super) fn data(&mut self, len: u32) -> Result<(), ProtocolError> {
+    /// A data message. It stays within the region that the peer is filling and within the limit it was told. Returns
+    /// where in the ring its octets are.
+    pub(super) fn data(&mut self, len: u32) -> Result<u32, ProtocolError> {
         self.check_counted()?;
         // Published room ends on the end of a region, and so does the current region.
         let unfilled = self.published.wrapping_sub(self.arrived);
@@ -124,8 +125,10 @@ impl ReceiveSide {
         // As many as the credits fit, and the limit was checked.
         self.unread.push_back(len).map_err(|_| ProtocolError::MessagesBeyondCredit)?;
         self.messages = self.messages.wrapping_add(1);
+        // The ring is not empty.
+        let place = self.ring_offset(self.arrived).unwrap_or(0);
         self.arrived = self.arrived.wrapping_add(u64::from(len));
-        Ok(())
+        Ok(place)
     }
 
     /// A counted message that nobody reads. It counts as consumed, which gives the sender its credit back.
@@ -165,8 +168,12 @@ impl ReceiveSide {
         if not_consumed <= u64::from(self.half) {
             return Some(CreditDue::Region);
         }
-        let unreturned = self.messages_consumed.wrapping_sub(self.messages_returned);
-        (unreturned >= u64::from(self.credits / 2)).then_some(CreditDue::Bare)
+        (self.unreturned() >= u64::from(self.credits / 2)).then_some(CreditDue::Bare)
+    }
+
+    /// Counted messages that were consumed without the peer having been told.
+    pub(super) const fn unreturned(&self) -> u64 {
+        self.messages_consumed.wrapping_sub(self.messages_returned)
     }
 
     /// The content of the credit message that is due: the region and the 16 bits of the limit.
@@ -175,9 +182,14 @@ impl ReceiveSide {
             Some(CreditDue::Region) => self.take_region(),
             Some(CreditDue::Bare) | None => None,
         };
+        (publish, self.take_limit())
+    }
+
+    /// The 16 bits of the newest limit, to be told to the peer.
+    pub(super) fn take_limit(&mut self) -> u16 {
         self.messages_returned = self.messages_consumed;
         let [low, high, ..] = self.limit().to_le_bytes();
-        (publish, u16::from_le_bytes([low, high]))
+        u16::from_le_bytes([low, high])
     }
 
     fn take_region(&mut self) -> Option<Publish> {

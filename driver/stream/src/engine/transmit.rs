@@ -1,6 +1,7 @@
 //! What an engine hands out to be posted.
 
-use crate::wire::TARGET_ENTRY_LEN;
+use crate::wire::{MESSAGE_LEN, TARGET_ENTRY_LEN};
+use heapless::Vec;
 
 /// The description of a drained region, to be written into the peer's target list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct Publish {
 }
 
 /// Work to post, in this order and with nothing of the same connection in between: the Write if there is one,
-/// then a Send of the word's 4 octets, little-endian ([`u32::to_le_bytes`]). Its last request is signalled.
+/// then a Send that begins with [`Transmit::head`]. The last request is signalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transmit {
     /// Octets of the stream. Write `len` octets from `stream_offset` of the send stream, then send `word`. 2
@@ -30,6 +31,20 @@ pub enum Transmit {
         remote_key: u32,
         /// The message that reports them.
         word: u32,
+        /// The credit word behind it.
+        credit: Option<u32>,
+    },
+    /// The same inside the message: a Send of the head, then `len` octets from `stream_offset` of the send stream.
+    /// 1 work request.
+    SendData {
+        /// Octets queued before these since the connection was opened.
+        stream_offset: u64,
+        /// Octets, never 0.
+        len: u32,
+        /// The message.
+        word: u32,
+        /// The credit word behind it.
+        credit: Option<u32>,
     },
     /// Credits, and perhaps a region of the ring. 1 or 2 work requests.
     Credit {
@@ -45,6 +60,11 @@ pub enum Transmit {
     },
     /// KEEPALIVE: asks an equal for a sign of life. 1 work request.
     Question {
+        /// The message.
+        word: u32,
+    },
+    /// ABORT: tells an equal why the transport is about to be aborted. 1 work request.
+    Abort {
         /// The message.
         word: u32,
     },
@@ -64,22 +84,26 @@ impl Transmit {
     pub const fn work_requests(&self) -> u16 {
         match self {
             Self::Data { .. } | Self::Credit { publish: Some(_), .. } => 2,
-            Self::Credit { publish: None, .. }
+            Self::SendData { .. }
+            | Self::Credit { publish: None, .. }
             | Self::Control { .. }
             | Self::Question { .. }
+            | Self::Abort { .. }
             | Self::Probe { .. } => 1,
         }
     }
 
-    /// The message to send; `None` for a probe.
+    /// The octets that the Send begins with, words in little-endian order; none for a probe, which has no Send.
     #[must_use]
-    pub const fn word(&self) -> Option<u32> {
-        match self {
-            Self::Data { word, .. }
-            | Self::Credit { word, .. }
+    pub fn head(&self) -> Vec<u8, { 2 * MESSAGE_LEN }> {
+        let words = match *self {
+            Self::Data { word, credit, .. } | Self::SendData { word, credit, .. } => [Some(word), credit],
+            Self::Credit { word, .. }
             | Self::Control { word }
-            | Self::Question { word } => Some(*word),
-            Self::Probe { .. } => None,
-        }
+            | Self::Question { word }
+            | Self::Abort { word } => [Some(word), None],
+            Self::Probe { .. } => [None, None],
+        };
+        words.into_iter().flatten().flat_map(u32::to_le_bytes).collect()
     }
 }

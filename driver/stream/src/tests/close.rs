@@ -4,12 +4,12 @@ use super::fabric::Endpoint;
 use super::ours::Ours;
 use super::pair::{schedule, small_config};
 use super::rules::{CONFIG, MEMORY, PEER, open, receive};
-use crate::{Engine, Event, ProtocolError, Role, State, Transmit, UsageError, Word};
+use crate::{Engine, Event, Extensions, ProtocolError, Role, State, Transmit, UsageError, Word};
 use proptest::prelude::*;
 
 fn control(engine: &mut Engine) -> Option<Word> {
     match engine.poll_transmit(u32::MAX)? {
-        Transmit::Control { word } => Some(Word::decode(word).unwrap()),
+        Transmit::Control { word } => Some(Word::decode(word, Extensions::all()).unwrap()),
         other => panic!("{other:?}"),
     }
 }
@@ -23,7 +23,7 @@ fn shutdown_goes_behind_the_data_that_waits_for_room() {
     assert!(matches!(engine.poll_transmit(u32::MAX), Some(Transmit::Data { len: 1000, .. })));
     assert_eq!(engine.poll_transmit(u32::MAX), None);
     let room = crate::TargetEntry { addr: 0xc000, key: 1, len: 8 };
-    engine.handle_message(Word::Credit(100).encode(), room.encode()).unwrap();
+    engine.handle_message(&Word::Credit(100).octets(), room.encode()).unwrap();
     assert!(matches!(engine.poll_transmit(u32::MAX), Some(Transmit::Data { len: 1, .. })));
     assert_eq!(control(&mut engine), Some(Word::Shutdown));
     assert_eq!(control(&mut engine), None);
@@ -175,7 +175,7 @@ fn loss_after_the_end_changes_nothing() {
     assert_eq!(engine.state(), State::Finished);
 
     let mut failed = open(CONFIG, PEER);
-    failed.handle_message(0, super::rules::NO_ENTRY).unwrap_err();
+    failed.handle_message(&[0; 4], super::rules::NO_ENTRY).unwrap_err();
     failed.handle_connection_lost();
     assert!(matches!(failed.state(), State::Failed(ProtocolError::Word(_))));
 }

@@ -96,7 +96,8 @@ fn tiny() -> Config {
         send_queue_depth: 8,
         reserve: 8,
         merge_below: 0,
-        extensions: Extensions::all(),
+        message_len: 4,
+        extensions: Extensions::empty(),
     }
 }
 
@@ -114,6 +115,13 @@ fn both_directions() {
 fn small_sends_that_are_merged() {
     let config = Config { merge_below: 4, ..tiny() };
     explore(config, &[Step::Send(1), Step::Send(1), Step::ShutDown], &[Step::ShutDown]);
+}
+
+/// With octets inside the messages, and credits beside them.
+#[test]
+fn equals() {
+    let config = Config { message_len: 10, extensions: Extensions::all(), ..tiny() };
+    explore(config, &[Step::Send(2), Step::ShutDown], &[Step::Send(1), Step::ShutDown]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::vec::Vec;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Op {
     Write { addr: u64, key: u32, octets: Vec<u8> },
-    Send(u32),
+    Send(Vec<u8>),
 }
 
 /// Registered memory of an endpoint.

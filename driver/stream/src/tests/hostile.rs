@@ -2,28 +2,28 @@
 
 use super::rules::{CONFIG, MEMORY, NO_ENTRY, PEER, open, receive};
 use crate::{
-    Config, ConnData, ConnDataError, Engine, Event, MAX_CREDITS, ProtocolError, Role, State, TargetEntry,
-    TargetList, Transmit, UsageError, Word, WordError,
+    Config, ConnData, ConnDataError, Engine, Event, Extensions, MAX_CREDITS, Offer, ProtocolError, Role,
+    State, TargetEntry, TargetList, Transmit, UsageError, Word, WordError,
 };
 use proptest::prelude::*;
 use std::vec::Vec;
 
 /// The word is refused, and the engine does nothing any more.
-fn refused(engine: &mut Engine, word: u32, entry: TargetEntry, error: ProtocolError) {
+pub(super) fn refused(engine: &mut Engine, message: &[u8], entry: TargetEntry, error: ProtocolError) {
     let readable = engine.readable();
-    assert_eq!(engine.handle_message(word, entry.encode()), Err(error));
+    assert_eq!(engine.handle_message(message, entry.encode()), Err(error));
     assert_eq!(engine.state(), State::Failed(error));
     assert_eq!(engine.readable(), readable);
     assert!(engine.ready_to_close());
     assert_eq!(engine.queue_send(1), Err(UsageError::NotSendable));
     assert_eq!(engine.poll_transmit(u32::MAX), None);
-    assert_eq!(engine.handle_message(Word::Data(1).encode(), NO_ENTRY), Ok(Event::Ignored));
+    assert_eq!(engine.handle_message(&Word::Data(1).octets(), NO_ENTRY), Ok(Event::Ignored));
     assert_eq!(engine.readable(), readable);
     assert!(!engine.end_of_stream() || engine.peer_shut_down());
 }
 
 fn refused_word(engine: &mut Engine, word: Word, error: ProtocolError) {
-    refused(engine, word.encode(), TargetEntry::decode(NO_ENTRY), error);
+    refused(engine, &word.octets(), TargetEntry::decode(NO_ENTRY), error);
 }
 
 #[test]
@@ -67,7 +67,12 @@ fn words_that_are_none() {
         (0xe000_0003, WordError::UnknownControl(3)),
         (0xffff_ffff, WordError::UnknownControl(0x1fff_ffff)),
     ] {
-        refused(&mut open(CONFIG, PEER), word, TargetEntry::decode(NO_ENTRY), ProtocolError::Word(error));
+        refused(
+            &mut open(CONFIG, PEER),
+            &u32::to_le_bytes(word),
+            TargetEntry::decode(NO_ENTRY),
+            ProtocolError::Word(error),
+        );
     }
 }
 
@@ -170,7 +175,7 @@ fn credit_limits_move_forward_and_not_beyond_what_was_sent() {
 
 #[test]
 fn target_entries_that_wrap_or_come_too_soon() {
-    let word = Word::Credit(100).encode();
+    let word = &Word::Credit(100).octets();
     let wrapping = TargetEntry { addr: u64::MAX - 9, key: 1, len: 10 };
     refused(&mut open(CONFIG, PEER), word, wrapping, ProtocolError::EntryWraps);
     let mut engine = open(CONFIG, PEER);
@@ -184,14 +189,14 @@ fn an_entry_that_a_peer_shows_with_other_messages_is_not_looked_at() {
     let mut engine = open(CONFIG, PEER);
     let wrapping = TargetEntry { addr: u64::MAX, key: 1, len: 10 }.encode();
     for word in [Word::Data(1), Word::IomapUpdate(0), Word::Keepalive, Word::Shutdown] {
-        engine.handle_message(word.encode(), wrapping).unwrap();
+        engine.handle_message(&word.octets(), wrapping).unwrap();
     }
     assert_eq!(engine.wanted_entry(), 1);
 }
 
 #[derive(Clone, Debug)]
 enum Act {
-    Word(u32, TargetEntry),
+    Message(Vec<u8>, TargetEntry),
     Queue(u64),
     Consume(u64),
     Poll,
@@ -208,13 +213,22 @@ fn act() -> impl Strategy<Value = Act> {
     ];
     let word = prop_oneof![
         6 => (1u32..33).prop_map(|len| Word::Data(len).encode()),
+        4 => (1u32..12).prop_map(|len| Word::SendData(len).encode()),
         6 => (100u16..110).prop_map(|limit| Word::Credit(limit).encode()),
         1 => Just(Word::Shutdown.encode()),
         1 => any::<u32>(),
         1 => (0u32..8, 0u32..5).prop_map(|(op, data)| (op << 29) | data),
     ];
+    // What may follow the word: nothing, a credit word, stream octets, anything.
+    let more = prop_oneof![
+        6 => Just(Vec::new()),
+        1 => (100u16..110).prop_map(|limit| Word::Credit(limit).octets().to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..12),
+    ];
     prop_oneof![
-        8 => (word, entry).prop_map(|(word, entry)| Act::Word(word, entry)),
+        8 => (word, more, entry).prop_map(|(word, more, entry)| {
+            Act::Message(word.to_le_bytes().into_iter().chain(more).collect(), entry)
+        }),
         3 => (0u64..2000).prop_map(Act::Queue),
         4 => (0u64..70).prop_map(Act::Consume),
         6 => Just(Act::Poll),
@@ -228,14 +242,22 @@ proptest! {
     /// Whatever comes, the engine writes only where it was told that it may, once, and never reports more
     /// than the ring holds.
     #[test]
-    fn nothing_from_the_wire_leads_out_of_bounds(acts in prop::collection::vec(act(), 0..300)) {
-        let mut engine = open(CONFIG, PEER);
+    fn nothing_from_the_wire_leads_out_of_bounds(
+        extensions in any::<u8>(), acts in prop::collection::vec(act(), 0..300),
+    ) {
+        let extensions = Extensions::from_bits_truncate(extensions);
+        let offer = Some(Offer { extensions, message_len: 24 });
+        let mut engine = open(CONFIG, ConnData { offer, ..PEER });
         let mut regions = Vec::from([PEER.first_region]);
         let mut posted = 0;
         for act in acts {
             match act {
-                Act::Word(word, entry) => {
-                    let event = engine.handle_message(word, entry.encode());
+                Act::Message(message, entry) => {
+                    let event = engine.handle_message(&message, entry.encode());
+                    if let Ok(Event::Place { message_offset, ring_offset, len }) = event {
+                        prop_assert_eq!(message_offset + len as usize, message.len());
+                        prop_assert!(ring_offset + len <= CONFIG.ring_len);
+                    }
                     if matches!(event, Ok(Event::Credit { clear_entry: Some(_) })) {
                         regions.push(entry);
                     }
@@ -246,11 +268,16 @@ proptest! {
                     prop_assert_eq!(engine.consume(len).is_ok(), fits);
                 }
                 Act::Poll => match engine.poll_transmit(u32::MAX) {
-                    Some(Transmit::Data { stream_offset, len, remote_addr, remote_key, .. }) => {
+                    Some(
+                        transmit @ (Transmit::Data { stream_offset, len, .. }
+                        | Transmit::SendData { stream_offset, len, .. }),
+                    ) => {
                         prop_assert_eq!(stream_offset, posted);
                         posted += u64::from(len);
                         let region = regions.first_mut().unwrap();
-                        prop_assert_eq!((remote_addr, remote_key), (region.addr, region.key));
+                        if let Transmit::Data { remote_addr, remote_key, .. } = transmit {
+                            prop_assert_eq!((remote_addr, remote_key), (region.addr, region.key));
+                        }
                         prop_assert!(len <= region.len);
                         region.addr += u64::from(len);
                         region.len -= len;

@@ -153,9 +153,6 @@ fn a_full_queue_delays_the_question_and_not_the_verdict() {
     engine.handle_time(200, TIMES);
     assert_eq!(asked(&mut engine), None);
     engine.handle_transmit_complete().unwrap();
-    assert!(matches!(asked(&mut engine), Some(Transmit::Credit { .. })), "the answer goes first");
-    assert_eq!(asked(&mut engine), None);
-    engine.handle_transmit_complete().unwrap();
     assert_eq!(asked(&mut engine), Some(QUESTION));
     assert_eq!(engine.handle_time(230, TIMES), None);
 }
@@ -168,11 +165,22 @@ fn who_may_not_send_cannot_ask() {
     for now in [0, 1000, 2000, 3000] {
         assert_eq!(engine.handle_time(now, TIMES), Some(now + 100));
     }
-    engine.handle_message(Word::Credit(100).encode(), NO_ENTRY).unwrap();
+    engine.handle_message(&Word::Credit(100).octets(), NO_ENTRY).unwrap();
     engine.handle_time(4000, TIMES);
     while asked(&mut engine).is_some() {}
     engine.handle_time(4100, TIMES);
     assert_eq!(asked(&mut engine), Some(PROBE));
+}
+
+#[test]
+fn an_equal_that_never_spoke_is_dead() {
+    let mut engine = Engine::new(CONFIG, Role::Passive, MEMORY).unwrap();
+    engine.establish(&EQUAL).unwrap();
+    engine.handle_time(0, TIMES);
+    assert_eq!(engine.handle_time(100, TIMES), Some(130));
+    assert_eq!(asked(&mut engine), None, "iWARP does not let it ask");
+    assert_eq!(engine.handle_time(130, TIMES), None);
+    assert_eq!(engine.state(), State::TimedOut);
 }
 
 #[test]

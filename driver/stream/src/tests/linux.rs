@@ -6,7 +6,7 @@
 //! message that announces an entry.
 
 use super::fabric::{Endpoint, Memory, Op, stream_octet};
-use crate::{ConnData, TARGET_ENTRY_LEN, TargetEntry, TargetList, Word};
+use crate::{ConnData, Extensions, TARGET_ENTRY_LEN, TargetEntry, TargetList, Word};
 use std::collections::VecDeque;
 
 const CONTROL_SLOTS: u32 = 4;
@@ -161,7 +161,7 @@ impl Linux {
     }
 
     fn post_send(&mut self, word: Word, done: Done) {
-        self.flight.push_back(Op::Send(word.encode()));
+        self.flight.push_back(Op::Send(word.octets().to_vec()));
         self.posted.push_back(done);
     }
 
@@ -195,7 +195,7 @@ impl Linux {
             match entry {
                 Cqe::Received(word) => {
                     received += 1;
-                    match Word::decode(word).unwrap() {
+                    match Word::decode(word, Extensions::empty()).unwrap() {
                         Word::Data(len) => self.unread.push_back(len),
                         Word::Credit(limit) => self.limit = limit,
                         Word::Shutdown if self.writable => self.readable = false,
@@ -204,6 +204,7 @@ impl Linux {
                             return;
                         }
                         Word::IomapUpdate(_) | Word::Keepalive => {}
+                        Word::SendData(_) | Word::Abort(_) => unreachable!("not in force"),
                     }
                 }
                 Cqe::Done(Done::Data(len)) => {
@@ -311,10 +312,11 @@ impl Endpoint for Linux {
                     assert_eq!((start % TARGET_ENTRY_LEN, octets.len()), (0, TARGET_ENTRY_LEN));
                 }
             }
-            Op::Send(word) => match self.receives.checked_sub(1) {
+            Op::Send(message) => match self.receives.checked_sub(1) {
                 Some(left) => {
                     self.receives = left;
-                    self.queue.push_back(Cqe::Received(word));
+                    let octets: [u8; 4] = message.try_into().expect("a message that Linux has no room for");
+                    self.queue.push_back(Cqe::Received(u32::from_le_bytes(octets)));
                 }
                 None => self.overrun = true,
             },

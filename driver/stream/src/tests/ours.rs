@@ -1,11 +1,13 @@
 //! An engine with its owner: memory, receives, and an independent audit of what the engine does.
 
 use super::fabric::{Endpoint, Memory, Op, stream_octet};
+use crate::wire::Message;
 use crate::{
-    Config, Engine, Event, Keepalive, LocalMemory, ProtocolError, Publish, Role, State, TARGET_ENTRY_LEN,
-    Transmit, Word,
+    Config, Engine, Event, Extensions, Keepalive, LocalMemory, ProtocolError, Publish, Role, State,
+    TARGET_ENTRY_LEN, Transmit, Word,
 };
 use std::collections::VecDeque;
+use std::vec::Vec;
 
 /// Numbers kept apart from the engine, to check it by.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,7 +27,7 @@ pub(super) struct Ours {
     ring: Memory,
     list: Memory,
     receives: u16,
-    inbox: VecDeque<u32>,
+    inbox: VecDeque<Vec<u8>>,
     flight: VecDeque<Op>,
     seed: u64,
     peer_seed: u64,
@@ -84,61 +86,94 @@ impl Ours {
         super::fabric::World { a, b }
     }
 
-    fn write(&mut self, addr: u64, key: u32, octets: std::vec::Vec<u8>) {
+    fn write(&mut self, addr: u64, key: u32, octets: Vec<u8>) {
         self.flight.push_back(Op::Write { addr, key, octets });
     }
 
+    /// The octets of a data message, which must be within the peer's limit.
+    fn take_octets(&mut self, stream_offset: u64, len: u32) -> Vec<u8> {
+        assert!(self.audit.messages_sent < self.audit.limit, "beyond the peer's limit");
+        self.audit.messages_sent += 1;
+        (0..u64::from(len)).map(|i| stream_octet(self.seed, stream_offset + i)).collect()
+    }
+
+    fn check_credit(&self, word: u32) {
+        let limit = self.audit.messages_read + u64::from(self.config.credits());
+        let expected = Word::Credit((limit & 0xffff) as u16);
+        assert_eq!(Word::decode(word, Extensions::all()), Ok(expected), "credits not conserved");
+    }
+
     pub(super) fn post(&mut self, transmit: Transmit) {
+        let mut message = transmit.head().to_vec();
         match transmit {
-            Transmit::Data { stream_offset, len, remote_addr, remote_key, word } => {
-                assert_eq!(Word::decode(word), Ok(Word::Data(len)));
-                assert!(self.audit.messages_sent < self.audit.limit, "beyond the peer's limit");
-                self.audit.messages_sent += 1;
-                let octets =
-                    (0..u64::from(len)).map(|i| stream_octet(self.seed, stream_offset + i)).collect();
+            Transmit::Data { stream_offset, len, remote_addr, remote_key, word, credit } => {
+                assert_eq!(Word::decode(word, Extensions::all()), Ok(Word::Data(len)));
+                let octets = self.take_octets(stream_offset, len);
                 self.write(remote_addr, remote_key, octets);
+                credit.into_iter().for_each(|word| self.check_credit(word));
+            }
+            Transmit::SendData { stream_offset, len, word, credit } => {
+                assert_eq!(Word::decode(word, Extensions::all()), Ok(Word::SendData(len)));
+                message.extend(self.take_octets(stream_offset, len));
+                credit.into_iter().for_each(|word| self.check_credit(word));
             }
             Transmit::Credit { publish, word } => {
-                let limit = self.audit.messages_read + u64::from(self.config.credits());
-                assert_eq!(
-                    Word::decode(word),
-                    Ok(Word::Credit((limit & 0xffff) as u16)),
-                    "credits not conserved"
-                );
+                self.check_credit(word);
                 if let Some(Publish { entry, remote_addr, remote_key }) = publish {
                     self.write(remote_addr, remote_key, entry.to_vec());
                 }
             }
             Transmit::Control { word } => {
-                assert!(matches!(Word::decode(word), Ok(Word::Shutdown | Word::Disconnect)));
+                assert!(matches!(
+                    Word::decode(word, Extensions::all()),
+                    Ok(Word::Shutdown | Word::Disconnect)
+                ));
             }
-            Transmit::Question { word } => assert_eq!(Word::decode(word), Ok(Word::Keepalive)),
+            Transmit::Question { word } => {
+                assert_eq!(Word::decode(word, Extensions::all()), Ok(Word::Keepalive))
+            }
+            Transmit::Abort { word } => {
+                assert!(matches!(Word::decode(word, Extensions::all()), Ok(Word::Abort(_))));
+            }
             Transmit::Probe { remote_addr, remote_key } => {
-                self.write(remote_addr, remote_key, std::vec::Vec::new());
+                self.write(remote_addr, remote_key, Vec::new());
             }
         }
-        self.flight.extend(transmit.word().map(Op::Send));
+        if !matches!(transmit, Transmit::Probe { .. }) {
+            self.flight.push_back(Op::Send(message));
+        }
     }
 
     /// One message, from its receive to what follows from it.
-    fn handle_word(&mut self, word: u32) {
+    pub(super) fn hear(&mut self, message: &[u8]) {
         self.receives += 1;
-        match Word::decode(word) {
-            Ok(Word::Data(len)) => self.unread_messages.push_back(u64::from(len)),
-            Ok(Word::Credit(limit)) => {
+        if let Ok(Message { word, credit, .. }) = Message::decode(message, Extensions::all()) {
+            let limit = match word {
+                Word::Data(len) | Word::SendData(len) => {
+                    self.unread_messages.push_back(u64::from(len));
+                    credit
+                }
+                Word::Credit(limit) => Some(limit),
+                _ => None,
+            };
+            if let Some(limit) = limit {
                 let step = limit.wrapping_sub((self.audit.limit & 0xffff) as u16);
                 self.audit.limit += u64::from(step);
                 assert!(self.audit.limit <= self.audit.messages_sent + self.audit.peer_credits);
             }
-            _ => {}
         }
         let at = self.engine.wanted_entry() * TARGET_ENTRY_LEN;
         let entry = *self.list.octets[at..].first_chunk().unwrap();
-        match self.engine.handle_message(word, entry) {
+        match self.engine.handle_message(message, entry) {
             Ok(event) => {
                 if let Event::Credit { clear_entry: Some(index) } = event {
                     assert_eq!(index * TARGET_ENTRY_LEN, at);
                     self.list.octets[at..at + TARGET_ENTRY_LEN].fill(0);
+                }
+                if let Event::Place { message_offset, ring_offset, len } = event {
+                    let (at, len) = (ring_offset as usize, len as usize);
+                    assert_eq!(message_offset + len, message.len());
+                    self.ring.octets[at..at + len].copy_from_slice(&message[message_offset..]);
                 }
                 self.last_event = Some(event);
             }
@@ -165,9 +200,10 @@ impl Endpoint for Ours {
                     self.list.place(addr, key, &octets).expect("a Write with a wrong key");
                 }
             }
-            Op::Send(word) => {
+            Op::Send(message) => {
+                assert!(message.len() <= usize::from(self.config.message_len));
                 self.receives = self.receives.checked_sub(1).expect("receive queue overrun");
-                self.inbox.push_back(word);
+                self.inbox.push_back(message);
             }
         }
     }
@@ -183,11 +219,11 @@ impl Endpoint for Ours {
     }
 
     fn handle(&mut self) -> bool {
-        let word = self.inbox.pop_front();
-        if let Some(word) = word {
-            self.handle_word(word);
+        let message = self.inbox.pop_front();
+        if let Some(message) = &message {
+            self.hear(message);
         }
-        word.is_some()
+        message.is_some()
     }
 
     fn transmit(&mut self) -> bool {

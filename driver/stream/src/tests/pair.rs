@@ -8,15 +8,18 @@ use proptest::prelude::*;
 use std::vec::Vec;
 
 pub(super) fn small_config() -> impl Strategy<Value = Config> {
-    (1u32..=32, 2u8..=8, 16u16..=24, 8u16..=24, 0u32..=24).prop_map(
-        |(half, list_entries, credits, send_queue_depth, merge_below)| Config {
+    let extensions =
+        prop_oneof![Just(Extensions::all()), any::<u8>().prop_map(Extensions::from_bits_truncate)];
+    (1u32..=32, 2u8..=8, 16u16..=24, 8u16..=24, 0u32..=24, 4u16..=40, extensions).prop_map(
+        |(half, list_entries, credits, send_queue_depth, merge_below, message_len, extensions)| Config {
             ring_len: half * 2,
             list_entries,
             receive_depth: credits + 8,
             send_queue_depth,
             reserve: 8,
             merge_below,
-            extensions: Extensions::all(),
+            message_len,
+            extensions,
         },
     )
 }
@@ -78,7 +81,7 @@ proptest! {
             world.a.send(len);
             queued += len;
             while let Some(transmit) = world.a.engine.poll_transmit(gather) {
-                if let crate::Transmit::Data { len, .. } = transmit {
+                if let crate::Transmit::Data { len, .. } | crate::Transmit::SendData { len, .. } = transmit {
                     prop_assert!(len <= gather);
                 }
                 world.a.post(transmit);

@@ -28,6 +28,7 @@ pub(super) const CONFIG: Config = Config {
     send_queue_depth: 16,
     reserve: 8,
     merge_below: 0,
+    message_len: 64,
     extensions: Extensions::all(),
 };
 
@@ -41,7 +42,7 @@ pub(super) fn open(config: Config, peer: ConnData) -> Engine {
 }
 
 pub(super) fn receive(engine: &mut Engine, word: Word) -> Event {
-    engine.handle_message(word.encode(), NO_ENTRY).unwrap()
+    engine.handle_message(&word.octets(), NO_ENTRY).unwrap()
 }
 
 fn data(engine: &mut Engine) -> Option<(u64, u32, u64)> {
@@ -79,6 +80,8 @@ fn every_size_has_its_range() {
     assert_eq!(refused(|c| c.ring_len = (1 << 30) + 2), ConfigError::RingLen);
     assert_eq!(refused(|c| c.list_entries = 1), ConfigError::ListEntries);
     assert_eq!(refused(|c| c.list_entries = 9), ConfigError::ListEntries);
+    assert_eq!(refused(|c| c.message_len = 3), ConfigError::MessageLen);
+    assert_eq!(refused(|c| c.message_len = 257), ConfigError::MessageLen);
     assert_eq!(refused(|c| c.reserve = 7), ConfigError::Reserve);
     assert_eq!(refused(|c| c.receive_depth = 23), ConfigError::ReceiveDepth);
     assert_eq!(refused(|c| c.receive_depth = 265), ConfigError::ReceiveDepth);
@@ -149,9 +152,7 @@ fn the_captured_conversation_with_a_linux_peer() {
     };
     let mut engine = Engine::new(Config::DEFAULT, Role::Passive, memory).unwrap();
     engine.establish(&linux).unwrap();
-    let hear = |engine: &mut Engine, octets: [u8; 4], entry| {
-        engine.handle_message(u32::from_le_bytes(octets), entry).unwrap()
-    };
+    let hear = |engine: &mut Engine, octets: [u8; 4], entry| engine.handle_message(&octets, entry).unwrap();
 
     assert_eq!(hear(&mut engine, [0x37, 0, 0, 0], NO_ENTRY), Event::Readable(55));
     assert_eq!(engine.readable_span(0), Some((0, 55)));
@@ -185,6 +186,7 @@ fn the_captured_conversation_with_a_linux_peer() {
             remote_addr: 0x7f39_77b7_7000,
             remote_key: 0x5b4d_cc00,
             word: u32::from_le_bytes([0x4d, 0, 0, 0]),
+            credit: None,
         })
     );
     let disconnect = u32::from_le_bytes([0, 0, 0, 0xe0]);
@@ -209,7 +211,7 @@ fn queued_octets_go_in_as_few_writes_as_regions_allow() {
     assert_eq!(engine.poll_transmit(u32::MAX), None);
     assert_eq!(engine.counters().stalls_no_room, 1, "one wait, however often it is asked about");
     let more = TargetEntry { addr: 0xc000, key: 11, len: 20 };
-    engine.handle_message(Word::Credit(100).encode(), more.encode()).unwrap();
+    engine.handle_message(&Word::Credit(100).octets(), more.encode()).unwrap();
     assert_eq!(data(&mut engine), Some((1000, 20, 0xc000)));
     assert_eq!((engine.posted_offset(), engine.queued_offset(), engine.sent_offset()), (1020, 1030, 0));
     assert_eq!(engine.handle_transmit_complete(), Ok(1000));
@@ -256,7 +258,7 @@ fn what_fills_a_region_or_ends_the_stream_does_not_wait() {
     engine.queue_send(5).unwrap();
     assert_eq!(data(&mut engine), Some((10, 5, 0xb00a)), "the region is full");
     let more = TargetEntry { addr: 0xc000, key: 11, len: 20 };
-    engine.handle_message(Word::Credit(100).encode(), more.encode()).unwrap();
+    engine.handle_message(&Word::Credit(100).octets(), more.encode()).unwrap();
     engine.queue_send(3).unwrap();
     assert_eq!(engine.poll_transmit(u32::MAX), None);
     engine.shutdown_send();
@@ -302,14 +304,18 @@ fn slots_are_kept_for_returning_room() {
 #[test]
 fn work_requests_are_what_is_posted() {
     let publish = Publish { entry: NO_ENTRY, remote_addr: 0, remote_key: 0 };
-    let data = Transmit::Data { stream_offset: 0, len: 1, remote_addr: 0, remote_key: 0, word: 1 };
-    assert_eq!((data.work_requests(), data.word()), (2, Some(1)));
+    let data =
+        Transmit::Data { stream_offset: 0, len: 1, remote_addr: 0, remote_key: 0, word: 1, credit: None };
+    assert_eq!((data.work_requests(), &data.head()[..]), (2, &[1, 0, 0, 0][..]));
     let credit = Transmit::Credit { publish: Some(publish), word: 2 };
-    assert_eq!((credit.work_requests(), credit.word()), (2, Some(2)));
+    assert_eq!((credit.work_requests(), &credit.head()[..]), (2, &[2, 0, 0, 0][..]));
     assert_eq!(Transmit::Credit { publish: None, word: 2 }.work_requests(), 1);
     assert_eq!(Transmit::Control { word: 3 }.work_requests(), 1);
+    let inside = Transmit::SendData { stream_offset: 0, len: 1, word: 3, credit: Some(4) };
+    assert_eq!((inside.work_requests(), &inside.head()[..]), (1, &[3, 0, 0, 0, 4, 0, 0, 0][..]));
+    assert_eq!(Transmit::Abort { word: 5 }.work_requests(), 1);
     let probe = Transmit::Probe { remote_addr: 1, remote_key: 2 };
-    assert_eq!((probe.work_requests(), probe.word()), (1, None));
+    assert_eq!((probe.work_requests(), &probe.head()[..]), (1, &[][..]));
 }
 
 #[test]
@@ -381,16 +387,16 @@ fn entries_are_taken_in_order_and_each_once() {
     assert_eq!(engine.wanted_entry(), 1);
     assert_eq!(receive(&mut engine, Word::Credit(100)), Event::Credit { clear_entry: None });
     assert_eq!(engine.wanted_entry(), 1, "a credit message without an entry");
-    let word = Word::Credit(100).encode();
-    assert_eq!(engine.handle_message(word, entry(0xc000)), Ok(Event::Credit { clear_entry: Some(1) }));
-    assert_eq!(engine.handle_message(word, entry(0xd000)), Ok(Event::Credit { clear_entry: Some(2) }));
+    let word = Word::Credit(100).octets();
+    assert_eq!(engine.handle_message(&word, entry(0xc000)), Ok(Event::Credit { clear_entry: Some(1) }));
+    assert_eq!(engine.handle_message(&word, entry(0xd000)), Ok(Event::Credit { clear_entry: Some(2) }));
     assert_eq!(engine.wanted_entry(), 0);
     engine.queue_send(1200).unwrap();
     let pieces: Vec<_> = core::iter::from_fn(|| data(&mut engine)).collect();
     assert_eq!(pieces, [(0, 1000, 0xb000), (1000, 100, 0xc000), (1100, 100, 0xd000)]);
     let empty = TargetEntry { addr: 5, key: 5, len: 0 }.encode();
-    assert_eq!(engine.handle_message(word, empty), Ok(Event::Credit { clear_entry: None }));
-    assert_eq!(engine.handle_message(word, entry(0xe000)), Ok(Event::Credit { clear_entry: Some(0) }));
+    assert_eq!(engine.handle_message(&word, empty), Ok(Event::Credit { clear_entry: None }));
+    assert_eq!(engine.handle_message(&word, entry(0xe000)), Ok(Event::Credit { clear_entry: Some(0) }));
     assert_eq!(engine.wanted_entry(), 1);
 }
 

@@ -136,14 +136,14 @@ fn words_have_the_captured_octets() {
     ] {
         assert_eq!(word.encode(), number);
         assert_eq!(word.octets(), octets);
-        assert_eq!(Word::decode(number), Ok(word));
+        assert_eq!(Word::decode(number, Extensions::empty()), Ok(word));
     }
 }
 
 #[test]
 fn a_linux_credit_limit_may_carry_more_than_16_bits() {
     // Linux adds two 16-bit numbers and sends the 17-bit sum.
-    assert_eq!(Word::decode(0x8001_0010), Ok(Word::Credit(0x10)));
+    assert_eq!(Word::decode(0x8001_0010, Extensions::empty()), Ok(Word::Credit(0x10)));
 }
 
 #[test]
@@ -151,12 +151,15 @@ fn words_that_no_peer_may_send_are_refused() {
     for op in [1u8, 2, 3, 5] {
         for data in [0, 1, 0x1fff_ffff] {
             let word = (u32::from(op) << 29) | data;
-            assert_eq!(Word::decode(word), Err(WordError::ReservedOperation(op)));
+            assert_eq!(Word::decode(word, Extensions::empty()), Err(WordError::ReservedOperation(op)));
         }
     }
-    assert_eq!(Word::decode(0), Err(WordError::EmptyData));
+    assert_eq!(Word::decode(0, Extensions::empty()), Err(WordError::EmptyData));
     for code in [3, 4, 0x1fff_ffff] {
-        assert_eq!(Word::decode(0xe000_0000 | code), Err(WordError::UnknownControl(code)));
+        assert_eq!(
+            Word::decode(0xe000_0000 | code, Extensions::empty()),
+            Err(WordError::UnknownControl(code))
+        );
     }
 }
 

@@ -9,6 +9,7 @@ use abi::status::STATUS_CANCELLED;
 use core::sync::atomic::Ordering;
 use irp::{Outcome, OwnedIrp};
 use kernel::pool::Shared;
+use stream::AbortReason;
 
 impl Connection {
     /// WskCloseSocket: completes everything that waits with CANCELLED, ends the endpoint, and completes `irp` when
@@ -80,6 +81,10 @@ impl State {
             after.listener = Some((listener, false));
         }
         if let Some(link) = &mut self.link {
+            if !self.silent {
+                link.abort_reason = Some(AbortReason::CLOSED);
+                link.say_why();
+            }
             match link.poster.take() {
                 Some(poster) => {
                     link.engine.handle_connection_lost();

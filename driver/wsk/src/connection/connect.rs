@@ -341,6 +341,7 @@ impl Link {
             completed: 0,
             control: None,
             failure: None,
+            abort_reason: None,
             ended_here: false,
             dead: false,
             retained,
@@ -351,7 +352,7 @@ impl Link {
     fn post_receives(&mut self, counters: &Counters) -> Result<(), NTSTATUS> {
         let Some(poster) = &mut self.poster else { return Err(STATUS_CANCELLED) };
         for n in 0..usize::from(self.layout.config.receive_depth) {
-            poster.receive(Layout::receive_slot(n), n)?;
+            poster.receive(self.layout.receive_slot(n), n)?;
             counters.receives.add(1);
         }
         Ok(())

@@ -6,6 +6,7 @@ use abi::status::{STATUS_CONNECTION_ABORTED, STATUS_INVALID_DEVICE_STATE};
 use irp::{IrpQueue, Outcome, OwnedIrp, QueueKind};
 use kernel::lock::SpinLock;
 use kernel::pool::Shared;
+use stream::AbortReason;
 
 /// The WskDisconnect whose data are copied: it waits for its message to be out. Cancelling it takes nothing back.
 pub(super) enum Disconnects {}
@@ -54,6 +55,7 @@ impl State {
         let runs = link.engine.state() == stream::State::Open;
         link.ended_here |= runs;
         link.failure.get_or_insert(STATUS_CONNECTION_ABORTED);
+        link.abort_reason = Some(AbortReason::ABORTED);
         link.engine.handle_connection_lost();
         if link.poster.is_none() {
             // A graceful close waits for the peer: no longer.

@@ -1,13 +1,13 @@
 //! What the endpoint tells.
 
-use super::layout::{LOCAL, Layout};
+use super::layout::{LOCAL, RING};
 use super::{Connection, Link, State};
 use abi::NTSTATUS;
 use abi::status::{STATUS_CONNECTION_RESET, STATUS_INTERNAL_ERROR, nt_success};
 use kernel::pool::Shared;
 use kernel::time;
 use ndk::{Completion, Handler};
-use stream::{ConnData, Event, MESSAGE_LEN};
+use stream::{ConnData, Event, MAX_MESSAGE_LEN};
 use trace::{Counters, Reason};
 
 /// Context of a Send; receives carry the number of their slot.
@@ -79,23 +79,26 @@ impl Link {
             self.completed = self.completed.wrapping_add(1);
             return self.engine.handle_transmit_complete().map(|_| ()).map_err(|_| STATUS_INTERNAL_ERROR);
         }
-        if entry.octets as usize != MESSAGE_LEN {
-            // A message of another length is not of this protocol.
-            return Err(STATUS_INTERNAL_ERROR);
-        }
-        let slot = Layout::receive_slot(entry.context);
-        let mut word = [0; MESSAGE_LEN];
+        let slot = self.layout.receive_slot(entry.context);
+        let mut message = [0; MAX_MESSAGE_LEN as usize];
+        let message = message.get_mut(..entry.octets as usize).ok_or(STATUS_INTERNAL_ERROR)?;
         let local = self.memory(LOCAL).ok_or(STATUS_INTERNAL_ERROR)?;
-        local.region().read(slot.offset, &mut word).map_err(|_| STATUS_INTERNAL_ERROR)?;
+        local.region().read(slot.offset, message).map_err(|_| STATUS_INTERNAL_ERROR)?;
         // Posted again before the engine hears of the message: it counts on that.
         let Some(poster) = &mut self.poster else { return Ok(()) };
         poster.receive(slot, entry.context)?;
         counters.receives.add(1);
         let snapshot = self.target_entry();
         // What a peer did wrong stays in the engine's state; settling ends the connection.
-        let event = self.engine.handle_message(u32::from_le_bytes(word), snapshot);
-        if let Ok(Event::Credit { clear_entry: Some(index) }) = event {
-            self.clear_entry(index);
+        match self.engine.handle_message(message, snapshot) {
+            Ok(Event::Credit { clear_entry: Some(index) }) => self.clear_entry(index),
+            Ok(Event::Place { message_offset, ring_offset, .. }) => {
+                let octets = message.get(message_offset..).ok_or(STATUS_INTERNAL_ERROR)?;
+                let ring = self.memory(RING).ok_or(STATUS_INTERNAL_ERROR)?;
+                ring.region().write(ring_offset as usize, octets).map_err(|_| STATUS_INTERNAL_ERROR)?;
+                counters.octets_copied_in.add(octets.len() as u64);
+            }
+            _ => {}
         }
         Ok(())
     }

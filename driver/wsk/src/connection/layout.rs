@@ -5,7 +5,7 @@ use abi::NTSTATUS;
 use abi::status::STATUS_INSUFFICIENT_RESOURCES;
 use heapless::Vec;
 use ndk::{Access, Adapter, AdapterInfo, Depths, Memory, Piece};
-use stream::{Config, LocalMemory, MESSAGE_LEN, TARGET_ENTRY_LEN};
+use stream::{Config, Extensions, LocalMemory, TARGET_ENTRY_LEN};
 
 /// The ring: the peer writes stream octets here.
 pub(super) const RING: usize = 0;
@@ -14,7 +14,7 @@ pub(super) const LIST: usize = 1;
 /// Receive slots, send slots and the send buffer: nobody writes here but this side and its adapter.
 pub(super) const LOCAL: usize = 2;
 
-/// Octets of a send slot: a target entry to be written, then the message.
+/// Octets of a send slot: a target entry to be written, then the head of the message.
 const SEND_SLOT: usize = 32;
 
 /// Bounds of a ring that SO_RCVBUF asks for, in octets: 16 KiB and 1 MiB.
@@ -46,7 +46,11 @@ impl Layout {
     /// `receive_buffer`: octets that SO_RCVBUF asks for, which are the ring's within bounds.
     pub(super) fn new(settings: &Settings, receive_buffer: Option<u32>, info: &AdapterInfo) -> Self {
         let limit = |wanted: u16, most: u32| wanted.min(u16::try_from(most).unwrap_or(u16::MAX));
+        let mut extensions = Extensions::all();
+        // The head of a message and stream octets come from two places.
+        extensions.set(Extensions::SEND_DATA, info.max_gather >= 2);
         let config = Config {
+            extensions,
             ring_len: receive_buffer.map_or(settings.ring_octets, ring_octets),
             receive_depth: limit(Config::DEFAULT.receive_depth, info.max_receives),
             send_queue_depth: limit(Config::DEFAULT.send_queue_depth, info.max_initiators),
@@ -86,23 +90,24 @@ impl Layout {
     }
 
     /// Receive slot `n`.
-    pub(super) fn receive_slot(n: usize) -> Piece {
-        Piece { memory: LOCAL, offset: n.saturating_mul(MESSAGE_LEN), len: MESSAGE_LEN as u32 }
+    pub(super) fn receive_slot(&self, n: usize) -> Piece {
+        let len = self.config.message_len;
+        Piece { memory: LOCAL, offset: n.saturating_mul(usize::from(len)), len: len.into() }
     }
 
     fn send_slots(&self) -> usize {
-        usize::from(self.config.receive_depth).saturating_mul(MESSAGE_LEN).next_multiple_of(SEND_SLOT)
+        usize::from(self.config.receive_depth)
+            .saturating_mul(usize::from(self.config.message_len))
+            .next_multiple_of(SEND_SLOT)
     }
 
-    /// The slot of Send number `n`: where a target entry to be written lies, and where its message. Slots are used in
-    /// turn; a Send's slot is free again before the initiator queue has room for the one that needs it.
-    pub(super) fn send_slot(&self, n: u64) -> (Piece, Piece) {
+    /// The slot of Send number `n`: where a target entry to be written lies, and where the head of its message begins.
+    /// Slots are used in turn; a Send's slot is free again before the initiator queue has room for the one that needs it.
+    pub(super) fn send_slot(&self, n: u64) -> (Piece, usize) {
         let index = usize::try_from(n % u64::from(self.config.send_queue_depth)).unwrap_or(0);
         let offset = self.send_slots().saturating_add(index.saturating_mul(SEND_SLOT));
         let entry = Piece { memory: LOCAL, offset, len: TARGET_ENTRY_LEN as u32 };
-        let word =
-            Piece { memory: LOCAL, offset: offset.saturating_add(TARGET_ENTRY_LEN), len: MESSAGE_LEN as u32 };
-        (entry, word)
+        (entry, offset.saturating_add(TARGET_ENTRY_LEN))
     }
 
     fn buffer_offset(&self) -> usize {

@@ -61,7 +61,7 @@ use kernel::pool::{AllocError, PoolBox, Shared};
 use kernel::region::Region;
 use kernel::work::WorkItem;
 use ndk::{Adapter, Endpoint, Incoming, Memory, Poster};
-use stream::Engine;
+use stream::{AbortReason, Engine};
 use trace::{Counters, Reason};
 
 use crate::system::{Call, SystemSocket};
@@ -134,6 +134,8 @@ struct Link {
     control: Option<u64>,
     /// Why the stream ended, when it did not end in order.
     failure: Option<NTSTATUS>,
+    /// Why this side ends the stream out of order: to be told to the peer.
+    abort_reason: Option<AbortReason>,
     /// The client itself has aborted a stream that still ran: it needs no callback to know that.
     ended_here: bool,
     /// The adapter is gone.

@@ -203,9 +203,9 @@ impl State {
         }
         let tell = table.and_then(|table| table.WskDisconnectEvent);
         let tell = tell.filter(|_| self.events.is_on(WSK_EVENT_DISCONNECT))?;
-        let lost = matches!(
+        let lost = !matches!(
             link.engine.state(),
-            stream::State::Lost | stream::State::TimedOut | stream::State::Failed(_)
+            stream::State::Unconnected | stream::State::Open | stream::State::Finished
         );
         if link.engine.peer_shut_down() && !self.pump.told_end {
             Some(Call::Disconnect(tell, false))

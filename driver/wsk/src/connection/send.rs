@@ -7,13 +7,11 @@ use super::layout::LOCAL;
 use super::{After, Connection, Phase, State};
 use crate::buffer::ClientBuffer;
 use abi::NTSTATUS;
-use abi::status::{
-    STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_DISCONNECTED, STATUS_CONNECTION_RESET,
-    STATUS_INVALID_DEVICE_STATE, STATUS_IO_TIMEOUT,
-};
+use abi::status::{STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_DISCONNECTED, STATUS_INVALID_DEVICE_STATE};
 use irp::{IrpQueue, Outcome, OwnedIrp, QueueKind};
 use kernel::lock::SpinLock;
 use kernel::pool::Shared;
+use stream::AbortReason;
 
 /// A send that waits, or is being copied.
 #[derive(Clone, Copy)]
@@ -140,10 +138,8 @@ impl State {
         }
         match link.engine.state() {
             stream::State::Open => Ok(()),
-            stream::State::Lost => Err(link.failure.unwrap_or(STATUS_CONNECTION_RESET)),
-            stream::State::TimedOut => Err(STATUS_IO_TIMEOUT),
-            stream::State::Failed(_) => Err(STATUS_CONNECTION_ABORTED),
             stream::State::Unconnected | stream::State::Finished => Err(STATUS_CONNECTION_DISCONNECTED),
+            _ => Err(link.failed()),
         }
     }
 
@@ -151,6 +147,7 @@ impl State {
     pub(super) fn cut(&mut self) {
         if let Some(link) = &mut self.link {
             link.failure.get_or_insert(STATUS_CONNECTION_ABORTED);
+            link.abort_reason = Some(AbortReason::INCOMPLETE);
             link.engine.handle_connection_lost();
         }
     }

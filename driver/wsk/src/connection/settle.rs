@@ -1,6 +1,7 @@
 //! Moving what can be moved.
 
-use super::layout::LIST;
+use super::events::SEND;
+use super::layout::{LIST, LOCAL};
 use super::{After, Connection, Link, Phase, State};
 use abi::NTSTATUS;
 use abi::status::{
@@ -10,7 +11,7 @@ use abi::status::{
 use irp::Outcome;
 use kernel::pool::Shared;
 use ndk::Piece;
-use stream::{Publish, TARGET_ENTRY_LEN, Transmit};
+use stream::{AbortReason, Publish, TARGET_ENTRY_LEN, Transmit};
 use trace::Counters;
 
 impl State {
@@ -21,7 +22,7 @@ impl State {
             self.serve_receives(connection, after);
             self.copy_sends(connection, after);
             if let Some(link) = &mut self.link {
-                link.transmit(&connection.counters);
+                link.transmit();
             }
             self.complete_sends(after);
             self.end_stream(connection, after);
@@ -40,10 +41,11 @@ impl State {
         let failure = match link.engine.state() {
             stream::State::Unconnected | stream::State::Open => return,
             stream::State::Finished => None,
-            stream::State::Lost => Some(link.failure.unwrap_or(STATUS_CONNECTION_RESET)),
-            stream::State::TimedOut => Some(STATUS_IO_TIMEOUT),
-            stream::State::Failed(_) => Some(STATUS_CONNECTION_ABORTED),
+            _ => Some(link.failed()),
         };
+        if failure.is_some() {
+            link.say_why();
+        }
         if (failure.is_some() || link.engine.ready_to_close())
             && let Some(poster) = link.poster.take()
         {
@@ -79,22 +81,47 @@ impl State {
             stream::State::Unconnected | stream::State::Open => None,
             // Finished by our own DISCONNECT: nothing will come, and nobody announced an end.
             stream::State::Finished => Some(STATUS_CONNECTION_DISCONNECTED),
-            stream::State::Lost => Some(link.failure.unwrap_or(STATUS_CONNECTION_RESET)),
-            stream::State::TimedOut => Some(STATUS_IO_TIMEOUT),
-            stream::State::Failed(_) => Some(STATUS_CONNECTION_ABORTED),
+            _ => Some(link.failed()),
         }
     }
 }
 
 impl Link {
     /// Posts all the work that the engine has. A post that fails loses the connection: the engine counts it as posted.
-    fn transmit(&mut self, counters: &Counters) {
+    fn transmit(&mut self) {
         while self.poster.is_some() {
             let (_, contiguous) = self.layout.send_buffer(self.engine.posted_offset());
             let Some(work) = self.engine.poll_transmit(contiguous) else { return };
-            if let Err(status) = self.post(work, counters) {
+            if let Err(status) = self.post(work) {
                 self.lose(status);
             }
+        }
+    }
+
+    /// What the client is told of a stream that did not end in order.
+    pub(super) fn failed(&self) -> NTSTATUS {
+        match self.engine.state() {
+            stream::State::TimedOut => STATUS_IO_TIMEOUT,
+            stream::State::Failed(_) | stream::State::Aborted(AbortReason::PROTOCOL) => {
+                STATUS_CONNECTION_ABORTED
+            }
+            stream::State::Aborted(_) => STATUS_CONNECTION_RESET,
+            _ => self.failure.unwrap_or(STATUS_CONNECTION_RESET),
+        }
+    }
+
+    /// Tells a peer that understands it why the transport is about to be aborted, if this side does that.
+    pub(super) fn say_why(&mut self) {
+        let reason = match self.engine.state() {
+            stream::State::TimedOut => Some(AbortReason::TIMED_OUT),
+            stream::State::Failed(_) => Some(AbortReason::PROTOCOL),
+            _ => self.abort_reason,
+        };
+        if self.poster.is_some()
+            && let Some(work) = reason.and_then(|reason| self.engine.abort(reason))
+        {
+            // The end comes all the same.
+            let _may_be_lost = self.post(work);
         }
     }
 
@@ -109,8 +136,8 @@ impl Link {
         self.engine.handle_connection_lost();
     }
 
-    fn post(&mut self, work: Transmit, counters: &Counters) -> Result<(), NTSTATUS> {
-        let (entry, word) = self.layout.send_slot(self.posted);
+    fn post(&mut self, work: Transmit) -> Result<(), NTSTATUS> {
+        let (entry, head) = self.layout.send_slot(self.posted);
         let write = match work {
             Transmit::Data { stream_offset, len, remote_addr, remote_key, .. } => {
                 let (offset, _) = self.layout.send_buffer(stream_offset);
@@ -127,22 +154,25 @@ impl Link {
                 self.control = Some(self.posted);
                 None
             }
-            Transmit::Question { .. } | Transmit::Probe { .. } => None,
+            Transmit::SendData { .. }
+            | Transmit::Question { .. }
+            | Transmit::Abort { .. }
+            | Transmit::Probe { .. } => None,
         };
-        if let Some(octets) = work.word() {
-            self.store(word, &octets.to_le_bytes());
-        }
+        let octets = work.head();
+        let head = Piece { memory: entry.memory, offset: head, len: octets.len() as u32 };
+        self.store(head, &octets);
         let Some(poster) = &mut self.poster else { return Err(STATUS_CONNECTION_ABORTED) };
         if let Some((piece, address, token)) = write {
             poster.write(piece, address, token)?;
-            counters.writes.add(1);
         }
-        if let Transmit::Probe { remote_addr, remote_key } = work {
-            poster.probe(remote_addr, remote_key, super::events::SEND)?;
-            counters.writes.add(1);
-        } else {
-            poster.send(word, super::events::SEND)?;
-            counters.sends.add(1);
+        match work {
+            Transmit::Probe { remote_addr, remote_key } => poster.probe(remote_addr, remote_key, SEND)?,
+            Transmit::SendData { stream_offset, len, .. } => {
+                let (offset, _) = self.layout.send_buffer(stream_offset);
+                poster.send_both(head, Piece { memory: LOCAL, offset, len }, SEND)?;
+            }
+            _ => poster.send(head, SEND)?,
         }
         self.posted = self.posted.wrapping_add(1);
         Ok(())
@@ -178,6 +208,8 @@ impl Link {
         let stalls = |c: &stream::Counters| {
             c.stalls_no_room.wrapping_add(c.stalls_no_credit).wrapping_add(c.stalls_queue_full)
         };
+        counters.writes.add(now.writes.wrapping_sub(before.writes));
+        counters.sends.add(now.sends.wrapping_sub(before.sends));
         counters.octets_sent.add(now.octets_sent.wrapping_sub(before.octets_sent));
         counters.octets_received.add(now.octets_received.wrapping_sub(before.octets_received));
         counters.credits_sent.add(now.credits_sent.wrapping_sub(before.credits_sent));

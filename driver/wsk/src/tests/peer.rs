@@ -6,9 +6,9 @@ use std::vec::Vec;
 use abi::NTSTATUS;
 use kernel::pool::Shared;
 use ndk::{Access, Endpoint, Handler, Incoming, ListenHandler, Listener, Memory, Piece, Poster};
-use stream::{ConnData, TargetEntry, TargetList};
+use stream::{ConnData, TargetEntry, TargetList, Word};
 
-use super::harness::{DEPTHS, PATIENCE, TAG, World, loopback};
+use super::harness::{DEPTHS, PATIENCE, TAG, World, loopback, until};
 
 #[derive(Default)]
 struct Seen {
@@ -161,6 +161,15 @@ impl Peer {
         let piece = Piece { memory: 0, offset: 4096, len: octets.len() as u32 };
         // The other side may have given up already.
         let _ = self.poster.as_mut().unwrap().send(piece, 1 << 20);
+    }
+
+    /// Waits until the last message that came begins with this word. All receives are the same memory.
+    pub(super) fn hears(&self, word: Word) {
+        until(|| {
+            let mut octets = [0; 4];
+            self.endpoint.memory(0).unwrap().region().read(0, &mut octets).unwrap();
+            octets == word.octets()
+        });
     }
 
     /// Waits until the other side is gone.
