@@ -9,7 +9,7 @@ pub const MIN_CREDITS: u16 = 16;
 /// Most credits an engine can advertise: it remembers the length of every message not yet read.
 pub const MAX_CREDITS: u16 = 256;
 /// Fewest receives kept back from the peer's data messages for its credit and control messages.
-pub const MIN_RESERVE: u16 = 8;
+pub const MIN_RESERVE: u16 = 12;
 /// Most entries in the local target list.
 pub const MAX_LIST_ENTRIES: usize = 8;
 /// Largest ring in octets.

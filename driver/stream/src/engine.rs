@@ -1,31 +1,32 @@
 //! The engine: one connection's protocol state, and the calls its owner makes.
 
 mod alive;
+mod direct;
+mod poll;
 mod queue;
 mod receive;
 mod send;
 mod share;
 mod state;
+mod take;
 mod transmit;
 
 use crate::config::{Config, ConfigError, LocalMemory, Role};
 use crate::counters::Counters;
 use crate::error::{ProtocolError, UsageError};
 use crate::wire::{
-    AbortReason, ConnData, Extensions, Message, Offer, TARGET_ENTRY_LEN, TargetEntry, TargetList, Word,
+    ADVERT_LEN, AbortReason, Advert, ConnData, Extensions, MESSAGE_LEN, Offer, TARGET_ENTRY_LEN, TargetEntry,
+    TargetList, Word,
 };
 use alive::{Alive, Verdict};
+use direct::{Sink, Source};
 use queue::SendQueue;
-use receive::CreditDue;
 use receive::ReceiveSide;
 use send::SendSide;
 
 pub use alive::Keepalive;
 pub use state::{Event, State};
-pub use transmit::{Publish, Transmit};
-
-/// Octets of the longest head of a message: a word and a credit word.
-const HEAD_MAX: u32 = 8;
+pub use transmit::{MAX_HEAD_LEN, Publish, Transmit};
 
 /// The protocol state of one connection. Less than 3 KiB, of fixed size.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct Engine {
     receive: ReceiveSide,
     queue: SendQueue,
     alive: Alive,
+    sink: Sink,
+    source: Source,
     /// The peer has asked for a sign of life: a credit message.
     answer_due: bool,
     /// ABORT was handed out.
@@ -80,6 +83,8 @@ impl Engine {
             receive: ReceiveSide::new(ring, credits),
             queue: SendQueue::new(config.send_queue_depth),
             alive: Alive::new(),
+            sink: Sink::new(),
+            source: Source::new(),
             answer_due: false,
             abort_sent: false,
             counters: Counters::default(),
@@ -165,6 +170,8 @@ impl Engine {
         let transmit = self
             .poll_credit(self.extensions.contains(Extensions::CREDIT))
             .or_else(|| self.poll_question())
+            .or_else(|| self.poll_advert())
+            .or_else(|| self.poll_refusal())
             .or_else(|| self.poll_data(max_data))
             .or_else(|| self.poll_credit(false))
             .or_else(|| self.poll_control())?;
@@ -287,6 +294,39 @@ impl Engine {
         self.receive.consume(len)
     }
 
+    /// Lets the peer write the next octets of the stream into `buffer`, which it can until
+    /// [`Engine::advertised`] is false again: after [`Event::Direct`] or [`Event::Refused`]. After the end of the
+    /// connection the owner makes that sure itself, by invalidating the buffer's key. There is work to transmit.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError::NotAdvertisable`].
+    pub fn advertise(&mut self, buffer: TargetEntry) -> Result<(), UsageError> {
+        let longest = usize::from(self.peer_message_len);
+        let possible = self.state == State::Open
+            && self.extensions.contains(Extensions::DIRECT)
+            && longest >= MESSAGE_LEN.saturating_add(ADVERT_LEN)
+            && self.receive.readable() == 0
+            && !self.receive.ended()
+            && !self.sink.outstanding();
+        if !possible || buffer.len == 0 || buffer.wraps() {
+            return Err(UsageError::NotAdvertisable);
+        }
+        self.sink.advertise(Advert { buffer, stream_offset: self.receive.position() });
+        Ok(())
+    }
+
+    /// Asks for the advertised buffer again. The peer may still write to it as long as [`Engine::advertised`] is true.
+    pub const fn withdraw(&mut self) {
+        self.sink.withdraw();
+    }
+
+    /// Whether the peer may write to an advertised buffer.
+    #[must_use]
+    pub const fn advertised(&self) -> bool {
+        self.sink.outstanding()
+    }
+
     /// The peer finished its direction (SHUTDOWN or DISCONNECT): no octets come after the readable ones.
     #[must_use]
     pub const fn peer_shut_down(&self) -> bool {
@@ -376,170 +416,5 @@ impl Engine {
     fn fail<T>(&mut self, error: ProtocolError) -> Result<T, ProtocolError> {
         self.state = State::Failed(error);
         Err(error)
-    }
-
-    /// Room is returned before anything else goes out: it is what the peer may be waiting for, and the first
-    /// message of the active side has to be there at once.
-    ///
-    /// `beside_data`: a mere limit goes beside the next data message, if there is one.
-    fn poll_credit(&mut self, beside_data: bool) -> Option<Transmit> {
-        let answer = self.answer_due.then_some(CreditDue::Bare);
-        let due = self.receive.credit_due().or(answer)?;
-        if (beside_data && due == CreditDue::Bare) || !self.queue.push_control(due.slots()) {
-            return None;
-        }
-        self.answer_due = false;
-        let (publish, limit) = self.receive.take_credit();
-        self.counters.credits_sent = self.counters.credits_sent.wrapping_add(1);
-        Some(Transmit::Credit { publish, word: Word::Credit(limit).encode() })
-    }
-
-    fn poll_question(&mut self) -> Option<Transmit> {
-        if !self.alive.question_due() || !self.queue.push_control(1) {
-            return None;
-        }
-        self.alive.question_sent();
-        self.counters.keepalives_sent = self.counters.keepalives_sent.wrapping_add(1);
-        if self.extensions.contains(Extensions::KEEPALIVE) {
-            return Some(Transmit::Question { word: Word::Keepalive.encode() });
-        }
-        let TargetList { addr, key, .. } = self.receive.peer_list();
-        Some(Transmit::Probe { remote_addr: addr, remote_key: key })
-    }
-
-    fn poll_data(&mut self, max_data: u32) -> Option<Transmit> {
-        let room = self.queue.has_room_for_data();
-        let target = self.send.next_data(max_data, room, &mut self.counters)?;
-        // Room for the head with a credit word is kept, whether there is one or not.
-        let longest = u32::from(self.peer_message_len).saturating_sub(HEAD_MAX);
-        let inside = target.len <= longest && self.extensions.contains(Extensions::SEND_DATA);
-        if !self.queue.push_data(target.len, inside) {
-            return None;
-        }
-        let credit = self.credit_beside_data();
-        let stream_offset = self.send.commit(target.len);
-        let counters = &mut self.counters;
-        counters.data_messages_sent = counters.data_messages_sent.wrapping_add(1);
-        counters.octets_sent = counters.octets_sent.wrapping_add(u64::from(target.len));
-        let len = target.len;
-        if inside {
-            counters.data_sent_inside = counters.data_sent_inside.wrapping_add(1);
-            return Some(Transmit::SendData {
-                stream_offset,
-                len,
-                word: Word::SendData(len).encode(),
-                credit,
-            });
-        }
-        Some(Transmit::Data {
-            stream_offset,
-            len,
-            remote_addr: target.addr,
-            remote_key: target.key,
-            word: Word::Data(len).encode(),
-            credit,
-        })
-    }
-
-    /// The credit word for the data message that is going out, if it says anything.
-    fn credit_beside_data(&mut self) -> Option<u32> {
-        let understood =
-            self.extensions.contains(Extensions::CREDIT) && u32::from(self.peer_message_len) >= HEAD_MAX;
-        let useful = self.answer_due || (self.receive.unreturned() != 0 && !self.receive.ended());
-        if !understood || !useful {
-            return None;
-        }
-        self.answer_due = false;
-        self.counters.credits_sent = self.counters.credits_sent.wrapping_add(1);
-        Some(Word::Credit(self.receive.take_limit()).encode())
-    }
-
-    fn count(&mut self, transmit: Transmit) -> Transmit {
-        let counters = &mut self.counters;
-        let sends = u16::from(!matches!(transmit, Transmit::Probe { .. }));
-        let writes = transmit.work_requests().saturating_sub(sends);
-        counters.sends = counters.sends.wrapping_add(sends.into());
-        counters.writes = counters.writes.wrapping_add(writes.into());
-        transmit
-    }
-
-    fn poll_control(&mut self) -> Option<Transmit> {
-        let word = self.send.control_due(self.receive.ended())?;
-        if !self.queue.push_control(1) {
-            return None;
-        }
-        self.send.control_sent(word);
-        if word == Word::Disconnect {
-            self.state = State::Finished;
-        }
-        Some(Transmit::Control { word: word.encode() })
-    }
-
-    fn take_message(
-        &mut self,
-        message: &[u8],
-        entry: [u8; TARGET_ENTRY_LEN],
-    ) -> Result<Event, ProtocolError> {
-        let Message { word, credit, data_offset } = Message::decode(message, self.extensions)?;
-        if let Some(limit) = credit {
-            self.take_credit(limit)?;
-        }
-        match word {
-            Word::Data(len) => {
-                self.take_data(len)?;
-                Ok(Event::Readable(len))
-            }
-            Word::SendData(len) => {
-                let ring_offset = self.take_data(len)?;
-                Ok(Event::Place { message_offset: data_offset, ring_offset, len })
-            }
-            Word::Credit(limit) => {
-                self.take_credit(limit)?;
-                let clear_entry = self.send.offer_entry(TargetEntry::decode(entry))?;
-                Ok(Event::Credit { clear_entry })
-            }
-            Word::IomapUpdate(_) => {
-                self.receive.counted_without_data()?;
-                Ok(Event::Ignored)
-            }
-            Word::Keepalive => {
-                self.answer_due = self.extensions.contains(Extensions::KEEPALIVE);
-                Ok(Event::Ignored)
-            }
-            Word::Shutdown => {
-                self.receive.end();
-                if self.send.shut_down() {
-                    self.state = State::Finished;
-                    return Ok(Event::Finished);
-                }
-                Ok(Event::PeerShutdown)
-            }
-            Word::Disconnect => {
-                self.receive.end();
-                self.peer_gone = true;
-                self.state = State::Finished;
-                Ok(Event::Finished)
-            }
-            Word::Abort(reason) => {
-                self.state = State::Aborted(reason);
-                Ok(Event::Aborted)
-            }
-        }
-    }
-
-    fn take_credit(&mut self, limit: u16) -> Result<(), ProtocolError> {
-        self.send.credit(limit)?;
-        self.alive.answered();
-        self.counters.credits_received = self.counters.credits_received.wrapping_add(1);
-        Ok(())
-    }
-
-    /// Returns where in the ring the octets belong.
-    fn take_data(&mut self, len: u32) -> Result<u32, ProtocolError> {
-        let place = self.receive.data(len)?;
-        let counters = &mut self.counters;
-        counters.data_messages_received = counters.data_messages_received.wrapping_add(1);
-        counters.octets_received = counters.octets_received.wrapping_add(u64::from(len));
-        Ok(place)
     }
 }

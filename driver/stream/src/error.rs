@@ -24,6 +24,14 @@ pub enum ProtocolError {
     EntryWraps,
     /// A target entry was written while every entry was still in use.
     EntryOverrun,
+    /// Octets were written into an advertised buffer, or it was refused, and there was none.
+    NothingAdvertised,
+    /// More octets were written into an advertised buffer than it holds, or after octets for the ring.
+    DataBeyondBuffer,
+    /// A buffer was advertised while the one before was not answered for.
+    AdvertOverrun,
+    /// An advertised buffer is empty, or for octets of which those before are not yet sent.
+    AdvertOutOfRange,
 }
 
 impl From<ConnDataError> for ProtocolError {
@@ -41,6 +49,9 @@ impl From<WordError> for ProtocolError {
 /// The owner called out of turn. Nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsageError {
+    /// No buffer can be advertised now: octets are unread, one is advertised already, the peer has finished its
+    /// direction or does not know of it, or the buffer is none.
+    NotAdvertisable,
     /// The sending direction is shut down, or the connection is not (or no longer) open.
     NotSendable,
     /// More than 2^64 - 1 octets in one stream.

@@ -52,9 +52,9 @@ pub use config::{
     MAX_SEND_QUEUE_DEPTH, MIN_CREDITS, MIN_RESERVE, MIN_SEND_QUEUE_DEPTH, Role,
 };
 pub use counters::Counters;
-pub use engine::{Engine, Event, Keepalive, Publish, State, Transmit};
+pub use engine::{Engine, Event, Keepalive, MAX_HEAD_LEN, Publish, State, Transmit};
 pub use error::{ProtocolError, UsageError};
 pub use wire::{
-    AbortReason, CONN_DATA_LEN, ConnData, ConnDataError, Extensions, MESSAGE_LEN, Offer, TARGET_ENTRY_LEN,
-    TargetEntry, TargetList, Word, WordError,
+    AbortReason, Advert, CONN_DATA_LEN, ConnData, ConnDataError, Extensions, MESSAGE_LEN, Offer,
+    TARGET_ENTRY_LEN, TargetEntry, TargetList, Word, WordError,
 };

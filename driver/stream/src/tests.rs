@@ -1,6 +1,7 @@
 //! The engine against a model fabric: another engine, a model of the Linux endpoint, and a hostile peer.
 
 mod close;
+mod direct;
 mod exhaustive;
 mod extensions;
 mod fabric;

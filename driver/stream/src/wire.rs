@@ -13,6 +13,7 @@ mod tests;
 
 pub use conn_data::{CONN_DATA_LEN, ConnData, ConnDataError, VERSION};
 pub use extensions::{AbortReason, Extensions, Offer};
-pub use message::Message;
+pub(crate) use message::ADVERT_LEN;
+pub use message::{Advert, Message};
 pub use target::{TARGET_ENTRY_LEN, TargetEntry, TargetList};
 pub use word::{MAX_DATA_LEN, MESSAGE_LEN, Word, WordError};

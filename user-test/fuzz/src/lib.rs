@@ -46,6 +46,7 @@ pub fn message(octets: &[u8]) {
         let Ok(message) = Message::decode(octets, extensions) else { continue };
         let inside = match message.word {
             Word::SendData(len) => len as usize,
+            Word::Advert => 24,
             _ => 0,
         };
         assert_eq!(message.data_offset + inside, octets.len(), "octets that belong to nothing");
@@ -110,7 +111,7 @@ impl Source for Fixed {
 
 #[cfg(test)]
 mod tests {
-    use super::{TARGETS, message_word, private_data, target_entry};
+    use super::{TARGETS, message, message_word, private_data, target_entry};
 
     /// Inputs that repeat: the same for each run.
     fn inputs(count: u64) -> impl Iterator<Item = Vec<u8>> {
@@ -147,5 +148,9 @@ mod tests {
         private_data(&captured);
         message_word(&[0x80, 1, 0, 0x80]);
         target_entry(&[0xFF; 16]);
+        // Data with a credit word, data inside, an advert.
+        message(&[1, 0, 0, 0, 0x80, 1, 0, 0x80]);
+        message(&[2, 0, 0, 0x20, b'a', b'b']);
+        message(&[&[0, 0, 0, 0x60][..], &[7; 24]].concat());
     }
 }

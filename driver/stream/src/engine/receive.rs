@@ -25,15 +25,17 @@ impl CreditDue {
     }
 }
 
-/// All offsets count octets of the received stream, so the octet at `offset` lies at `offset % ring.len` of
+/// All offsets count octets that came through the ring, so the octet at `offset` lies at `offset % ring.len` of
 /// the ring. The ring is published in halves, of which the peer fills each completely before it touches the
 /// next.
 #[derive(Clone, Debug)]
 pub(super) struct ReceiveSide {
     ring: TargetEntry,
     half: u32,
-    /// Octets that the peer reported.
+    /// Octets that the peer reported, for the ring.
     arrived: u64,
+    /// Octets that it has put into advertised buffers.
+    direct: u64,
     /// Octets that the reader is done with.
     consumed: u64,
     /// Octets that the peer was ever told it may write.
@@ -62,6 +64,7 @@ impl ReceiveSide {
             ring,
             half,
             arrived: 0,
+            direct: 0,
             consumed: 0,
             // The private data publishes the first half.
             published: u64::from(half),
@@ -129,6 +132,18 @@ impl ReceiveSide {
         let place = self.ring_offset(self.arrived).unwrap_or(0);
         self.arrived = self.arrived.wrapping_add(u64::from(len));
         Ok(place)
+    }
+
+    /// Octets of the stream so far.
+    pub(super) const fn position(&self) -> u64 {
+        self.arrived.wrapping_add(self.direct)
+    }
+
+    /// A data message whose octets are not in the ring.
+    pub(super) fn direct(&mut self, len: u32) -> Result<(), ProtocolError> {
+        self.counted_without_data()?;
+        self.direct = self.direct.wrapping_add(u64::from(len));
+        Ok(())
     }
 
     /// A counted message that nobody reads. It counts as consumed, which gives the sender its credit back.

@@ -99,6 +99,11 @@ impl SendSide {
         self.queued
     }
 
+    /// Octets that are queued and not handed out.
+    pub(super) const fn pending(&self) -> u64 {
+        self.queued.wrapping_sub(self.posted)
+    }
+
     pub(super) const fn posted(&self) -> u64 {
         self.posted
     }
@@ -159,18 +164,20 @@ impl SendSide {
     }
 
     /// The next piece of the queued octets and the room it goes to, or `None` if they wait. Nothing is taken
-    /// before [`SendSide::commit`]. `queue_room` says whether the initiator queue has slots.
+    /// before [`SendSide::commit`]. `queue_room` says whether the initiator queue has slots; `buffer` is used instead of
+    /// the ring.
     pub(super) fn next_data(
         &mut self,
         max_data: u32,
         queue_room: bool,
+        buffer: Option<TargetEntry>,
         counters: &mut Counters,
     ) -> Option<TargetEntry> {
-        let pending = self.queued.wrapping_sub(self.posted);
+        let pending = self.pending();
         if pending == 0 || max_data == 0 {
             return None;
         }
-        let wait = match self.cut(pending, max_data, queue_room) {
+        let wait = match self.cut(pending, max_data, queue_room, buffer) {
             Ok(target) => return Some(target),
             Err(wait) => wait,
         };
@@ -187,10 +194,10 @@ impl SendSide {
         None
     }
 
-    /// Takes the room that [`SendSide::next_data`] named, for `len` octets. Returns their offset in the
-    /// stream.
-    pub(super) fn commit(&mut self, len: u32) -> u64 {
-        if let Some(region) = self.regions.front_mut() {
+    /// Takes the room that [`SendSide::next_data`] named, for `len` octets: in the ring, or `elsewhere`. Returns their
+    /// offset in the stream.
+    pub(super) fn commit(&mut self, len: u32, elsewhere: bool) -> u64 {
+        if let Some(region) = self.regions.front_mut().filter(|_| !elsewhere) {
             // The entry was checked not to wrap, and `len` is at most what it has left.
             region.addr = region.addr.wrapping_add(u64::from(len));
             region.len = region.len.saturating_sub(len);
@@ -230,14 +237,20 @@ impl SendSide {
     }
 
     /// Cuts the next message from `pending` octets, or says what they wait for.
-    fn cut(&self, pending: u64, max_data: u32, queue_room: bool) -> Result<TargetEntry, Wait> {
+    fn cut(
+        &self,
+        pending: u64,
+        max_data: u32,
+        queue_room: bool,
+        buffer: Option<TargetEntry>,
+    ) -> Result<TargetEntry, Wait> {
         // `limit - peer_credits` data messages are proved seen. The share is no more than the credits, so
         // this also keeps the peer's limit.
         let proved = self.limit.wrapping_sub(u64::from(self.peer_credits));
         if self.messages.wrapping_sub(proved) >= u64::from(self.share) {
             return Err(Wait::Credit);
         }
-        let region = self.regions.front().ok_or(Wait::Room)?;
+        let region = buffer.as_ref().or_else(|| self.regions.front()).ok_or(Wait::Room)?;
         if !queue_room {
             return Err(Wait::Queue);
         }

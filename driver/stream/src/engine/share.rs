@@ -24,9 +24,11 @@
 //! bare credits can then be unseen). A Linux peer does, unless its send buffer is larger than that many of
 //! our regions. With Linux defaults on the other side (`B` = 384), up to 189 credits are exact.
 //!
-//! **An equal** has 8 receives more than it advertises credits ([`crate::wire::Offer`]), and posts each again before
-//! its engine hears of the message. They are for what is not counted: by the sentence above 4 credit messages, then a
-//! KEEPALIVE, the answer to one, and two messages that end directions. So data may use every credit.
+//! **An equal** has 12 receives more than it advertises credits ([`crate::wire::Offer`]), and posts each again before
+//! its engine hears of the message. They are for what is not counted and may be unseen: by the sentence above 4 credit
+//! messages; a KEEPALIVE, and the answer to one; the withdrawal of an advert that was answered meanwhile, a second advert
+//! and its withdrawal, and the refusal of one of the peer's; SHUTDOWN, and DISCONNECT or ABORT. So data may use every
+//! credit.
 
 /// SHUTDOWN and DISCONNECT.
 const CONTROL_SENDS: u16 = 2;

@@ -40,6 +40,11 @@ pub enum Event {
         /// Octets, up to the end of the message.
         len: u32,
     },
+    /// So many octets lie at the beginning of the advertised buffer, which is the owner's again. They need not be
+    /// consumed, and nothing before them is unread.
+    Direct(u32),
+    /// The advertised buffer is not used and is the owner's again.
+    Refused,
     /// Credits and perhaps room came in: there may be work to transmit.
     Credit {
         /// The snapshot of the target entry was taken into use. The owner zeroes the 16 octets of this entry

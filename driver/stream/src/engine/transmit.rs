@@ -1,7 +1,10 @@
 //! What an engine hands out to be posted.
 
-use crate::wire::{MESSAGE_LEN, TARGET_ENTRY_LEN};
+use crate::wire::{ADVERT_LEN, Advert, MESSAGE_LEN, TARGET_ENTRY_LEN, Word};
 use heapless::Vec;
+
+/// Octets of the longest [`Transmit::head`].
+pub const MAX_HEAD_LEN: usize = MESSAGE_LEN + ADVERT_LEN;
 
 /// The description of a drained region, to be written into the peer's target list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +21,7 @@ pub struct Publish {
 /// then a Send that begins with [`Transmit::head`]. The last request is signalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transmit {
-    /// Octets of the stream. Write `len` octets from `stream_offset` of the send stream, then send `word`. 2
+    /// Octets of the stream, to the ring or to an advertised buffer. Write `len` octets from `stream_offset` of the send stream, then send `word`. 2
     /// work requests.
     Data {
         /// Octets queued before these since the connection was opened.
@@ -58,11 +61,14 @@ pub enum Transmit {
         /// The message.
         word: u32,
     },
-    /// KEEPALIVE: asks an equal for a sign of life. 1 work request.
-    Question {
+    /// KEEPALIVE, which asks an equal for a sign of life, or what an advertised buffer needs beside the advert. 1 work
+    /// request.
+    Notice {
         /// The message.
         word: u32,
     },
+    /// Tells an equal of a buffer that it may write to. 1 work request.
+    Advert(Advert),
     /// ABORT: tells an equal why the transport is about to be aborted. 1 work request.
     Abort {
         /// The message.
@@ -87,7 +93,8 @@ impl Transmit {
             Self::SendData { .. }
             | Self::Credit { publish: None, .. }
             | Self::Control { .. }
-            | Self::Question { .. }
+            | Self::Notice { .. }
+            | Self::Advert(_)
             | Self::Abort { .. }
             | Self::Probe { .. } => 1,
         }
@@ -95,15 +102,20 @@ impl Transmit {
 
     /// The octets that the Send begins with, words in little-endian order; none for a probe, which has no Send.
     #[must_use]
-    pub fn head(&self) -> Vec<u8, { 2 * MESSAGE_LEN }> {
+    pub fn head(&self) -> Vec<u8, MAX_HEAD_LEN> {
         let words = match *self {
             Self::Data { word, credit, .. } | Self::SendData { word, credit, .. } => [Some(word), credit],
             Self::Credit { word, .. }
             | Self::Control { word }
-            | Self::Question { word }
+            | Self::Notice { word }
             | Self::Abort { word } => [Some(word), None],
+            Self::Advert(_) => [Some(Word::Advert.encode()), None],
             Self::Probe { .. } => [None, None],
         };
-        words.into_iter().flatten().flat_map(u32::to_le_bytes).collect()
+        let advert = match self {
+            Self::Advert(advert) => advert.encode(),
+            _ => Vec::new(),
+        };
+        words.into_iter().flatten().flat_map(u32::to_le_bytes).chain(advert).collect()
     }
 }

@@ -92,9 +92,9 @@ fn tiny() -> Config {
     Config {
         ring_len: 4,
         list_entries: 2,
-        receive_depth: 24,
+        receive_depth: 28,
         send_queue_depth: 8,
-        reserve: 8,
+        reserve: 12,
         merge_below: 0,
         message_len: 4,
         extensions: Extensions::empty(),

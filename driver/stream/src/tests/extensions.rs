@@ -55,7 +55,7 @@ fn the_words_of_extensions_have_their_octets() {
         assert_eq!(Word::decode(number, Extensions::all()), Ok(word));
     }
     assert_eq!(Word::decode(0x2000_0000, Extensions::all()), Err(WordError::EmptyData));
-    for code in [0x0100_0003, 4, 0x0104, 0x1f00_0003] {
+    for code in [0x0100_0003, 6, 0x0104, 0x1f00_0003] {
         let error = Err(WordError::UnknownControl(code));
         assert_eq!(Word::decode(0xe000_0000 | code, Extensions::all()), error);
     }

@@ -61,6 +61,9 @@ pub(super) trait Endpoint: Clone + Debug {
     fn read(&mut self, len: u64) -> u64;
     /// The program finishes its sending.
     fn shut_down(&mut self);
+    /// The program has a buffer for the next octets, or wants it back.
+    fn advertise(&mut self, _len: u32) {}
+    fn withdraw(&mut self) {}
     /// Time passes.
     fn pass_time(&mut self, _time: u64) {}
     /// Octets the program sent, and octets it read.
@@ -83,6 +86,8 @@ pub(super) enum Step {
     Handle(u8),
     ShutDown,
     Time(u64),
+    Advertise(u32),
+    Withdraw,
 }
 
 /// Two endpoints and the fabric between them.
@@ -139,6 +144,14 @@ fn run(end: &mut impl Endpoint, peer_flight: &mut VecDeque<Op>, step: Step) -> b
         Step::Handle(count) => repeat(count, || end.handle()),
         Step::ShutDown => {
             end.shut_down();
+            true
+        }
+        Step::Advertise(len) => {
+            end.advertise(len);
+            true
+        }
+        Step::Withdraw => {
+            end.withdraw();
             true
         }
         Step::Time(time) => {

@@ -2,8 +2,8 @@
 
 use super::rules::{CONFIG, MEMORY, NO_ENTRY, PEER, open, receive};
 use crate::{
-    Config, ConnData, ConnDataError, Engine, Event, Extensions, MAX_CREDITS, Offer, ProtocolError, Role,
-    State, TargetEntry, TargetList, Transmit, UsageError, Word, WordError,
+    Advert, Config, ConnData, ConnDataError, Engine, Event, Extensions, MAX_CREDITS, Offer, ProtocolError,
+    Role, State, TargetEntry, TargetList, Transmit, UsageError, Word, WordError,
 };
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -131,7 +131,7 @@ fn messages_beyond_the_credits() {
 
 #[test]
 fn the_most_credits_there_can_be_are_held_to() {
-    let config = Config { ring_len: 2048, receive_depth: MAX_CREDITS + 8, ..CONFIG };
+    let config = Config { ring_len: 2048, receive_depth: MAX_CREDITS + 12, ..CONFIG };
     let mut engine = open(config, PEER);
     for _ in 0..MAX_CREDITS {
         receive(&mut engine, Word::Data(1));
@@ -203,6 +203,8 @@ enum Act {
     Complete,
     ShutDown,
     Disconnect,
+    Advertise(u32),
+    Withdraw,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -214,6 +216,8 @@ fn act() -> impl Strategy<Value = Act> {
     let word = prop_oneof![
         6 => (1u32..33).prop_map(|len| Word::Data(len).encode()),
         4 => (1u32..12).prop_map(|len| Word::SendData(len).encode()),
+        2 => (1u32..40).prop_map(|len| Word::Direct(len).encode()),
+        1 => prop::sample::select(&[Word::Advert, Word::Withdraw, Word::Refused][..]).prop_map(Word::encode),
         6 => (100u16..110).prop_map(|limit| Word::Credit(limit).encode()),
         1 => Just(Word::Shutdown.encode()),
         1 => any::<u32>(),
@@ -223,6 +227,10 @@ fn act() -> impl Strategy<Value = Act> {
     let more = prop_oneof![
         6 => Just(Vec::new()),
         1 => (100u16..110).prop_map(|limit| Word::Credit(limit).octets().to_vec()),
+        2 => (0u64..30, 0u32..50).prop_map(|(stream_offset, len)| {
+            let buffer = TargetEntry { addr: 0xd000, key: 4, len };
+            Advert { buffer, stream_offset }.encode().to_vec()
+        }),
         1 => prop::collection::vec(any::<u8>(), 0..12),
     ];
     prop_oneof![
@@ -235,6 +243,8 @@ fn act() -> impl Strategy<Value = Act> {
         4 => Just(Act::Complete),
         1 => Just(Act::ShutDown),
         1 => Just(Act::Disconnect),
+        2 => (0u32..40).prop_map(Act::Advertise),
+        1 => Just(Act::Withdraw),
     ]
 }
 
@@ -246,7 +256,7 @@ proptest! {
         extensions in any::<u8>(), acts in prop::collection::vec(act(), 0..300),
     ) {
         let extensions = Extensions::from_bits_truncate(extensions);
-        let offer = Some(Offer { extensions, message_len: 24 });
+        let offer = Some(Offer { extensions, message_len: 40 });
         let mut engine = open(CONFIG, ConnData { offer, ..PEER });
         let mut regions = Vec::from([PEER.first_region]);
         let mut posted = 0;
@@ -254,6 +264,7 @@ proptest! {
             match act {
                 Act::Message(message, entry) => {
                     let event = engine.handle_message(&message, entry.encode());
+                    prop_assert!(!matches!(event, Ok(Event::Direct(len)) if len >= 40));
                     if let Ok(Event::Place { message_offset, ring_offset, len }) = event {
                         prop_assert_eq!(message_offset + len as usize, message.len());
                         prop_assert!(ring_offset + len <= CONFIG.ring_len);
@@ -274,6 +285,11 @@ proptest! {
                     ) => {
                         prop_assert_eq!(stream_offset, posted);
                         posted += u64::from(len);
+                        if let Transmit::Data { remote_key: 4, remote_addr, .. } = transmit {
+                            prop_assert_eq!(remote_addr, 0xd000);
+                            prop_assert!(len < 50);
+                            continue;
+                        }
                         let region = regions.first_mut().unwrap();
                         if let Transmit::Data { remote_addr, remote_key, .. } = transmit {
                             prop_assert_eq!((remote_addr, remote_key), (region.addr, region.key));
@@ -295,6 +311,12 @@ proptest! {
                     _ => {}
                 },
                 Act::Complete => drop(engine.handle_transmit_complete()),
+                Act::Advertise(len) => {
+                    let buffer = TargetEntry { addr: 0x9000, key: 5, len };
+                    let unread = engine.readable() != 0;
+                    prop_assert!(engine.advertise(buffer).is_err() || !unread);
+                }
+                Act::Withdraw => engine.withdraw(),
                 Act::ShutDown => engine.shutdown_send(),
                 Act::Disconnect => engine.disconnect(),
             }

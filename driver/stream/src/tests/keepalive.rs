@@ -12,7 +12,7 @@ const TIMES: Keepalive = Keepalive { idle: 100, answer: 30 };
 const EQUAL: ConnData =
     ConnData { offer: Some(Offer { extensions: Extensions::all(), message_len: 4 }), ..PEER };
 
-const QUESTION: Transmit = Transmit::Question { word: 0xe000_0001 };
+const QUESTION: Transmit = Transmit::Notice { word: 0xe000_0001 };
 const PROBE: Transmit = Transmit::Probe { remote_addr: 0xa000, remote_key: 9 };
 
 fn asked(engine: &mut Engine) -> Option<Transmit> {

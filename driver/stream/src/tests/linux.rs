@@ -204,7 +204,7 @@ impl Linux {
                             return;
                         }
                         Word::IomapUpdate(_) | Word::Keepalive => {}
-                        Word::SendData(_) | Word::Abort(_) => unreachable!("not in force"),
+                        other => unreachable!("{other:?} is not in force"),
                     }
                 }
                 Cqe::Done(Done::Data(len)) => {

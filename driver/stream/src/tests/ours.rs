@@ -4,7 +4,7 @@ use super::fabric::{Endpoint, Memory, Op, stream_octet};
 use crate::wire::Message;
 use crate::{
     Config, Engine, Event, Extensions, Keepalive, LocalMemory, ProtocolError, Publish, Role, State,
-    TARGET_ENTRY_LEN, Transmit, Word,
+    TARGET_ENTRY_LEN, TargetEntry, Transmit, Word,
 };
 use std::collections::VecDeque;
 use std::vec::Vec;
@@ -26,6 +26,8 @@ pub(super) struct Ours {
     config: Config,
     ring: Memory,
     list: Memory,
+    /// Where octets go that are placed directly.
+    buffer: Memory,
     receives: u16,
     inbox: VecDeque<Vec<u8>>,
     flight: VecDeque<Op>,
@@ -35,6 +37,8 @@ pub(super) struct Ours {
     unread_messages: VecDeque<u64>,
     audit: Audit,
     now: u64,
+    /// Octets that came past the ring.
+    pub(super) direct: u64,
     pub(super) last_event: Option<Event>,
     pub(super) failure: Option<ProtocolError>,
 }
@@ -54,6 +58,7 @@ impl Ours {
             engine: Engine::new(config, role, memory).unwrap(),
             config,
             ring: Memory::new(memory.ring_addr, memory.ring_key, config.ring_len as usize),
+            buffer: Memory::new(0x10_0000 * side + 0x9_0000, memory.list_key + 1, 0),
             list: Memory::new(memory.list_addr, memory.list_key, config.list_len()),
             receives: config.credits(),
             inbox: VecDeque::new(),
@@ -64,6 +69,7 @@ impl Ours {
             unread_messages: VecDeque::new(),
             audit: Audit::default(),
             now: 0,
+            direct: 0,
             last_event: None,
             failure: None,
         }
@@ -107,7 +113,8 @@ impl Ours {
         let mut message = transmit.head().to_vec();
         match transmit {
             Transmit::Data { stream_offset, len, remote_addr, remote_key, word, credit } => {
-                assert_eq!(Word::decode(word, Extensions::all()), Ok(Word::Data(len)));
+                let reported = Word::decode(word, Extensions::all());
+                assert!(reported == Ok(Word::Data(len)) || reported == Ok(Word::Direct(len)));
                 let octets = self.take_octets(stream_offset, len);
                 self.write(remote_addr, remote_key, octets);
                 credit.into_iter().for_each(|word| self.check_credit(word));
@@ -129,9 +136,11 @@ impl Ours {
                     Ok(Word::Shutdown | Word::Disconnect)
                 ));
             }
-            Transmit::Question { word } => {
-                assert_eq!(Word::decode(word, Extensions::all()), Ok(Word::Keepalive))
-            }
+            Transmit::Notice { word } => assert!(matches!(
+                Word::decode(word, Extensions::all()),
+                Ok(Word::Keepalive | Word::Withdraw | Word::Refused)
+            )),
+            Transmit::Advert(advert) => assert!(advert.stream_offset <= self.read + self.engine.readable()),
             Transmit::Abort { word } => {
                 assert!(matches!(Word::decode(word, Extensions::all()), Ok(Word::Abort(_))));
             }
@@ -154,6 +163,7 @@ impl Ours {
                     credit
                 }
                 Word::Credit(limit) => Some(limit),
+                Word::Direct(_) => credit,
                 _ => None,
             };
             if let Some(limit) = limit {
@@ -174,6 +184,16 @@ impl Ours {
                     let (at, len) = (ring_offset as usize, len as usize);
                     assert_eq!(message_offset + len, message.len());
                     self.ring.octets[at..at + len].copy_from_slice(&message[message_offset..]);
+                }
+                if let Event::Direct(len) = event {
+                    assert_eq!(self.engine.readable(), 0, "octets before these are unread");
+                    for i in 0..len as usize {
+                        let expected = stream_octet(self.peer_seed, self.read);
+                        assert_eq!(self.buffer.octets[i], expected, "octet {}", self.read);
+                        self.read += 1;
+                    }
+                    self.audit.messages_read += 1;
+                    self.direct += u64::from(len);
                 }
                 self.last_event = Some(event);
             }
@@ -196,6 +216,8 @@ impl Endpoint for Ours {
                 if let Some(start) = self.ring.place(addr, key, &octets) {
                     let half = self.config.ring_len as usize / 2;
                     assert_eq!(start / half, (start + octets.len() - 1) / half, "a Write crosses a region");
+                } else if self.buffer.place(addr, key, &octets).is_some() {
+                    assert!(self.engine.advertised(), "a Write into a buffer that was given back");
                 } else {
                     self.list.place(addr, key, &octets).expect("a Write with a wrong key");
                 }
@@ -277,6 +299,18 @@ impl Endpoint for Ours {
 
     fn shut_down(&mut self) {
         self.engine.shutdown_send();
+    }
+
+    fn advertise(&mut self, len: u32) {
+        // Not before it is needed: it is part of the state that the exhaustive tests tell apart.
+        self.buffer.octets.resize(512, 0);
+        let buffer = TargetEntry { addr: self.buffer.addr, key: self.buffer.key, len };
+        let possible = self.engine.advertise(buffer).is_ok();
+        assert!(!possible || self.engine.advertised());
+    }
+
+    fn withdraw(&mut self) {
+        self.engine.withdraw();
     }
 
     fn pass_time(&mut self, time: u64) {

@@ -10,13 +10,13 @@ use std::vec::Vec;
 pub(super) fn small_config() -> impl Strategy<Value = Config> {
     let extensions =
         prop_oneof![Just(Extensions::all()), any::<u8>().prop_map(Extensions::from_bits_truncate)];
-    (1u32..=32, 2u8..=8, 16u16..=24, 8u16..=24, 0u32..=24, 4u16..=40, extensions).prop_map(
+    (1u32..=32, 2u8..=8, 16u16..=24, 8u16..=24, 0u32..=24, 4u16..=60, extensions).prop_map(
         |(half, list_entries, credits, send_queue_depth, merge_below, message_len, extensions)| Config {
             ring_len: half * 2,
             list_entries,
-            receive_depth: credits + 8,
+            receive_depth: credits + 12,
             send_queue_depth,
-            reserve: 8,
+            reserve: 12,
             merge_below,
             message_len,
             extensions,
@@ -33,6 +33,8 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         4 => (1u8..8).prop_map(Step::Complete),
         6 => (1u8..8).prop_map(Step::Handle),
         1 => (1u64..10).prop_map(Step::Time),
+        2 => (1u32..100).prop_map(Step::Advertise),
+        1 => Just(Step::Withdraw),
     ]
 }
 
@@ -69,6 +71,20 @@ proptest! {
     }
 
     #[test]
+    fn every_buffer_comes_back(config in small_config(), steps in schedule()) {
+        let mut world = Ours::pair(config, config);
+        for (on_a, step) in steps {
+            world.step(on_a, step);
+        }
+        world.settle();
+        world.step(true, Step::Withdraw);
+        world.step(false, Step::Withdraw);
+        world.settle();
+        prop_assert!(!world.a.engine.advertised() && !world.b.engine.advertised());
+        world.finish_and_check();
+    }
+
+    #[test]
     fn an_owner_that_gathers_little_loses_nothing(
         config in small_config(),
         gather in 1u32..5,
@@ -94,7 +110,7 @@ proptest! {
 
 #[test]
 fn sequence_numbers_wrap_at_16_bits() {
-    let config = Config { ring_len: 64, receive_depth: 32, reserve: 8, merge_below: 0, ..Config::DEFAULT };
+    let config = Config { ring_len: 64, receive_depth: 36, reserve: 12, merge_below: 0, ..Config::DEFAULT };
     let mut world = Ours::pair(config, config);
     for round in 0..3 * 65_536u64 {
         for on_a in [true, false] {

@@ -24,9 +24,9 @@ pub(super) const PEER: ConnData = ConnData {
 pub(super) const CONFIG: Config = Config {
     ring_len: 64,
     list_entries: 2,
-    receive_depth: 24,
+    receive_depth: 28,
     send_queue_depth: 16,
-    reserve: 8,
+    reserve: 12,
     merge_below: 0,
     message_len: 64,
     extensions: Extensions::all(),
@@ -82,9 +82,9 @@ fn every_size_has_its_range() {
     assert_eq!(refused(|c| c.list_entries = 9), ConfigError::ListEntries);
     assert_eq!(refused(|c| c.message_len = 3), ConfigError::MessageLen);
     assert_eq!(refused(|c| c.message_len = 257), ConfigError::MessageLen);
-    assert_eq!(refused(|c| c.reserve = 7), ConfigError::Reserve);
-    assert_eq!(refused(|c| c.receive_depth = 23), ConfigError::ReceiveDepth);
-    assert_eq!(refused(|c| c.receive_depth = 265), ConfigError::ReceiveDepth);
+    assert_eq!(refused(|c| c.reserve = 11), ConfigError::Reserve);
+    assert_eq!(refused(|c| c.receive_depth = 27), ConfigError::ReceiveDepth);
+    assert_eq!(refused(|c| c.receive_depth = 269), ConfigError::ReceiveDepth);
     assert_eq!(refused(|c| c.reserve = u16::MAX), ConfigError::ReceiveDepth);
     assert_eq!(refused(|c| c.send_queue_depth = 7), ConfigError::SendQueueDepth);
     assert_eq!(refused(|c| c.send_queue_depth = 129), ConfigError::SendQueueDepth);

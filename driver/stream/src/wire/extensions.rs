@@ -34,6 +34,8 @@ bitflags! {
         const CREDIT = 0x04;
         /// ABORT says why the transport is about to be aborted.
         const ABORT = 0x08;
+        /// The reader may advertise a buffer that the writer fills instead of the ring ([`crate::Word::Advert`]).
+        const DIRECT = 0x10;
     }
 }
 

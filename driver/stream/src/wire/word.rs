@@ -13,7 +13,9 @@ const DATA_MASK: u32 = (1 << OP_SHIFT) - 1;
 
 const OP_DATA: u32 = 0;
 const OP_SEND_DATA: u32 = 1;
+const OP_ADVERT: u32 = 3;
 const OP_CREDIT: u32 = 4;
+const OP_DIRECT: u32 = 5;
 const OP_IOMAP: u32 = 6;
 const OP_CONTROL: u32 = 7;
 
@@ -21,6 +23,8 @@ const CONTROL_DISCONNECT: u32 = 0;
 const CONTROL_KEEPALIVE: u32 = 1;
 const CONTROL_SHUTDOWN: u32 = 2;
 const CONTROL_ABORT: u32 = 3;
+const CONTROL_WITHDRAW: u32 = 4;
+const CONTROL_REFUSED: u32 = 5;
 /// The control code of ABORT is 8 bits; the reason's 16 bits follow.
 const CODE_BITS: u32 = 8;
 
@@ -32,6 +36,16 @@ pub enum Word {
     Data(u32),
     /// Like DATA, but the octets are in the same Send, at its end (op 1, [`Extensions::SEND_DATA`]).
     SendData(u32),
+    /// The sender has a buffer for octets of the stream, which is described at the end of this message (op 3,
+    /// [`Extensions::DIRECT`]).
+    Advert,
+    /// Like DATA, but the octets were written to the beginning of the buffer that was advertised last, which is its
+    /// owner's again (op 5).
+    Direct(u32),
+    /// The buffer that was advertised last is wanted back (op 7, code 4).
+    Withdraw,
+    /// The buffer that was advertised last is not used (op 7, code 5).
+    Refused,
     /// The absolute number, modulo 2^16, of counted messages that the receiver of this word may have sent (op
     /// 4, "SGL"). A target entry may have been written before it.
     Credit(u16),
@@ -51,11 +65,11 @@ pub enum Word {
 /// Why a word from the wire is no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WordError {
-    /// Operation 2, 3 or 5; or 1, which is not in force.
+    /// Operation 2; or 1, 3 or 5, which is not in force.
     ReservedOperation(u8),
     /// DATA of 0 octets, which a Linux reader would take for the end of the stream.
     EmptyData,
-    /// A control code other than 0, 1 and 2; or 3, which is not in force.
+    /// A control code other than 0, 1 and 2; or 3, 4 or 5, which is not in force.
     UnknownControl(u32),
     /// The Send is shorter or longer than its message.
     Length(usize),
@@ -70,6 +84,10 @@ impl Word {
         match self {
             Self::Data(len) => (OP_DATA << OP_SHIFT) | (len & DATA_MASK),
             Self::SendData(len) => (OP_SEND_DATA << OP_SHIFT) | (len & DATA_MASK),
+            Self::Advert => OP_ADVERT << OP_SHIFT,
+            Self::Direct(len) => (OP_DIRECT << OP_SHIFT) | (len & DATA_MASK),
+            Self::Withdraw => (OP_CONTROL << OP_SHIFT) | CONTROL_WITHDRAW,
+            Self::Refused => (OP_CONTROL << OP_SHIFT) | CONTROL_REFUSED,
             Self::Credit(limit) => (OP_CREDIT << OP_SHIFT) | limit as u32,
             Self::IomapUpdate(index) => (OP_IOMAP << OP_SHIFT) | index as u32,
             Self::Disconnect => (OP_CONTROL << OP_SHIFT) | CONTROL_DISCONNECT,
@@ -103,12 +121,19 @@ impl Word {
                 0 => Err(WordError::EmptyData),
                 len => Ok(Self::SendData(len)),
             },
+            OP_ADVERT if data == 0 && extensions.contains(Extensions::DIRECT) => Ok(Self::Advert),
+            OP_DIRECT if extensions.contains(Extensions::DIRECT) => match data {
+                0 => Err(WordError::EmptyData),
+                len => Ok(Self::Direct(len)),
+            },
             OP_CREDIT => Ok(Self::Credit(low16)),
             OP_IOMAP => Ok(Self::IomapUpdate(low16)),
             OP_CONTROL => match data {
                 CONTROL_DISCONNECT => Ok(Self::Disconnect),
                 CONTROL_KEEPALIVE => Ok(Self::Keepalive),
                 CONTROL_SHUTDOWN => Ok(Self::Shutdown),
+                CONTROL_WITHDRAW if extensions.contains(Extensions::DIRECT) => Ok(Self::Withdraw),
+                CONTROL_REFUSED if extensions.contains(Extensions::DIRECT) => Ok(Self::Refused),
                 other => {
                     let [code, low, high, rest] = other.to_le_bytes();
                     if code as u32 == CONTROL_ABORT && rest == 0 && extensions.contains(Extensions::ABORT) {

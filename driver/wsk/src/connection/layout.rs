@@ -5,7 +5,7 @@ use abi::NTSTATUS;
 use abi::status::STATUS_INSUFFICIENT_RESOURCES;
 use heapless::Vec;
 use ndk::{Access, Adapter, AdapterInfo, Depths, Memory, Piece};
-use stream::{Config, Extensions, LocalMemory, TARGET_ENTRY_LEN};
+use stream::{Config, Extensions, LocalMemory, MAX_HEAD_LEN, TARGET_ENTRY_LEN};
 
 /// The ring: the peer writes stream octets here.
 pub(super) const RING: usize = 0;
@@ -15,7 +15,7 @@ pub(super) const LIST: usize = 1;
 pub(super) const LOCAL: usize = 2;
 
 /// Octets of a send slot: a target entry to be written, then the head of the message.
-const SEND_SLOT: usize = 32;
+const SEND_SLOT: usize = (TARGET_ENTRY_LEN + MAX_HEAD_LEN).next_multiple_of(16);
 
 /// Bounds of a ring that SO_RCVBUF asks for, in octets: 16 KiB and 1 MiB.
 const RINGS: (u32, u32) = (16 << 10, 1 << 20);
@@ -46,7 +46,8 @@ impl Layout {
     /// `receive_buffer`: octets that SO_RCVBUF asks for, which are the ring's within bounds.
     pub(super) fn new(settings: &Settings, receive_buffer: Option<u32>, info: &AdapterInfo) -> Self {
         let limit = |wanted: u16, most: u32| wanted.min(u16::try_from(most).unwrap_or(u16::MAX));
-        let mut extensions = Extensions::all();
+        // Nobody here has buffers for direct placement.
+        let mut extensions = Extensions::all().difference(Extensions::DIRECT);
         // The head of a message and stream octets come from two places.
         extensions.set(Extensions::SEND_DATA, info.max_gather >= 2);
         let config = Config {

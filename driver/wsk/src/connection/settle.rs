@@ -155,7 +155,8 @@ impl Link {
                 None
             }
             Transmit::SendData { .. }
-            | Transmit::Question { .. }
+            | Transmit::Notice { .. }
+            | Transmit::Advert(_)
             | Transmit::Abort { .. }
             | Transmit::Probe { .. } => None,
         };

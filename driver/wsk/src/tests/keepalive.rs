@@ -95,6 +95,8 @@ fn a_linux_peer_is_probed_and_kept() {
     let world = World::new(Settings::DEFAULT);
     let (socket, peer) = connected(&world, linux);
     let waiting = socket.receive(100);
+    // The completion of its first message is a sign of life: not one that comes in between.
+    until(|| socket.object().view().work.completions == 1);
     let before = socket.object().view().work;
     it_is(&socket, in_hours(1));
     for round in 1..=3 {
