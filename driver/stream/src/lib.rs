@@ -25,6 +25,10 @@
 //! 6. Hands octets at [`Engine::readable_span`] to the reader and returns their room with
 //!    [`Engine::consume`]. The peer can still change octets that it reported: they are copied once, or used
 //!    as what they are, untrusted memory.
+//! 7. Tells the time when it was asked to ([`Engine::handle_time`]): a peer that vanished is found so.
+//! 8. Before it aborts the transport, posts what [`Engine::abort`] returns.
+//!
+//! What goes beyond version 1 is in force only where both ends offer it ([`Extensions`]).
 //!
 //! A failed post, a failed completion or a disconnect event of the transport is
 //! [`Engine::handle_connection_lost`].
