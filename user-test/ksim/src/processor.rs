@@ -131,15 +131,36 @@ extern "C-unwind" fn PsGetCurrentThreadId() -> *mut c_void {
     std::ptr::without_provenance_mut(identity())
 }
 
-/// Processors that threads are counted among, in turn.
+/// Processors that threads are counted among, in turn, while somebody wants them spread.
 const NUMBERS: usize = 4;
+
+/// How many want threads spread over processors.
+static SPREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// While it lives, threads have processors of their own, in turn; without it all have the first one, so that what belongs to a
+/// processor is one thing for all of them.
+#[must_use]
+pub struct Spread(());
+
+/// Spreads threads over processors.
+pub fn spread() -> Spread {
+    SPREADS.fetch_add(1, Ordering::SeqCst);
+    Spread(())
+}
+
+impl Drop for Spread {
+    fn drop(&mut self) {
+        SPREADS.fetch_sub(1, Ordering::SeqCst);
+    }
+}
 
 /// `KeGetCurrentProcessorNumberEx`: a thread keeps its processor.
 ///
 /// # Safety
 /// `number` is null or writable.
 pub(crate) unsafe extern "C-unwind" fn current_number(number: *mut PROCESSOR_NUMBER) -> u32 {
-    let index = (identity() / 4 % NUMBERS) as u8;
+    let numbers = if SPREADS.load(Ordering::SeqCst) == 0 { 1 } else { NUMBERS };
+    let index = (identity() / 4 % numbers) as u8;
     if !number.is_null() {
         // SAFETY: as promised by the caller.
         unsafe { number.write(PROCESSOR_NUMBER { Group: 0, Number: index, Reserved: 0 }) };

@@ -119,6 +119,7 @@ fn the_close_waits_for_everything() {
 #[test]
 fn each_processor_has_a_completion_queue() {
     in_each_mode(|world| {
+        let _spread = ksim::processor::spread();
         let mut ends = std::vec::Vec::new();
         let mut processors = std::vec::Vec::new();
         for _ in 0..6 {

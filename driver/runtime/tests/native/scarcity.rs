@@ -194,15 +194,12 @@ fn fail_each_allocation(whose: Whose) {
         let settings = rules("require any any");
         let world = Native::start(Config { answers, settings, ..Config::default() });
         let mut talk = Talk { world, sockets: Vec::new() };
-        // One thread of each kind is left: completion queues belong to the processor that asks for one.
-        let walls = Walls::raise();
         // The first conversations make what stays: completion queue, tables.
         for _ in 0..2 {
             talk.talk().unwrap();
             talk.close();
         }
-        // The last steps of closes take a few turns.
-        (0..20).for_each(|_| wait_for_the_queues());
+        let walls = Walls::raise();
         let before = left();
         let mut failures = 0;
         for successes in 0..ALLOCATIONS_MAX {

@@ -89,6 +89,8 @@ fn read(mut stage: Stage, socket: Socket, seed: u64) -> u64 {
 #[test]
 fn streams_stay_whole() {
     let _alone = ksim::exclusive();
+    // Completion queues of several processors.
+    let _spread = ksim::processor::spread();
     for answers in MODES {
         let mut stage = Stage { world: Native::start(Config { answers, ..Config::default() }) };
         let over = AtomicBool::new(false);
@@ -127,6 +129,8 @@ fn streams_stay_whole() {
 #[test]
 fn sockets_come_and_go() {
     let _alone = ksim::exclusive();
+    // Completion queues of several processors.
+    let _spread = ksim::processor::spread();
     for answers in [AnswerMode::Inline, AnswerMode::Later] {
         let mut stage = Stage { world: Native::start(Config { answers, ..Config::default() }) };
         let (listener, at) = stage.listener();
