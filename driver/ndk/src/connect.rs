@@ -12,6 +12,7 @@ use core::ffi::c_void;
 use core::mem::{MaybeUninit, size_of};
 use core::net::SocketAddr;
 use core::ptr::{self, NonNull};
+use core::sync::atomic::Ordering;
 use kernel::pool::Shared;
 
 /// Octets of private data the largest transport carries (iWARP: 512).
@@ -174,6 +175,7 @@ unsafe extern "system" fn connected<H: Handler>(context: *mut c_void, status: NT
 unsafe extern "system" fn completed<H: Handler>(context: *mut c_void, status: NTSTATUS) {
     // SAFETY: the reference that the request put into the context; one callback for one request.
     let this = unsafe { Shared::<Endpoint<H>>::from_raw(context.cast()) };
+    this.established.store(nt_success(status), Ordering::SeqCst);
     this.handler.established(status);
 }
 

@@ -69,6 +69,8 @@ pub struct Endpoint<H: Handler> {
     /// Calls into the provider that use the connector now, and [`CLOSING`]. Whoever takes the last one away after
     /// the close was asked for begins the teardown.
     uses: AtomicU32,
+    /// The connection is complete: only then can it be disconnected.
+    pub(crate) established: core::sync::atomic::AtomicBool,
     /// The close tells the peer first, unless it is [aborted](Self::abort).
     pub(crate) graceful: core::sync::atomic::AtomicBool,
     /// The close must not wait for the peer, whenever it begins.
@@ -202,6 +204,7 @@ impl<H: Handler> Endpoint<H> {
                 cq_entries: entries,
                 memories,
                 uses: AtomicU32::new(0),
+                established: false.into(),
                 graceful: false.into(),
                 aborted: false.into(),
                 disconnecting: false.into(),

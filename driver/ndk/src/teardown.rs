@@ -1,6 +1,6 @@
 //! Ending an endpoint: one sequence, whatever the state, driven by close completions.
 //!
-//! disconnect (if graceful) or flush → close the connector (now no request touches memory) → close the queue pair →
+//! disconnect (if graceful and established) or flush → close the connector (now no request touches memory) → close the queue pair →
 //! wait until its last entry is taken → `closed`. Each step answers inline, later, or before its call returns.
 
 use crate::endpoint::{Endpoint, Handler};
@@ -14,7 +14,7 @@ use kernel::pool::Shared;
 
 impl<H: Handler> Poster<H> {
     /// Ends the endpoint; [`Handler::closed`] tells when that is over. `graceful` tells the peer first and waits for
-    /// its answer as long as the provider does; otherwise the connection is aborted. IRQL <= DISPATCH_LEVEL.
+    /// its answer as long as the provider does; otherwise, and where there is no connection yet, it is aborted. IRQL <= DISPATCH_LEVEL.
     pub fn close(self, graceful: bool) {
         let this = self.endpoint;
         this.graceful.store(graceful, Ordering::SeqCst);
@@ -44,7 +44,8 @@ impl<H: Handler> Endpoint<H> {
 
     /// The first step; nothing uses the connector any more, nor will.
     pub(crate) fn tear_down(&self) {
-        if self.graceful.load(Ordering::SeqCst) && !self.aborted.load(Ordering::SeqCst) {
+        let established = self.established.load(Ordering::SeqCst);
+        if established && self.graceful.load(Ordering::SeqCst) && !self.aborted.load(Ordering::SeqCst) {
             // The callback may end the endpoint before the call returns.
             // SAFETY: `self` lives inside a `Shared`, which the queue pair's reference keeps alive here.
             let this = unsafe { Shared::<Self>::clone_from_raw(self) };

@@ -69,6 +69,7 @@ const TIERS: &[(&str, Uses)] = &[
     ),
     ("user-test/fuzz", Uses::Anything),
     ("user-test/ksim", Uses::Only(&["driver/abi"])),
+    ("user-test/ndkcheck", Uses::Only(&["driver/abi", "driver/kernel", "user-test/ksim"])),
     ("user-test/wdfldr", Uses::Only(&["driver/abi"])),
     ("xtask", Uses::Only(&[])),
 ];

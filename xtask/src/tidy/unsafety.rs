@@ -24,6 +24,7 @@ const UNSAFE: &[&str] = &[
     "user-test/client",
     "user-test/client/driver",
     "user-test/ksim",
+    "user-test/ndkcheck",
     "user-test/wdfldr",
 ];
 

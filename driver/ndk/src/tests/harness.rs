@@ -39,7 +39,9 @@ unsafe fn close(context: *mut c_void, adapter: NonNull<NDK_ADAPTER>) {
     // SAFETY: the world keeps the provider until its adapter is closed.
     let soft = unsafe { &*context.cast::<SoftNdk>() };
     // SAFETY: opened there, closed once.
-    unsafe { soft.close_adapter(adapter.as_ptr()) };
+    let give_back = |adapter: NonNull<NDK_ADAPTER>| unsafe { soft.close_adapter(adapter.as_ptr()) };
+    // SAFETY: wrapped when it was opened.
+    unsafe { ndkcheck::close(adapter, give_back) };
 }
 
 impl World {
@@ -64,8 +66,17 @@ impl World {
         let soft = self.soft.as_ref().unwrap();
         let object = soft.open_adapter(NDK_VERSION { Major: 2, Minor: 0 })?;
         let context = core::ptr::from_ref::<SoftNdk>(soft).cast_mut().cast();
+        // SAFETY: opened just now, and used by nobody.
+        let object = unsafe { ndkcheck::wrap(NonNull::new(object).unwrap()) };
         // SAFETY: opened just now; `close` gives it back where it was opened.
-        unsafe { Adapter::adopt(NonNull::new(object).unwrap(), CloseAdapter { close, context }) }
+        unsafe { Adapter::adopt(object, CloseAdapter { close, context }) }
+    }
+
+    /// What stands between the crate and the software adapter.
+    pub(super) fn checker(&self) -> ndkcheck::Checker {
+        let object = NonNull::new(self.adapter().object()).unwrap();
+        // SAFETY: wrapped when it was opened.
+        unsafe { ndkcheck::of(object) }
     }
 
     pub(super) fn adapter(&self) -> &Shared<Adapter> {

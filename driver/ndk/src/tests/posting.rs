@@ -4,6 +4,7 @@ use abi::status::{STATUS_CANCELLED, STATUS_INVALID_PARAMETER};
 
 use super::harness::*;
 use crate::{Depths, Endpoint, Piece};
+use ndkcheck::Rule;
 
 const WORD: Piece = Piece { memory: 0, offset: 4096, len: 4 };
 
@@ -102,6 +103,9 @@ fn a_piece_lies_inside_its_memory() {
 #[test]
 fn a_post_that_fails_leaves_nothing() {
     in_each_mode(|world| {
+        for rule in [Rule::NotConnected, Rule::QueueDepth] {
+            world.checker().expect(rule);
+        }
         let mut near = active(world, Witness::new(), DEPTHS);
         assert!(near.poster().send(WORD, 1).is_err());
         near.post_receives(32);
@@ -157,7 +161,7 @@ fn a_long_run_of_completions() {
         let depths = Depths { receives: 1024, initiators: 1024 };
         let mut pair = Pair::with(world, Witness::new(), Witness::new(), depths);
         for context in 8..1024 {
-            let piece = Piece { memory: 0, offset: 0, len: 64 };
+            let piece = Piece { memory: 0, offset: 512 + 4 * (context - 8), len: 4 };
             pair.far.poster().receive(piece, context).unwrap();
         }
         for context in 0..1000 {
