@@ -37,6 +37,10 @@ pub struct Config<'a> {
     pub software_adapter: Option<&'a [IpAddr]>,
     /// How the software adapter answers control requests.
     pub answers: AnswerMode,
+    /// Stands between the driver and the software adapter: takes over the adapter that was opened, with its close, and gives
+    /// an open adapter and its close for them. In the driver these are the same; tests put a provider there that checks
+    /// its consumer. IRQL: PASSIVE_LEVEL.
+    pub layer: unsafe fn(NonNull<NDK_ADAPTER>, CloseAdapter) -> (NonNull<NDK_ADAPTER>, CloseAdapter),
     /// Whether the provider registers with the Network Module Registrar, which not every system has.
     pub register_with_nmr: bool,
     /// Whether the NDK adapters of the machine's NICs are used, for which not every system has what it takes.
@@ -52,6 +56,7 @@ impl Default for Config<'_> {
             settings: Settings::DEFAULT,
             software_adapter: None,
             answers: AnswerMode::Inline,
+            layer: |adapter, close| (adapter, close),
             register_with_nmr: true,
             hardware_adapters: true,
             driver: ptr::null_mut(),
@@ -123,8 +128,10 @@ impl Runtime {
         let source = NdkSource { open: open_software, close: close_software, context: close.context };
         // SAFETY: the software adapter outlives the provider.
         unsafe { self.provider.set_ndk_source(source) };
-        // SAFETY: the adapter was opened just now, and `close_software` closes it at the one that opened it, which
-        // outlives the provider.
+        // SAFETY: the adapter was opened just now, and nobody else uses it.
+        let (object, close) = unsafe { (config.layer)(object, close) };
+        // SAFETY: the adapter was opened just now, and `close` closes it at the one that opened it, which outlives the
+        // provider.
         let adapter = unsafe { Adapter::adopt(object, close) }?;
         let interface = Interface { luid: 0, index: 0, name: "software adapter (loopback)" };
         self.provider.add_adapter(adapter.clone(), interface, addresses).inspect_err(|_| adapter.close())

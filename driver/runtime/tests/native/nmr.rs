@@ -19,7 +19,7 @@ use cases::world::Call;
 use wskrdma_runtime::{Config, LOOPBACK_ADDRESSES, Runtime};
 
 use crate::stage::{Stage, close};
-use crate::world::{Native, boot, left};
+use crate::world::{Native, boot, checked, left};
 
 unsafe extern "system" {
     fn KfRaiseIrql(new: u8) -> u8;
@@ -197,7 +197,7 @@ unsafe extern "system" fn clean_up(context: *mut c_void) {
 }
 
 fn config() -> Config<'static> {
-    Config { software_adapter: Some(LOOPBACK_ADDRESSES), ..Config::default() }
+    Config { software_adapter: Some(LOOPBACK_ADDRESSES), layer: checked, ..Config::default() }
 }
 
 fn start() -> Runtime {

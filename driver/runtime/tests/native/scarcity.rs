@@ -23,7 +23,7 @@ use ksim::pool::{Failing, fail_after};
 use wskrdma_runtime::{AnswerMode, Config, LOOPBACK_ADDRESSES, Runtime};
 
 use crate::crank::{Turn, Walls};
-use crate::world::{Native, boot, left, rules};
+use crate::world::{Native, boot, checked, left, rules};
 
 const TAG: PoolTag = PoolTag::new(b"Test");
 /// More allocations than a conversation makes on one thread.
@@ -234,7 +234,8 @@ fn memory_runs_out_at_the_start() {
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         for successes in 0..ALLOCATIONS_MAX {
             let failing = fail_after(successes);
-            let config = Config { software_adapter: Some(LOOPBACK_ADDRESSES), answers, ..Config::default() };
+            let software_adapter = Some(LOOPBACK_ADDRESSES);
+            let config = Config { software_adapter, answers, layer: checked, ..Config::default() };
             let started = Runtime::start(&config);
             let failed = failing.has_failed();
             drop(failing);

@@ -1,13 +1,15 @@
 //! The native world: a WSK client of a provider in this process.
 
 use std::cell::OnceCell;
+use std::ffi::c_void;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use abi::NTSTATUS;
+use abi::ndk::NDK_ADAPTER;
 use abi::nt::DISPATCH_LEVEL;
 use abi::wsk::*;
 use cases::pattern::UNTOUCHED;
@@ -22,6 +24,7 @@ use client::watch::inside::{Fate, Inside};
 use kernel::pool::{PoolTag, Shared};
 use ksim::buffer::Chain;
 use ksim::client::TestIrp;
+use ndk::CloseAdapter;
 use wsk::Settings;
 use wskrdma_runtime::{Config, LOOPBACK_ADDRESSES, Runtime};
 
@@ -100,6 +103,31 @@ fn at_level<R>(raised: bool, call: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Puts the contract checks before an adapter.
+///
+/// # Safety
+/// The adapter is open, nobody else uses it, and `close` closes it.
+pub(crate) unsafe fn checked(
+    adapter: NonNull<NDK_ADAPTER>,
+    close: CloseAdapter,
+) -> (NonNull<NDK_ADAPTER>, CloseAdapter) {
+    // SAFETY: the caller's promise.
+    let adapter = unsafe { ndkcheck::wrap(adapter) };
+    let context = Box::into_raw(Box::new(close)).cast();
+    (adapter, CloseAdapter { close: close_checked, context })
+}
+
+/// # Safety
+/// As for [`CloseAdapter::close`]; the context is that of [`checked`].
+unsafe fn close_checked(context: *mut c_void, adapter: NonNull<NDK_ADAPTER>) {
+    // SAFETY: boxed by `checked`; an adapter is closed once.
+    let inner = unsafe { Box::from_raw(context.cast::<CloseAdapter>()) };
+    // SAFETY: the caller's promise, for the adapter behind the checks.
+    let give_back = |adapter| unsafe { (inner.close)(inner.context, adapter) };
+    // SAFETY: wrapped by `checked`.
+    unsafe { ndkcheck::close(adapter, give_back) };
+}
+
 /// Makes the simulated kernel ready.
 pub(crate) fn boot() {
     static BOOT: Once = Once::new();
@@ -154,8 +182,8 @@ impl Native {
     /// provider in a process.
     pub(crate) fn start(config: Config<'_>) -> Self {
         boot();
-        let runtime =
-            Runtime::start(&Config { software_adapter: Some(LOOPBACK_ADDRESSES), ..config }).unwrap();
+        let software_adapter = Some(LOOPBACK_ADDRESSES);
+        let runtime = Runtime::start(&Config { software_adapter, layer: checked, ..config }).unwrap();
         let (registration, npi) = Self::register();
         Self { runtime: Some(runtime), ..Self::with(registration, npi, Self::counter(), false) }
     }

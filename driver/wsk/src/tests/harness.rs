@@ -52,7 +52,9 @@ unsafe fn close(context: *mut c_void, adapter: NonNull<NDK_ADAPTER>) {
     // SAFETY: the world keeps the provider until its adapter is closed.
     let soft = unsafe { &*context.cast::<SoftNdk>() };
     // SAFETY: opened there, closed once.
-    unsafe { soft.close_adapter(adapter.as_ptr()) };
+    let give_back = |adapter: NonNull<NDK_ADAPTER>| unsafe { soft.close_adapter(adapter.as_ptr()) };
+    // SAFETY: wrapped when it was opened.
+    unsafe { ndkcheck::close(adapter, give_back) };
 }
 
 /// Makes the simulated kernel ready, for one test at a time.
@@ -115,6 +117,8 @@ impl World {
         let config = softndk::Config { answers, ..softndk::Config::default() };
         let soft = Box::new(SoftNdk::start(config).unwrap());
         let object = NonNull::new(soft.open_adapter(NDK_VERSION { Major: 2, Minor: 0 }).unwrap()).unwrap();
+        // SAFETY: opened just now, and used by nobody.
+        let object = unsafe { ndkcheck::wrap(object) };
         let context = ptr::from_ref::<SoftNdk>(&soft).cast_mut().cast();
         // SAFETY: opened just now; `close` gives it back where it was opened.
         let adapter = unsafe { Adapter::adopt(object, CloseAdapter { close, context }) }.unwrap();

@@ -93,6 +93,8 @@ pub(super) struct Peer {
     watch: Shared<Watch>,
     poster: Option<Poster<Watch>>,
     endpoint: Shared<Endpoint<Watch>>,
+    /// Octets of memory that messages have taken: those on their way keep theirs.
+    said: usize,
 }
 
 /// Octets of the region that a hand-made peer lets be written.
@@ -110,10 +112,10 @@ impl Peer {
         }
         let mut poster = build(watch.clone(), memories);
         for slot in 0..DEPTHS.receives as usize {
-            poster.receive(Piece { memory: 0, offset: 0, len: 64 }, slot).unwrap();
+            poster.receive(Piece { memory: 0, offset: 32 * slot, len: 32 }, slot).unwrap();
         }
         let endpoint = poster.endpoint().clone();
-        Self { watch, poster: Some(poster), endpoint }
+        Self { watch, poster: Some(poster), endpoint, said: 0 }
     }
 
     /// Private data that are in order: room of [`ROOM`] octets, then a target list.
@@ -157,8 +159,10 @@ impl Peer {
 
     /// Sends these octets as one message.
     pub(super) fn say(&mut self, octets: &[u8]) {
-        self.endpoint.memory(0).unwrap().region().write(4096, octets).unwrap();
-        let piece = Piece { memory: 0, offset: 4096, len: octets.len() as u32 };
+        let offset = 4096 + self.said;
+        self.said += octets.len();
+        self.endpoint.memory(0).unwrap().region().write(offset, octets).unwrap();
+        let piece = Piece { memory: 0, offset, len: octets.len() as u32 };
         // The other side may have given up already.
         let _ = self.poster.as_mut().unwrap().send(piece, 1 << 20);
     }
