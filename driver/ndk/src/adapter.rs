@@ -2,6 +2,7 @@
 
 use crate::TAG;
 use crate::cq::Cq;
+use crate::faults::{Fault, Faults};
 use crate::object::slot;
 use crate::wait::{self, Closing};
 use abi::NTSTATUS;
@@ -67,6 +68,7 @@ pub struct Adapter {
     /// For the protection domain.
     closing: Closing,
     cqs: SpinLock<Vec<Shared<Cq>, CQ_MAX>>,
+    faults: Shared<Faults>,
     users: Rundown,
 }
 
@@ -90,13 +92,14 @@ impl Adapter {
             Shared::try_new_cyclic(TAG, |_| {
                 let users = Rundown::new()?;
                 let closing = Closing::new().map_err(Failed)?;
+                let faults = Shared::try_new(TAG, Faults::default())?;
                 let adapter = object.as_ptr();
                 let create = slot!(adapter, NdkCreatePd);
                 // The last thing that can fail: the protection domain is never closed here.
                 // SAFETY: the adapter is open; the cell outlives the request.
                 let pd = wait::create(|done, context, out| unsafe { create(adapter, done, context, out) });
                 let (pd, cqs) = (pd.map_err(Failed)?, SpinLock::new(Vec::new()));
-                Ok(Self { object, close, info, pd, closing, cqs, users })
+                Ok(Self { object, close, info, pd, closing, cqs, faults, users })
             })
             .map_err(|Failed(status)| status)
         });
@@ -110,6 +113,16 @@ impl Adapter {
     #[must_use]
     pub fn info(&self) -> &AdapterInfo {
         &self.info
+    }
+
+    /// How often the provider has broken this promise.
+    #[must_use]
+    pub fn faults(&self, fault: Fault) -> u32 {
+        self.faults.count(fault)
+    }
+
+    pub(crate) fn fault_counts(&self) -> &Shared<Faults> {
+        &self.faults
     }
 
     pub(crate) fn object(&self) -> *mut NDK_ADAPTER {
@@ -240,7 +253,11 @@ fn query(object: NonNull<NDK_ADAPTER>) -> Result<AdapterInfo, NTSTATUS> {
         && raw.MaxCalleeData >= PRIVATE_DATA
         && raw.MaxReceiveQueueDepth >= 16
         && raw.MaxInitiatorQueueDepth >= 16
-        && raw.MaxTransferLength >= 4096;
+        && raw.MaxTransferLength >= 4096
+        && raw.MaxRegistrationSize >= 4096
+        && raw.MaxInitiatorRequestSge >= 1
+        && raw.MaxReceiveRequestSge >= 1
+        && raw.MaxCqDepth >= 32;
     if !fit {
         return Err(STATUS_NOT_SUPPORTED);
     }

@@ -1,7 +1,7 @@
 //! Connecting and accepting, entirely by callbacks: no thread waits for a peer.
 
 use crate::address::{SockAddr, socket_addr_from_raw};
-use crate::endpoint::{Endpoint, Handler};
+use crate::endpoint::{Answer, Endpoint, Handler};
 use crate::object::slot;
 use crate::shared_endpoint::SharedEndpoint;
 use abi::NTSTATUS;
@@ -48,13 +48,13 @@ impl<H: Handler> Endpoint<H> {
         let target = SockAddr::from(remote);
         let (connector, qp) = (this.connector.as_ptr(), this.qp.as_ptr());
         let (octets, length) = (data.as_ptr().cast(), data.len() as u32);
-        let context = Shared::into_raw(this.clone()).cast_mut().cast::<c_void>();
+        let context = this.expect_answer(Answer::Connect);
         let status = match source.into() {
             Source::Address(local) => {
                 let local = SockAddr::from(local);
                 let connect = slot!(connector, NdkConnect);
                 // SAFETY: connector and QP are open (`_use`); addresses and data are read during the call; the context is
-                // a reference which the callback takes back.
+                // the endpoint, which outlives its connector.
                 unsafe {
                     connect(
                         connector,
@@ -93,7 +93,7 @@ impl<H: Handler> Endpoint<H> {
             }
         };
         if status != STATUS_PENDING {
-            // SAFETY: no callback comes, so the reference is still in the context.
+            // SAFETY: the endpoint is the caller's.
             unsafe { connected::<H>(context, status) };
         }
     }
@@ -104,9 +104,9 @@ impl<H: Handler> Endpoint<H> {
         let Some(_use) = this.enter() else { return this.handler.established(STATUS_CONNECTION_REFUSED) };
         let connector = this.connector.as_ptr();
         let accept = slot!(connector, NdkAccept);
-        let context = Shared::into_raw(this.clone());
-        // SAFETY: connector and QP are open (`_use`); data is read during the call; the context is a reference which the
-        // callback takes back; the disconnect context is the endpoint, which outlives its connector.
+        let context = this.expect_answer(Answer::Complete);
+        // SAFETY: connector and QP are open (`_use`); data is read during the call; the contexts are the endpoint, which
+        // outlives its connector.
         let status = unsafe {
             accept(
                 connector,
@@ -116,14 +116,14 @@ impl<H: Handler> Endpoint<H> {
                 data.as_ptr().cast(),
                 data.len() as u32,
                 Some(disconnected::<H>),
-                Shared::as_ptr(this).cast_mut().cast(),
+                context,
                 completed::<H>,
-                context.cast_mut().cast(),
+                context,
             )
         };
         if status != STATUS_PENDING {
-            // SAFETY: no callback comes, so the reference is still in the context.
-            unsafe { completed::<H>(context.cast_mut().cast(), status) };
+            // SAFETY: the endpoint is the caller's.
+            unsafe { completed::<H>(context, status) };
         }
     }
 
@@ -144,27 +144,24 @@ impl<H: Handler> Endpoint<H> {
             return this.handler.established(status);
         }
         let complete = slot!(connector, NdkCompleteConnect);
-        let context = Shared::into_raw(this.clone());
+        let context = this.expect_answer(Answer::Complete);
         // SAFETY: as in `accept`.
-        let status = unsafe {
-            complete(
-                connector,
-                Some(disconnected::<H>),
-                Shared::as_ptr(this).cast_mut().cast(),
-                completed::<H>,
-                context.cast_mut().cast(),
-            )
-        };
+        let status =
+            unsafe { complete(connector, Some(disconnected::<H>), context, completed::<H>, context) };
         if status != STATUS_PENDING {
-            // SAFETY: no callback comes, so the reference is still in the context.
-            unsafe { completed::<H>(context.cast_mut().cast(), status) };
+            // SAFETY: the endpoint is the caller's.
+            unsafe { completed::<H>(context, status) };
         }
     }
 }
 
 unsafe extern "system" fn connected<H: Handler>(context: *mut c_void, status: NTSTATUS) {
-    // SAFETY: the reference that `connect` put into the context; one callback for one request.
-    let this = unsafe { Shared::<Endpoint<H>>::from_raw(context.cast()) };
+    // The callback may end the endpoint.
+    // SAFETY: the context is the endpoint, which outlives its connector, whose close waits for this callback.
+    let this = unsafe { Shared::<Endpoint<H>>::clone_from_raw(context.cast()) };
+    if !this.take_answer(Answer::Connect) {
+        return;
+    }
     if nt_success(status) {
         Endpoint::complete_connect(&this);
     } else {
@@ -173,8 +170,11 @@ unsafe extern "system" fn connected<H: Handler>(context: *mut c_void, status: NT
 }
 
 unsafe extern "system" fn completed<H: Handler>(context: *mut c_void, status: NTSTATUS) {
-    // SAFETY: the reference that the request put into the context; one callback for one request.
-    let this = unsafe { Shared::<Endpoint<H>>::from_raw(context.cast()) };
+    // SAFETY: as for `connected`.
+    let this = unsafe { Shared::<Endpoint<H>>::clone_from_raw(context.cast()) };
+    if !this.take_answer(Answer::Complete) {
+        return;
+    }
     this.established.store(nt_success(status), Ordering::SeqCst);
     this.handler.established(status);
 }
@@ -182,8 +182,10 @@ unsafe extern "system" fn completed<H: Handler>(context: *mut c_void, status: NT
 unsafe extern "system" fn disconnected<H: Handler>(context: *mut c_void) {
     // SAFETY: the endpoint outlives its connector, whose close waits for this callback.
     let this = unsafe { &*context.cast::<Endpoint<H>>() };
-    // SAFETY: the event comes at most once.
-    unsafe { this.cq.disconnected(this.attachment()) };
+    if this.may_be_told_of_disconnect() {
+        // SAFETY: this is reached once, and not after the close of the connector.
+        unsafe { this.cq.disconnected(this.attachment()) };
+    }
 }
 
 /// Reads the peer's private data by its exact size: some providers give nothing for a larger buffer.

@@ -6,6 +6,7 @@
 
 use crate::TAG;
 use crate::adapter::Adapter;
+use crate::faults::Faults;
 use crate::gate::Gate;
 use crate::object::slot;
 use crate::wait::{self, Closing};
@@ -22,11 +23,16 @@ use kernel::lock::SpinLock;
 use kernel::pool::Shared;
 use kernel::processor::Processor;
 use kernel::rundown::Rundown;
+use kernel::time::milliseconds;
+use kernel::timer::Timer;
 
 /// Entries taken in one call of the provider.
 const BATCH: usize = 32;
 /// Entries one pass handles before it yields.
 const PASS_LIMIT: usize = 256;
+/// How long the entries of a closed queue pair are waited for, at least, in units of 100 ns; at most twice as long. They are
+/// placed before its close ends by every provider known, but no page promises it.
+pub(crate) const ENTRY_LIMIT: u64 = milliseconds(if cfg!(test) { 5 } else { 5000 });
 
 /// One completion: what the endpoint's handler sees.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +53,14 @@ pub(crate) struct Attachment {
     pub(crate) retire: unsafe fn(NonNull<Attachment>),
     /// The peer is gone, and every entry that was in the queue by then is delivered.
     pub(crate) disconnected: unsafe fn(NonNull<Attachment>),
+    /// The entries that are owed do not come: instead of `retire`.
+    abandon: unsafe fn(NonNull<Attachment>),
+    /// After `abandon`, once no entry can come.
+    free: unsafe fn(NonNull<Attachment>),
+    /// `abandon` was called.
+    abandoned: AtomicBool,
+    /// It has waited for its entries before.
+    overdue: AtomicBool,
     /// Requests that were posted and owe an entry.
     pub(crate) outstanding: AtomicU32,
     /// The next endpoint in the list of those that go.
@@ -60,11 +74,17 @@ impl Attachment {
         deliver: unsafe fn(NonNull<Self>, &[Completion]),
         retire: unsafe fn(NonNull<Self>),
         disconnected: unsafe fn(NonNull<Self>),
+        abandon: unsafe fn(NonNull<Self>),
+        free: unsafe fn(NonNull<Self>),
     ) -> Self {
         Self {
             deliver,
             retire,
             disconnected,
+            abandon,
+            free,
+            abandoned: AtomicBool::new(false),
+            overdue: AtomicBool::new(false),
             outstanding: AtomicU32::new(0),
             next_retiring: AtomicPtr::new(ptr::null_mut()),
             next_disconnected: AtomicPtr::new(ptr::null_mut()),
@@ -110,6 +130,8 @@ impl Waiting {
 struct Lists {
     retiring: Waiting,
     disconnected: Waiting,
+    /// Kept until the queue is closed, because their entries may still come.
+    abandoned: Waiting,
 }
 
 pub(crate) struct Cq {
@@ -123,6 +145,11 @@ pub(crate) struct Cq {
     room: AtomicU32,
     failed: AtomicBool,
     lists: SpinLock<Lists>,
+    /// Set while endpoints wait for entries; gone with the queue.
+    patience: SpinLock<Option<Timer>>,
+    patience_set: AtomicBool,
+    patience_over: AtomicBool,
+    faults: Shared<Faults>,
     /// Passes under way: the close waits for them.
     passes: Rundown,
     closing: Closing,
@@ -147,6 +174,14 @@ unsafe fn continue_pass(context: *mut c_void) {
     unsafe { &*context.cast::<Cq>() }.pass();
 }
 
+unsafe fn lose_patience(context: *mut c_void) {
+    // SAFETY: the context is the queue, whose close drops the timer.
+    let cq = unsafe { &*context.cast::<Cq>() };
+    cq.patience_set.store(false, Ordering::Release);
+    cq.patience_over.store(true, Ordering::Release);
+    cq.pass();
+}
+
 impl Cq {
     /// Creates a queue of `depth` entries and arms it. That its callbacks run on `processor` is a wish (NDKPI).
     /// IRQL: PASSIVE_LEVEL.
@@ -160,6 +195,9 @@ impl Cq {
             let context = this.cast_mut().cast::<c_void>();
             // SAFETY: `continue_pass` takes the address of the queue, whose drop ends the DPC.
             let again = unsafe { Dpc::new(TAG, continue_pass, context) }.map_err(|e| Failed(e.status()))?;
+            // SAFETY: `lose_patience` takes the address of the queue, whose close drops the timer.
+            let patience =
+                unsafe { Timer::new(TAG, lose_patience, context) }.map_err(|e| Failed(e.status()))?;
             let passes = Rundown::new().map_err(|e| Failed(e.status()))?;
             let closing = Closing::new().map_err(Failed)?;
             let object = adapter.object();
@@ -181,7 +219,12 @@ impl Cq {
                 lists: SpinLock::new(Lists {
                     retiring: Waiting::new(|a| &a.next_retiring),
                     disconnected: Waiting::new(|a| &a.next_disconnected),
+                    abandoned: Waiting::new(|a| &a.next_retiring),
                 }),
+                patience: SpinLock::new(Some(patience)),
+                patience_set: AtomicBool::new(false),
+                patience_over: AtomicBool::new(false),
+                faults: adapter.fault_counts().clone(),
                 passes,
                 closing,
             })
@@ -193,6 +236,10 @@ impl Cq {
 
     pub(crate) fn processor(&self) -> Processor {
         self.processor
+    }
+
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     pub(crate) fn object(&self) -> *mut NDK_CQ {
@@ -237,10 +284,19 @@ impl Cq {
     /// Closes the queue and waits for the end of its callbacks. Every endpoint on it is gone. IRQL: PASSIVE_LEVEL.
     pub(crate) fn close(&self) {
         self.passes.wait();
+        let patience = self.patience.lock().take();
+        drop(patience);
         let object = self.object.as_ptr();
         let close = slot!(object, NdkCloseCq);
         // SAFETY: the queue is open, no pass is under way nor can begin, and it is not used again.
         self.closing.close(|done, context| unsafe { close(object.cast(), done, context) });
+        let abandoned = self.lists.lock().abandoned.take();
+        abandoned.each(|attachment| {
+            // SAFETY: on the list, so valid until this.
+            let free = unsafe { attachment.as_ref() }.free;
+            // SAFETY: the function belongs to this attachment; the closed queue delivers nothing.
+            unsafe { free(attachment) };
+        });
     }
 
     fn pass(&self) {
@@ -250,6 +306,7 @@ impl Cq {
             return;
         }
         loop {
+            let patience_over = self.patience_over.swap(false, Ordering::AcqRel);
             // Taken before the queue is drained: what is on the lists may act once it was seen empty after that. Who
             // retires has been through its disconnect event, so it is on both lists or has been told already.
             let (retiring, disconnected) = {
@@ -259,6 +316,7 @@ impl Cq {
             if !self.drain() {
                 retiring.each(|a| self.lists.lock().retiring.push(a));
                 disconnected.each(|a| self.lists.lock().disconnected.push(a));
+                self.patience_over.fetch_or(patience_over, Ordering::AcqRel);
                 // Still the runner's right: give it up and let the DPC take it.
                 while !self.gate.leave() {}
                 self.again.queue();
@@ -270,7 +328,7 @@ impl Cq {
                 // SAFETY: the function belongs to this attachment.
                 unsafe { tell(attachment) };
             });
-            self.retire_finished(retiring);
+            self.retire_finished(retiring, patience_over);
             if !self.failed.load(Ordering::Acquire) {
                 let object = self.object.as_ptr();
                 let arm = slot!(object, NdkArmCq);
@@ -299,9 +357,12 @@ impl Cq {
                 let Some(attachment) = NonNull::new(context.cast::<Attachment>()) else { continue };
                 let batch: Vec<Completion, BATCH> = run.iter().map(|(_, c)| *c).collect();
                 // SAFETY: the QP context is the attachment of an endpoint that is kept until it has retired.
-                let deliver = unsafe { attachment.as_ref() }.deliver;
+                let endpoint = unsafe { attachment.as_ref() };
+                if endpoint.abandoned.load(Ordering::Acquire) {
+                    continue;
+                }
                 // SAFETY: the function belongs to this attachment.
-                unsafe { deliver(attachment, &batch) };
+                unsafe { (endpoint.deliver)(attachment, &batch) };
             }
         }
         false
@@ -333,9 +394,11 @@ impl Cq {
     }
 
     /// Retires the endpoints whose last entry is taken. The queue was seen empty after they had been handed in, so
-    /// none of their silent requests has left an entry either. A failed queue delivers nothing any more: all may go.
-    fn retire_finished(&self, list: Waiting) {
+    /// none of their silent requests has left an entry either. A failed queue delivers nothing any more: all may go. Who has
+    /// waited too long is abandoned.
+    fn retire_finished(&self, list: Waiting, patience_over: bool) {
         let failed = self.failed.load(Ordering::Acquire);
+        let mut waiting = false;
         list.each(|attachment| {
             // SAFETY: endpoints on the list stay valid until their `retire` is called.
             let a = unsafe { attachment.as_ref() };
@@ -343,10 +406,23 @@ impl Cq {
                 let retire = a.retire;
                 // SAFETY: called once: the endpoint is on no list any more.
                 unsafe { retire(attachment) };
+            } else if patience_over && a.overdue.swap(true, Ordering::Relaxed) {
+                a.abandoned.store(true, Ordering::Release);
+                let abandon = a.abandon;
+                self.lists.lock().abandoned.push(attachment);
+                // SAFETY: called once, instead of `retire`.
+                unsafe { abandon(attachment) };
             } else {
+                waiting = true;
                 self.lists.lock().retiring.push(attachment);
             }
         });
+        if waiting
+            && !self.patience_set.swap(true, Ordering::AcqRel)
+            && let Some(patience) = &*self.patience.lock()
+        {
+            patience.set(ENTRY_LIMIT);
+        }
     }
 }
 

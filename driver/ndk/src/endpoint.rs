@@ -2,6 +2,7 @@
 
 use crate::adapter::{Adapter, Use};
 use crate::cq::{Attachment, Completion, Cq};
+use crate::faults::Fault;
 use crate::listener::Incoming;
 use crate::memory::Memory;
 use crate::object::slot;
@@ -11,9 +12,10 @@ use abi::NTSTATUS;
 use abi::ndk::{NDK_CONNECTOR, NDK_QP};
 use abi::status::STATUS_INVALID_PARAMETER;
 use core::cell::UnsafeCell;
+use core::ffi::c_void;
 use core::net::SocketAddr;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use heapless::Vec;
 use kernel::pool::Shared;
 
@@ -49,6 +51,29 @@ pub struct Depths {
     pub initiators: u32,
 }
 
+/// The step of the handshake that the provider owes the end of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Answer {
+    None,
+    /// NdkConnect.
+    Connect,
+    /// NdkCompleteConnect or NdkAccept.
+    Complete,
+}
+
+/// How far the teardown has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Teardown {
+    /// The connector is open.
+    Open,
+    ClosingConnector,
+    ClosingQp,
+    /// The completion queue has the endpoint.
+    HandedIn,
+}
+
 /// Set in [`Endpoint::uses`] once the close was asked for.
 const CLOSING: u32 = 1 << 31;
 
@@ -70,13 +95,18 @@ pub struct Endpoint<H: Handler> {
     /// the close was asked for begins the teardown.
     uses: AtomicU32,
     /// The connection is complete: only then can it be disconnected.
-    pub(crate) established: core::sync::atomic::AtomicBool,
+    pub(crate) established: AtomicBool,
     /// The close tells the peer first, unless it is [aborted](Self::abort).
-    pub(crate) graceful: core::sync::atomic::AtomicBool,
+    pub(crate) graceful: AtomicBool,
     /// The close must not wait for the peer, whenever it begins.
-    pub(crate) aborted: core::sync::atomic::AtomicBool,
-    pub(crate) disconnecting: core::sync::atomic::AtomicBool,
-    pub(crate) connector_closing: core::sync::atomic::AtomicBool,
+    pub(crate) aborted: AtomicBool,
+    pub(crate) disconnecting: AtomicBool,
+    /// An [`Answer`].
+    answer: AtomicU8,
+    /// The disconnect event has come.
+    disconnect_told: AtomicBool,
+    /// A [`Teardown`].
+    teardown: AtomicU8,
     /// Given up when the endpoint has retired, while it may live on for its memory.
     user: UnsafeCell<Option<Use>>,
 }
@@ -99,11 +129,42 @@ unsafe fn endpoint<'a, H: Handler>(attachment: NonNull<Attachment>) -> &'a Endpo
 unsafe fn deliver<H: Handler>(attachment: NonNull<Attachment>, entries: &[Completion]) {
     // SAFETY: this function was put into the attachment of an `Endpoint<H>`.
     let endpoint = unsafe { endpoint::<H>(attachment) };
-    endpoint.handler.completions(entries);
-    // After the handler: it may still use the slots of these requests. Entries of silent requests, which only
-    // appear for failures, were never counted.
-    let counted = entries.iter().filter(|e| e.context != crate::post::SILENT).count() as u32;
-    endpoint.attachment.outstanding.fetch_sub(counted, Ordering::AcqRel);
+    // Entries of silent requests, which only appear for failures, were never counted.
+    let is_counted = |entry: &&Completion| entry.context != crate::post::SILENT;
+    let outstanding = &endpoint.attachment.outstanding;
+    let owed = outstanding.load(Ordering::Acquire) as usize;
+    let excess = entries.iter().filter(is_counted).nth(owed);
+    let entries = match entries.iter().position(|entry| excess.is_some_and(|e| core::ptr::eq(e, entry))) {
+        Some(end) => {
+            endpoint.cq.faults().note(Fault::EntryTooMany);
+            entries.get(..end).unwrap_or_default()
+        }
+        None => entries,
+    };
+    if !entries.is_empty() {
+        endpoint.handler.completions(entries);
+    }
+    // After the handler: it may still use the slots of these requests.
+    outstanding.fetch_sub(entries.iter().filter(is_counted).count() as u32, Ordering::AcqRel);
+}
+
+/// The provider owes entries that do not come: ends the endpoint for its owner, while its memory waits for them.
+unsafe fn abandon<H: Handler>(attachment: NonNull<Attachment>) {
+    let this = attachment.cast::<Endpoint<H>>().as_ptr().cast_const();
+    // SAFETY: the queue pair's reference, which `free` ends.
+    let this = unsafe { Shared::clone_from_raw(this) };
+    this.cq.faults().note(Fault::EntryMissing);
+    // SAFETY: called once for an endpoint, instead of `retire`, and nobody else touches the cell.
+    let user = unsafe { (*this.user.get()).take() };
+    this.handler.closed();
+    drop(user);
+}
+
+/// No entry of an abandoned endpoint can come any more.
+unsafe fn free<H: Handler>(attachment: NonNull<Attachment>) {
+    let this = attachment.cast::<Endpoint<H>>().as_ptr().cast_const();
+    // SAFETY: the queue pair's reference, taken at creation, ends here.
+    drop(unsafe { Shared::from_raw(this) });
 }
 
 unsafe fn lost<H: Handler>(attachment: NonNull<Attachment>) {
@@ -196,7 +257,7 @@ impl<H: Handler> Endpoint<H> {
             };
             let (connector, user) = incoming.into_parts();
             Ok(Self {
-                attachment: Attachment::new(deliver::<H>, retire::<H>, lost::<H>),
+                attachment: Attachment::new(deliver::<H>, retire::<H>, lost::<H>, abandon::<H>, free::<H>),
                 handler,
                 connector,
                 qp,
@@ -208,7 +269,9 @@ impl<H: Handler> Endpoint<H> {
                 graceful: false.into(),
                 aborted: false.into(),
                 disconnecting: false.into(),
-                connector_closing: false.into(),
+                answer: AtomicU8::new(Answer::None as u8),
+                disconnect_told: false.into(),
+                teardown: AtomicU8::new(Teardown::Open as u8),
                 user: UnsafeCell::new(Some(user)),
             })
         });
@@ -252,6 +315,37 @@ impl<H: Handler> Endpoint<H> {
     /// Marks the close; `true` when no call uses the connector, so that the caller begins the teardown.
     pub(crate) fn mark_closing(&self) -> bool {
         self.uses.fetch_or(CLOSING, Ordering::AcqRel) == 0
+    }
+
+    /// A step of the handshake is about to be asked for; the context of its completion.
+    pub(crate) fn expect_answer(&self, answer: Answer) -> *mut c_void {
+        self.answer.store(answer as u8, Ordering::SeqCst);
+        core::ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// A step has ended: whether its end was owed. It comes once, whatever the provider does.
+    pub(crate) fn take_answer(&self, answer: Answer) -> bool {
+        let (from, to) = (answer as u8, Answer::None as u8);
+        let owed = self.answer.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if !owed {
+            self.cq.faults().note(Fault::AnsweredTwice);
+        }
+        owed
+    }
+
+    /// The disconnect event has come: whether it may, that is, for the first time and before the connector is closed.
+    pub(crate) fn may_be_told_of_disconnect(&self) -> bool {
+        let open = self.teardown.load(Ordering::SeqCst) < Teardown::ClosingQp as u8;
+        let may = open && !self.disconnect_told.swap(true, Ordering::SeqCst);
+        if !may {
+            self.cq.faults().note(Fault::EventTooMany);
+        }
+        may
+    }
+
+    /// Goes one step of the teardown; `false` when it was gone before.
+    pub(crate) fn step(&self, from: Teardown, to: Teardown) -> bool {
+        self.teardown.compare_exchange(from as u8, to as u8, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     pub(crate) fn outstanding(&self) -> &AtomicU32 {

@@ -7,7 +7,7 @@ use crate::object::slot;
 use crate::window::Window;
 use abi::NTSTATUS;
 use abi::ndk::{NDK_OP_FLAG, NDK_QP, NDK_SGE};
-use abi::status::{STATUS_INVALID_PARAMETER, nt_success};
+use abi::status::{STATUS_INTERNAL_ERROR, STATUS_INVALID_PARAMETER, STATUS_SUCCESS, nt_success};
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::pool::Shared;
 
@@ -72,12 +72,9 @@ impl<H: Handler> Poster<H> {
     /// Counts the request before it is posted: its entry may be taken before the call returns.
     pub(crate) fn counted(&self, post: impl FnOnce() -> NTSTATUS) -> Result<(), NTSTATUS> {
         self.outstanding().fetch_add(1, Ordering::AcqRel);
-        let status = post();
-        if nt_success(status) {
-            return Ok(());
-        }
-        self.outstanding().fetch_sub(1, Ordering::AcqRel);
-        Err(status)
+        posted(post()).inspect_err(|_| {
+            self.outstanding().fetch_sub(1, Ordering::AcqRel);
+        })
     }
 
     /// Posts a receive (NdkReceive); `context` comes back in its completion. Allowed before connecting.
@@ -108,7 +105,7 @@ impl<H: Handler> Poster<H> {
         let context = core::ptr::without_provenance_mut(SILENT);
         // SAFETY: as in `receive`.
         let status = unsafe { write(qp, context, &element, 1, remote_address, remote_token, flags) };
-        if nt_success(status) { Ok(()) } else { Err(status) }
+        posted(status)
     }
 
     /// Posts a write of no octets (NdkWrite without elements), whose completion carries `context`: it tells whether the
@@ -175,5 +172,15 @@ impl<H: Handler> Poster<H> {
             // SAFETY: as in `receive`; the region or window is open as long as `opened` lives.
             unsafe { invalidate(qp, core::ptr::without_provenance_mut(context), object, 0) }
         })
+    }
+}
+
+/// Whether a request was posted: only SUCCESS says so. Another status that counts as a success elsewhere is none that a post
+/// may return.
+fn posted(status: NTSTATUS) -> Result<(), NTSTATUS> {
+    match status {
+        STATUS_SUCCESS => Ok(()),
+        status if nt_success(status) => Err(STATUS_INTERNAL_ERROR),
+        status => Err(status),
     }
 }

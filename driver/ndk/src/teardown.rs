@@ -2,8 +2,14 @@
 //!
 //! disconnect (if graceful and established) or flush → close the connector (now no request touches memory) → close the queue pair →
 //! wait until its last entry is taken → `closed`. Each step answers inline, later, or before its call returns.
+//!
+//! How long it takes: a disconnect, as long as the provider waits for the peer, or until [`Endpoint::abort`]. A close, as
+//! long as the provider takes: only its end says that no request touches memory, so there is no limit to waiting for it,
+//! and a provider that never ends one keeps the adapter from closing. A last entry that does not come,
+//! [`cq::ENTRY_LIMIT`](crate::cq::ENTRY_LIMIT) at most twice.
 
-use crate::endpoint::{Endpoint, Handler};
+use crate::endpoint::{Endpoint, Handler, Teardown};
+use crate::faults::Fault;
 use crate::object::slot;
 use crate::post::Poster;
 use abi::NTSTATUS;
@@ -71,12 +77,12 @@ impl<H: Handler> Endpoint<H> {
     }
 
     fn close_connector(&self) {
-        if self.connector_closing.swap(true, Ordering::AcqRel) {
+        if !self.step(Teardown::Open, Teardown::ClosingConnector) {
             return;
         }
         let connector = self.connector.as_ptr();
         let close = slot!(connector, NdkCloseConnector);
-        // SAFETY: the connector is open: the flag lets one caller through. The context is kept alive by the queue pair.
+        // SAFETY: the connector is open: the step lets one caller through. The context is kept alive by the queue pair.
         let status = unsafe { close(connector.cast(), connector_closed::<H>, self.context()) };
         if status != STATUS_PENDING {
             self.close_qp();
@@ -84,6 +90,9 @@ impl<H: Handler> Endpoint<H> {
     }
 
     fn close_qp(&self) {
+        if !self.step(Teardown::ClosingConnector, Teardown::ClosingQp) {
+            return self.cq.faults().note(Fault::AnsweredTwice);
+        }
         let qp = self.qp.as_ptr();
         let close = slot!(qp, NdkCloseQp);
         // SAFETY: the queue pair is open, no post is under way (the poster is gone); its reference keeps the context.
@@ -94,6 +103,9 @@ impl<H: Handler> Endpoint<H> {
     }
 
     fn hand_in(&self) {
+        if !self.step(Teardown::ClosingQp, Teardown::HandedIn) {
+            return self.cq.faults().note(Fault::AnsweredTwice);
+        }
         // The endpoint may be gone as soon as it is handed in: keep the queue by a reference of our own.
         let cq = self.cq.clone();
         // SAFETY: the queue pair's reference keeps the endpoint until `retire`; this is reached once.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once};
 use std::vec::Vec;
 
 use abi::NTSTATUS;
-use abi::ndk::{NDK_ADAPTER, NDK_VERSION};
+use abi::ndk::{NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_VERSION};
 use kernel::pool::{PoolTag, Shared};
 use softndk::{AnswerMode, Config, SoftNdk};
 
@@ -30,6 +30,8 @@ pub(super) struct World {
     // Boxed: its address is the context of the close.
     soft: Option<Box<SoftNdk>>,
     pub(super) adapter: Option<Shared<Adapter>>,
+    /// What the adapter is to say of itself instead.
+    pub(super) limits: Option<fn(&mut NDK_ADAPTER_INFO)>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -52,7 +54,7 @@ impl World {
         // SAFETY: the simulated device stays for ever.
         BOOT.call_once(|| unsafe { kernel::init(ksim::device()) });
         let soft = Box::new(SoftNdk::start(Config { answers, ..Config::default() }).unwrap());
-        Self { soft: Some(soft), adapter: None, _alone: alone }
+        Self { soft: Some(soft), adapter: None, limits: None, _alone: alone }
     }
 
     pub(super) fn new(answers: AnswerMode) -> Self {
@@ -68,6 +70,10 @@ impl World {
         let context = core::ptr::from_ref::<SoftNdk>(soft).cast_mut().cast();
         // SAFETY: opened just now, and used by nobody.
         let object = unsafe { ndkcheck::wrap(NonNull::new(object).unwrap()) };
+        if let Some(limits) = self.limits {
+            // SAFETY: wrapped just now.
+            unsafe { ndkcheck::of(object) }.limits(limits);
+        }
         // SAFETY: opened just now; `close` gives it back where it was opened.
         unsafe { Adapter::adopt(object, CloseAdapter { close, context }) }
     }

@@ -7,6 +7,7 @@ mod gate;
 mod harness;
 mod listening;
 mod memory;
+mod misbehaving;
 mod posting;
 mod scarcity;
 mod sharing;

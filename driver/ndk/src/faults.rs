@@ -1,0 +1,41 @@
+//! What a provider does although its interface forbids it.
+//!
+//! It is contained as far as the objects it names still exist, and counted. A provider is kernel code: one that calls back
+//! with a context that is gone cannot be defended against here.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// A promise of NDKPI that a provider has broken. The numbers are stable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Fault {
+    /// A completion was called twice, or called although the call did not return PENDING.
+    AnsweredTwice = 0,
+    /// A disconnect event came twice, or after the close of its connector.
+    EventTooMany = 1,
+    /// A completion entry came for no request.
+    EntryTooMany = 2,
+    /// A request that was posted got no completion entry.
+    EntryMissing = 3,
+}
+
+impl Fault {
+    /// How many there are.
+    pub const COUNT: usize = 4;
+}
+
+/// How often each has happened on one adapter.
+#[derive(Debug, Default)]
+pub(crate) struct Faults([AtomicU32; Fault::COUNT]);
+
+impl Faults {
+    pub(crate) fn note(&self, fault: Fault) {
+        if let Some(count) = self.0.get(fault as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn count(&self, fault: Fault) -> u32 {
+        self.0.get(fault as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+}
