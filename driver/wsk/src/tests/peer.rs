@@ -157,8 +157,11 @@ impl Peer {
         self.watch.wait(|seen| seen.answer)
     }
 
-    /// Sends these octets as one message.
+    /// Sends these octets as one message, once the connection is complete, if it ever is.
     pub(super) fn say(&mut self, octets: &[u8]) {
+        if self.answer() != 0 {
+            return;
+        }
         let offset = 4096 + self.said;
         self.said += octets.len();
         self.endpoint.memory(0).unwrap().region().write(offset, octets).unwrap();

@@ -6,4 +6,5 @@ mod memory;
 mod objects;
 mod rules;
 mod scripts;
+mod stopping;
 mod work;
