@@ -1,6 +1,7 @@
 //! The NDIS filter: what each event of a NIC does to its adapter, while NDIS waits for the layers above.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -43,8 +44,10 @@ unsafe extern "system" fn open_adapter(
     with_nic(|(soft, open)| match soft.open_adapter(version) {
         Ok(adapter) => {
             *open += 1;
+            // SAFETY: opened just now, and used by nobody.
+            let adapter = unsafe { ndkcheck::wrap(NonNull::new(adapter).unwrap()) };
             // SAFETY: the consumer's variable.
-            unsafe { out.write(adapter) };
+            unsafe { out.write(adapter.as_ptr()) };
             STATUS_SUCCESS
         }
         Err(status) => status,
@@ -54,7 +57,9 @@ unsafe extern "system" fn open_adapter(
 unsafe extern "system" fn close_adapter(_client: PWSK_CLIENT, adapter: *mut NDK_ADAPTER) {
     with_nic(|(soft, open)| {
         // SAFETY: opened there, closed once.
-        unsafe { soft.close_adapter(adapter) };
+        let give_back = |inner: NonNull<NDK_ADAPTER>| unsafe { soft.close_adapter(inner.as_ptr()) };
+        // SAFETY: wrapped when it was opened.
+        unsafe { ndkcheck::close(NonNull::new(adapter).unwrap(), give_back) };
         *open -= 1;
     });
 }

@@ -1,6 +1,7 @@
 //! NICs made of software adapters, which the simulated system opens by their interface index.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::ptr::NonNull;
 use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -55,9 +56,11 @@ unsafe extern "system" fn open(
     }
     match nic.soft.open_adapter(version) {
         Ok(adapter) => {
-            nic.open.push(adapter.addr());
+            // SAFETY: opened just now, and used by nobody.
+            let adapter = unsafe { ndkcheck::wrap(NonNull::new(adapter).unwrap()) };
+            nic.open.push(adapter.addr().get());
             // SAFETY: the consumer's variable.
-            unsafe { out.write(adapter) };
+            unsafe { out.write(adapter.as_ptr()) };
             STATUS_SUCCESS
         }
         Err(status) => status,
@@ -74,7 +77,9 @@ unsafe extern "system" fn close(_client: PWSK_CLIENT, adapter: *mut NDK_ADAPTER)
     let soft = unsafe { &*soft };
     // It may wait for the consumer's objects.
     // SAFETY: opened there, closed once.
-    unsafe { soft.close_adapter(adapter) };
+    let give_back = |inner: NonNull<NDK_ADAPTER>| unsafe { soft.close_adapter(inner.as_ptr()) };
+    // SAFETY: wrapped when it was opened.
+    unsafe { ndkcheck::close(NonNull::new(adapter).unwrap(), give_back) };
     nics().values_mut().for_each(|nic| nic.open.retain(|open| *open != adapter.addr()));
 }
 
