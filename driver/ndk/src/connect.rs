@@ -177,6 +177,9 @@ unsafe extern "system" fn completed<H: Handler>(context: *mut c_void, status: NT
     }
     this.established.store(nt_success(status), Ordering::SeqCst);
     this.handler.established(status);
+    if this.cq.has_failed() {
+        this.queue_failed();
+    }
 }
 
 unsafe extern "system" fn disconnected<H: Handler>(context: *mut c_void) {

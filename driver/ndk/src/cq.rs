@@ -53,6 +53,8 @@ pub(crate) struct Attachment {
     pub(crate) retire: unsafe fn(NonNull<Attachment>),
     /// The peer is gone, and every entry that was in the queue by then is delivered.
     pub(crate) disconnected: unsafe fn(NonNull<Attachment>),
+    /// The queue has failed, and the queue pair with it.
+    lose: unsafe fn(NonNull<Attachment>),
     /// The entries that are owed do not come: instead of `retire`.
     abandon: unsafe fn(NonNull<Attachment>),
     /// After `abandon`, once no entry can come.
@@ -67,6 +69,10 @@ pub(crate) struct Attachment {
     next_retiring: AtomicPtr<Attachment>,
     /// The next endpoint in the list of those whose peer is gone.
     next_disconnected: AtomicPtr<Attachment>,
+    /// Neighbours in the list of all, and whether it is there.
+    previous: AtomicPtr<Attachment>,
+    next: AtomicPtr<Attachment>,
+    is_attached: AtomicBool,
 }
 
 impl Attachment {
@@ -74,6 +80,7 @@ impl Attachment {
         deliver: unsafe fn(NonNull<Self>, &[Completion]),
         retire: unsafe fn(NonNull<Self>),
         disconnected: unsafe fn(NonNull<Self>),
+        lose: unsafe fn(NonNull<Self>),
         abandon: unsafe fn(NonNull<Self>),
         free: unsafe fn(NonNull<Self>),
     ) -> Self {
@@ -81,6 +88,7 @@ impl Attachment {
             deliver,
             retire,
             disconnected,
+            lose,
             abandon,
             free,
             abandoned: AtomicBool::new(false),
@@ -88,7 +96,54 @@ impl Attachment {
             outstanding: AtomicU32::new(0),
             next_retiring: AtomicPtr::new(ptr::null_mut()),
             next_disconnected: AtomicPtr::new(ptr::null_mut()),
+            previous: AtomicPtr::new(ptr::null_mut()),
+            next: AtomicPtr::new(ptr::null_mut()),
+            is_attached: AtomicBool::new(false),
         }
+    }
+}
+
+/// The endpoints of a queue that were not told of its failure: a list linked both ways.
+struct Attached(*mut Attachment);
+
+// SAFETY: the pointers are endpoints, which are off the list before they go.
+unsafe impl Send for Attached {}
+
+impl Attached {
+    fn insert(&mut self, attachment: NonNull<Attachment>) {
+        // SAFETY: the caller's endpoint, which stays until it has retired.
+        let new = unsafe { attachment.as_ref() };
+        new.next.store(self.0, Ordering::Relaxed);
+        // SAFETY: who is on the list stays valid.
+        if let Some(first) = unsafe { self.0.as_ref() } {
+            first.previous.store(attachment.as_ptr(), Ordering::Relaxed);
+        }
+        new.is_attached.store(true, Ordering::Relaxed);
+        self.0 = attachment.as_ptr();
+    }
+
+    fn remove(&mut self, attachment: NonNull<Attachment>) {
+        // SAFETY: the caller's endpoint, which stays until it has retired.
+        let old = unsafe { attachment.as_ref() };
+        if !old.is_attached.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let (previous, next) = (old.previous.load(Ordering::Relaxed), old.next.load(Ordering::Relaxed));
+        // SAFETY: who is on the list stays valid.
+        match unsafe { previous.as_ref() } {
+            Some(previous) => previous.next.store(next, Ordering::Relaxed),
+            None => self.0 = next,
+        }
+        // SAFETY: as above.
+        if let Some(next) = unsafe { next.as_ref() } {
+            next.previous.store(previous, Ordering::Relaxed);
+        }
+    }
+
+    fn pop(&mut self) -> Option<NonNull<Attachment>> {
+        let first = NonNull::new(self.0)?;
+        self.remove(first);
+        Some(first)
     }
 }
 
@@ -132,6 +187,7 @@ struct Lists {
     disconnected: Waiting,
     /// Kept until the queue is closed, because their entries may still come.
     abandoned: Waiting,
+    attached: Attached,
 }
 
 pub(crate) struct Cq {
@@ -164,7 +220,7 @@ unsafe extern "system" fn notified(context: *mut c_void, status: NTSTATUS) {
     // SAFETY: the context is the queue, which outlives its NDK object.
     let cq = unsafe { &*context.cast::<Cq>() };
     if !nt_success(status) {
-        cq.failed.store(true, Ordering::Release);
+        cq.failed.store(true, Ordering::SeqCst);
     }
     cq.pass();
 }
@@ -220,6 +276,7 @@ impl Cq {
                     retiring: Waiting::new(|a| &a.next_retiring),
                     disconnected: Waiting::new(|a| &a.next_disconnected),
                     abandoned: Waiting::new(|a| &a.next_retiring),
+                    attached: Attached(ptr::null_mut()),
                 }),
                 patience: SpinLock::new(Some(patience)),
                 patience_set: AtomicBool::new(false),
@@ -258,6 +315,22 @@ impl Cq {
     /// Gives room back.
     pub(crate) fn release(&self, entries: u32) {
         self.room.fetch_add(entries, Ordering::AcqRel);
+    }
+
+    /// Whether the queue has failed: it delivers nothing any more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    /// Takes in a new endpoint, which hears of a failure of the queue by its `lose`. IRQL <= DISPATCH_LEVEL.
+    ///
+    /// # Safety
+    /// `attachment` stays valid until its `retire` or `free` is called, and is taken in once.
+    pub(crate) unsafe fn attach(&self, attachment: NonNull<Attachment>) {
+        self.lists.lock().attached.insert(attachment);
+        if self.has_failed() {
+            self.again.queue();
+        }
     }
 
     /// Hands in an endpoint whose queue pair is closed. Its `retire` is called, outside locks, when no entry of it can
@@ -322,6 +395,9 @@ impl Cq {
                 self.again.queue();
                 return;
             }
+            if self.has_failed() {
+                self.lose_all();
+            }
             disconnected.each(|attachment| {
                 // SAFETY: on the list, so valid: `retire` comes below or in a later pass.
                 let tell = unsafe { attachment.as_ref() }.disconnected;
@@ -338,6 +414,18 @@ impl Cq {
             if self.gate.leave() {
                 return;
             }
+        }
+    }
+
+    /// Tells every endpoint that the queue has failed.
+    fn lose_all(&self) {
+        loop {
+            let first = self.lists.lock().attached.pop();
+            let Some(attachment) = first else { return };
+            // SAFETY: endpoints retire in passes only, and this is one.
+            let lose = unsafe { attachment.as_ref() }.lose;
+            // SAFETY: the function belongs to this attachment.
+            unsafe { lose(attachment) };
         }
     }
 
@@ -403,13 +491,18 @@ impl Cq {
             // SAFETY: endpoints on the list stay valid until their `retire` is called.
             let a = unsafe { attachment.as_ref() };
             if failed || a.outstanding.load(Ordering::Acquire) == 0 {
+                self.lists.lock().attached.remove(attachment);
                 let retire = a.retire;
                 // SAFETY: called once: the endpoint is on no list any more.
                 unsafe { retire(attachment) };
             } else if patience_over && a.overdue.swap(true, Ordering::Relaxed) {
                 a.abandoned.store(true, Ordering::Release);
                 let abandon = a.abandon;
-                self.lists.lock().abandoned.push(attachment);
+                {
+                    let mut lists = self.lists.lock();
+                    lists.attached.remove(attachment);
+                    lists.abandoned.push(attachment);
+                }
                 // SAFETY: called once, instead of `retire`.
                 unsafe { abandon(attachment) };
             } else {

@@ -148,6 +148,12 @@ unsafe fn deliver<H: Handler>(attachment: NonNull<Attachment>, entries: &[Comple
     outstanding.fetch_sub(entries.iter().filter(is_counted).count() as u32, Ordering::AcqRel);
 }
 
+/// The completion queue has failed, and the connection with it.
+unsafe fn lose<H: Handler>(attachment: NonNull<Attachment>) {
+    // SAFETY: this function was put into the attachment of an `Endpoint<H>`.
+    unsafe { endpoint::<H>(attachment) }.queue_failed();
+}
+
 /// The provider owes entries that do not come: ends the endpoint for its owner, while its memory waits for them.
 unsafe fn abandon<H: Handler>(attachment: NonNull<Attachment>) {
     let this = attachment.cast::<Endpoint<H>>().as_ptr().cast_const();
@@ -257,7 +263,14 @@ impl<H: Handler> Endpoint<H> {
             };
             let (connector, user) = incoming.into_parts();
             Ok(Self {
-                attachment: Attachment::new(deliver::<H>, retire::<H>, lost::<H>, abandon::<H>, free::<H>),
+                attachment: Attachment::new(
+                    deliver::<H>,
+                    retire::<H>,
+                    lost::<H>,
+                    lose::<H>,
+                    abandon::<H>,
+                    free::<H>,
+                ),
                 handler,
                 connector,
                 qp,
@@ -279,6 +292,8 @@ impl<H: Handler> Endpoint<H> {
             Ok(this) => {
                 // The queue pair's reference: taken back by `retire`.
                 let _ = Shared::into_raw(this.clone());
+                // SAFETY: that reference keeps it.
+                unsafe { cq.attach(this.attachment()) };
                 Ok(Poster::new(this, info))
             }
             Err(Failed(status)) => {
@@ -337,10 +352,20 @@ impl<H: Handler> Endpoint<H> {
     pub(crate) fn may_be_told_of_disconnect(&self) -> bool {
         let open = self.teardown.load(Ordering::SeqCst) < Teardown::ClosingQp as u8;
         let may = open && !self.disconnect_told.swap(true, Ordering::SeqCst);
-        if !may {
+        if !may && !self.cq.has_failed() {
             self.cq.faults().note(Fault::EventTooMany);
         }
         may
+    }
+
+    /// The completion queue has failed: what is connected is lost. What is connecting is lost when it is connected.
+    pub(crate) fn queue_failed(&self) {
+        let connected = self.established.load(Ordering::SeqCst);
+        let open = self.teardown.load(Ordering::SeqCst) < Teardown::ClosingQp as u8;
+        if connected && open && !self.disconnect_told.swap(true, Ordering::SeqCst) {
+            // SAFETY: once for an endpoint, before the close of its queue pair.
+            unsafe { self.cq.disconnected(self.attachment()) };
+        }
     }
 
     /// Goes one step of the teardown; `false` when it was gone before.

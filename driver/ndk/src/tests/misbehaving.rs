@@ -355,7 +355,7 @@ fn absurd_limits() {
     world.finish();
 }
 
-/// A completion queue that fails lets its endpoints end, without the entries they are owed.
+/// A completion queue that fails takes its connections with it, and lets its endpoints end without the entries they are owed.
 #[test]
 fn a_completion_queue_fails() {
     for status in [STATUS_BUFFER_OVERFLOW, STATUS_INTERNAL_ERROR, UNDOCUMENTED] {
@@ -365,13 +365,13 @@ fn a_completion_queue_fails() {
             // SAFETY: the queue is open.
             unsafe { world.checker().notify(cq.as_ptr(), status) };
         }
+        for end in [&pair.near, &pair.far] {
+            end.witness.wait_for(|told| *told == Told::Disconnected);
+        }
         world.checker().next(Slot::Send, Act::Fail(When::Inline, STATUS_SUCCESS));
         pair.near.poster().send(WORD, 77).unwrap();
-        pair.near.close(false);
-        pair.far.close(false);
-        pair.near.witness.ended();
-        pair.far.witness.ended();
-        drop(pair);
+        pair.finish();
+        assert_eq!(faults(&world, Fault::EntryMissing), 0, "nothing is waited for");
         // The next connection gets another queue.
         Pair::new(&world).finish();
         world.finish();
