@@ -105,6 +105,8 @@ pub struct Endpoint<H: Handler> {
     answer: AtomicU8,
     /// The disconnect event has come.
     disconnect_told: AtomicBool,
+    /// A post has failed.
+    given_up: AtomicBool,
     /// A [`Teardown`].
     teardown: AtomicU8,
     /// Given up when the endpoint has retired, while it may live on for its memory.
@@ -284,6 +286,7 @@ impl<H: Handler> Endpoint<H> {
                 disconnecting: false.into(),
                 answer: AtomicU8::new(Answer::None as u8),
                 disconnect_told: false.into(),
+                given_up: false.into(),
                 teardown: AtomicU8::new(Teardown::Open as u8),
                 user: UnsafeCell::new(Some(user)),
             })
@@ -352,10 +355,19 @@ impl<H: Handler> Endpoint<H> {
     pub(crate) fn may_be_told_of_disconnect(&self) -> bool {
         let open = self.teardown.load(Ordering::SeqCst) < Teardown::ClosingQp as u8;
         let may = open && !self.disconnect_told.swap(true, Ordering::SeqCst);
-        if !may && !self.cq.has_failed() {
+        if !may && !self.cq.has_failed() && !self.given_up.load(Ordering::SeqCst) {
             self.cq.faults().note(Fault::EventTooMany);
         }
         may
+    }
+
+    /// A post has failed: told as a disconnect event is told, and instead of it.
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
+        if !self.disconnect_told.swap(true, Ordering::SeqCst) {
+            // SAFETY: once for an endpoint; whoever posts keeps its queue pair from being closed.
+            unsafe { self.cq.disconnected(self.attachment()) };
+        }
     }
 
     /// The completion queue has failed: what is connected is lost. What is connecting is lost when it is connected.

@@ -61,6 +61,13 @@ impl<H: Handler> Poster<H> {
             .ok_or(STATUS_INVALID_PARAMETER)
     }
 
+    /// A post has failed: the connection is lost. [`Handler::disconnected`] tells so, unless it has or will anyway, once
+    /// every entry that is in the completion queue now has been delivered: the peer may have closed, and its last messages
+    /// be among them. Any number of times. IRQL <= DISPATCH_LEVEL.
+    pub fn give_up(&self) {
+        self.endpoint.give_up();
+    }
+
     fn outstanding(&self) -> &AtomicU32 {
         self.endpoint.outstanding()
     }

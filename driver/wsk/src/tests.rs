@@ -14,6 +14,7 @@ mod hardware;
 pub(crate) mod harness;
 mod hostile;
 mod keepalive;
+mod last_words;
 mod listening;
 mod peer;
 mod receive_events;

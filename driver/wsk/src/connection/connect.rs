@@ -340,6 +340,7 @@ impl Link {
             posted: 0,
             completed: 0,
             control: None,
+            unposted: None,
             failure: None,
             abort_reason: None,
             ended_here: false,

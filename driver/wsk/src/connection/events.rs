@@ -57,7 +57,8 @@ impl Handler for Connection {
         let this = self.shared();
         Self::with(&this, |state, _| {
             if let Some(link) = &mut state.link {
-                link.lose(STATUS_CONNECTION_RESET);
+                let status = link.unposted.unwrap_or(STATUS_CONNECTION_RESET);
+                link.lose(status);
             }
         });
     }
@@ -86,8 +87,10 @@ impl Link {
         local.region().read(slot.offset, message).map_err(|_| STATUS_INTERNAL_ERROR)?;
         // Posted again before the engine hears of the message: it counts on that.
         let Some(poster) = &mut self.poster else { return Ok(()) };
-        poster.receive(slot, entry.context)?;
-        counters.receives.add(1);
+        match poster.receive(slot, entry.context) {
+            Ok(()) => counters.receives.add(1),
+            Err(status) => self.give_up(status),
+        }
         let snapshot = self.target_entry();
         // What a peer did wrong stays in the engine's state; settling ends the connection.
         match self.engine.handle_message(message, snapshot) {

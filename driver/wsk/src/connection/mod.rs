@@ -132,6 +132,8 @@ struct Link {
     completed: u64,
     /// The number of the Send that carried SHUTDOWN or DISCONNECT.
     control: Option<u64>,
+    /// Why a post has failed: none follows, and the connection is lost once its completions are delivered.
+    unposted: Option<NTSTATUS>,
     /// Why the stream ended, when it did not end in order.
     failure: Option<NTSTATUS>,
     /// Why this side ends the stream out of order: to be told to the peer.

@@ -89,12 +89,20 @@ impl State {
 impl Link {
     /// Posts all the work that the engine has. A post that fails loses the connection: the engine counts it as posted.
     fn transmit(&mut self) {
-        while self.poster.is_some() {
+        while self.poster.is_some() && self.unposted.is_none() {
             let (_, contiguous) = self.layout.send_buffer(self.engine.posted_offset());
             let Some(work) = self.engine.poll_transmit(contiguous) else { return };
             if let Err(status) = self.post(work) {
-                self.lose(status);
+                self.give_up(status);
             }
+        }
+    }
+
+    /// A post has failed. The peer may be gone, but what it has said before is heard first.
+    pub(super) fn give_up(&mut self, status: NTSTATUS) {
+        self.unposted.get_or_insert(status);
+        if let Some(poster) = &self.poster {
+            poster.give_up();
         }
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct World {
     // Boxed: its address is the context of the close.
     soft: Option<Box<SoftNdk>>,
     pub(super) adapter: Shared<Adapter>,
+    /// What stands between the adapter and the provider.
+    pub(super) checker: ndkcheck::Checker,
     pub(crate) provider: Shared<Provider>,
     registration: Box<WSK_REGISTRATION>,
     npi: WSK_PROVIDER_NPI,
@@ -119,6 +121,8 @@ impl World {
         let object = NonNull::new(soft.open_adapter(NDK_VERSION { Major: 2, Minor: 0 }).unwrap()).unwrap();
         // SAFETY: opened just now, and used by nobody.
         let object = unsafe { ndkcheck::wrap(object) };
+        // SAFETY: wrapped just now.
+        let checker = unsafe { ndkcheck::of(object) };
         let context = ptr::from_ref::<SoftNdk>(&soft).cast_mut().cast();
         // SAFETY: opened just now; `close` gives it back where it was opened.
         let adapter = unsafe { Adapter::adopt(object, CloseAdapter { close, context }) }.unwrap();
@@ -133,7 +137,7 @@ impl World {
         let mut npi = WSK_PROVIDER_NPI { Client: ptr::null_mut(), Dispatch: ptr::null() };
         // SAFETY: registered above.
         assert_eq!(unsafe { crate::wsk_capture_provider_npi(&mut *registration, 0, &mut npi) }, 0);
-        Self { soft: Some(soft), adapter, provider, registration, npi, _alone: alone }
+        Self { soft: Some(soft), adapter, checker, provider, registration, npi, _alone: alone }
     }
 
     /// Ends everything; every socket is closed and every peer gone. Nothing may be left.
