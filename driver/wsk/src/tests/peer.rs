@@ -4,17 +4,20 @@ use std::sync::{Condvar, Mutex};
 use std::vec::Vec;
 
 use abi::NTSTATUS;
+use abi::status::STATUS_SUCCESS;
 use kernel::pool::Shared;
 use ndk::{Access, Endpoint, Handler, Incoming, ListenHandler, Listener, Memory, Piece, Poster};
 use stream::{ConnData, TargetEntry, TargetList, Word};
 
-use super::harness::{DEPTHS, PATIENCE, TAG, World, loopback, until};
+use super::harness::{DEPTHS, PATIENCE, TAG, World, loopback};
 
 #[derive(Default)]
 struct Seen {
     answer: Option<NTSTATUS>,
     disconnected: bool,
     closed: bool,
+    /// The receive that the last message came in.
+    heard: Option<usize>,
     requests: Vec<Incoming>,
 }
 
@@ -53,7 +56,13 @@ impl Handler for Watch {
         self.note(|seen| seen.answer = Some(status));
     }
 
-    fn completions(&self, _entries: &[ndk::Completion]) {}
+    fn completions(&self, entries: &[ndk::Completion]) {
+        let receives = DEPTHS.receives as usize;
+        let last = entries.iter().rfind(|entry| entry.status == STATUS_SUCCESS && entry.context < receives);
+        if let Some(last) = last {
+            self.note(|seen| seen.heard = Some(last.context));
+        }
+    }
 
     fn disconnected(&self) {
         self.note(|seen| seen.disconnected = true);
@@ -97,6 +106,11 @@ pub(super) struct Peer {
     said: usize,
 }
 
+/// Octets of each receive.
+const MESSAGE: usize = 64;
+/// Octets of all receives, behind which lies what is sent.
+const RECEIVES: usize = MESSAGE * DEPTHS.receives as usize;
+
 /// Octets of the region that a hand-made peer lets be written.
 pub(super) const ROOM: u32 = 4096;
 
@@ -107,12 +121,12 @@ impl Peer {
     ) -> Self {
         let watch = Shared::try_new(TAG, Watch::default()).unwrap();
         let mut memories = heapless::Vec::new();
-        for access in [Access::LocalWrite, Access::RemoteWrite] {
-            assert!(memories.push(Memory::register(&world.adapter, 8192, access).unwrap()).is_ok());
+        for (length, access) in [(RECEIVES + 8192, Access::LocalWrite), (8192, Access::RemoteWrite)] {
+            assert!(memories.push(Memory::register(&world.adapter, length, access).unwrap()).is_ok());
         }
         let mut poster = build(watch.clone(), memories);
         for slot in 0..DEPTHS.receives as usize {
-            poster.receive(Piece { memory: 0, offset: 32 * slot, len: 32 }, slot).unwrap();
+            poster.receive(Piece { memory: 0, offset: MESSAGE * slot, len: MESSAGE as u32 }, slot).unwrap();
         }
         let endpoint = poster.endpoint().clone();
         Self { watch, poster: Some(poster), endpoint, said: 0 }
@@ -162,7 +176,7 @@ impl Peer {
         if self.answer() != 0 {
             return;
         }
-        let offset = 4096 + self.said;
+        let offset = RECEIVES + self.said;
         self.said += octets.len();
         self.endpoint.memory(0).unwrap().region().write(offset, octets).unwrap();
         let piece = Piece { memory: 0, offset, len: octets.len() as u32 };
@@ -170,12 +184,13 @@ impl Peer {
         let _ = self.poster.as_mut().unwrap().send(piece, 1 << 20);
     }
 
-    /// Waits until the last message that came begins with this word. All receives are the same memory.
+    /// Waits until the last message that came begins with this word.
     pub(super) fn hears(&self, word: Word) {
-        until(|| {
+        self.watch.wait(|seen| {
             let mut octets = [0; 4];
-            self.endpoint.memory(0).unwrap().region().read(0, &mut octets).unwrap();
-            octets == word.octets()
+            let from = MESSAGE * seen.heard?;
+            self.endpoint.memory(0).unwrap().region().read(from, &mut octets).unwrap();
+            (octets == word.octets()).then_some(())
         });
     }
 
