@@ -188,7 +188,8 @@ fn the_ring_outlives_the_callback() {
     });
     let Pair { near, far, listener, watcher } = Pair::new(&world, watcher, true);
     assert_eq!(near.send(b"octets").wait().status, STATUS_SUCCESS);
-    // In the socket's own DPC, so that it keeps nobody else from running.
+    // In the socket's own DPC, so that it keeps nobody else from running: not in that of a completion still on its way.
+    ksim::quiesce();
     assert_eq!(far.events(WSK_EVENT_RECEIVE), STATUS_SUCCESS);
     until(|| watcher.is_answering());
     let object = far.object();
