@@ -25,6 +25,8 @@ use Direction::{In, Out};
 
 #[test]
 fn the_examples_of_the_operations_chapter_are_rules() {
+    // Other tests look at what is allocated.
+    let _alone = ksim::exclusive();
     assert_eq!(
         rule("prefer out 10.0.0.0/8 port 1000-2000"),
         Rule {
@@ -52,6 +54,8 @@ fn the_examples_of_the_operations_chapter_are_rules() {
 
 #[test]
 fn each_mistake_has_its_name() {
+    // Other tests look at what is allocated.
+    let _alone = ksim::exclusive();
     for (text, error) in [
         ("", RuleError::Action),
         ("allow in any", RuleError::Action),
@@ -85,6 +89,8 @@ fn each_mistake_has_its_name() {
 
 #[test]
 fn the_first_rule_that_matches_decides() {
+    // Other tests look at what is allocated.
+    let _alone = ksim::exclusive();
     let p = policy(&["never out 10.1.0.0/16 port 445", "require out 10.0.0.0/8", "never in any"]);
     assert_eq!(decide(&p, Out, "10.1.2.3:445"), Never);
     assert_eq!(decide(&p, Out, "10.1.2.3:446"), Require);
@@ -96,6 +102,8 @@ fn the_first_rule_that_matches_decides() {
 
 #[test]
 fn families_do_not_mix_except_where_one_carries_the_other() {
+    // Other tests look at what is allocated.
+    let _alone = ksim::exclusive();
     let p = policy(&["never any 0.0.0.0/0", "require any ::/0"]);
     assert_eq!(decide(&p, Out, "10.0.0.1:1"), Never);
     assert_eq!(decide(&p, Out, "[2001:db8::1]:1"), Require);
@@ -105,6 +113,8 @@ fn families_do_not_mix_except_where_one_carries_the_other() {
 
 #[test]
 fn the_wildcard_lies_only_where_every_address_does() {
+    // Other tests look at what is allocated.
+    let _alone = ksim::exclusive();
     let p = policy(&["require in 0.0.0.0/1", "never in 0.0.0.0", "require in ::/128"]);
     assert_eq!(decide(&p, In, "0.0.0.0:80"), Prefer);
     assert_eq!(decide(&p, In, "[::]:80"), Prefer);
@@ -116,6 +126,8 @@ fn the_wildcard_lies_only_where_every_address_does() {
 
 #[test]
 fn tcp_is_out_of_reach_only_behind_rules_that_catch_everything() {
+    // Other tests look at what is allocated.
+    let _alone = ksim::exclusive();
     let may = |lines: &[&str]| {
         let p = policy(lines);
         (p.may_use_tcp(In), p.may_use_tcp(Out))
@@ -133,12 +145,16 @@ fn tcp_is_out_of_reach_only_behind_rules_that_catch_everything() {
 
 #[test]
 fn rdma_is_out_of_reach_only_behind_rules_that_catch_everything() {
+    // Other tests look at what is allocated.
+    let _alone = ksim::exclusive();
     let p = policy(&["never in any", "never out 10.0.0.0/8"]);
     assert_eq!((p.may_use_rdma(In), p.may_use_rdma(Out)), (false, true));
 }
 
 #[test]
 fn a_policy_holds_so_many_rules_and_no_more() {
+    // Other tests look at what is allocated.
+    let _alone = ksim::exclusive();
     let mut rules = vec![rule("never any 10.0.0.1"); MAX_RULES];
     rules.push(rule("never any any"));
     let p = Policy::new(&rules).unwrap();
@@ -148,6 +164,8 @@ fn a_policy_holds_so_many_rules_and_no_more() {
 
 #[test]
 fn rules_are_collected_until_there_are_too_many() {
+    // Other tests look at what is allocated.
+    let _alone = ksim::exclusive();
     let mut builder = PolicyBuilder::new();
     assert_eq!(builder.add("perhaps in any"), Err(RuleError::Action));
     for port in 0..MAX_RULES {
@@ -199,12 +217,16 @@ proptest! {
 
     #[test]
     fn what_is_printed_can_be_read(rule in rules()) {
+        // Other tests look at what is allocated.
+        let _alone = ksim::exclusive();
         prop_assert_eq!(rule.to_string().parse(), Ok(rule.clone()));
         prop_assert_eq!(rule.to_string().to_uppercase().parse(), Ok(rule));
     }
 
     #[test]
     fn no_text_is_too_strange(text in ".{0,60}", words in "(never|in|any|port|/|-|:|[0-9. ]){0,12}") {
+        // Other tests look at what is allocated.
+        let _alone = ksim::exclusive();
         // A text that is a rule says the same when it is printed.
         for text in [text, words] {
             if let Ok(rule) = text.parse::<Rule>() {
@@ -215,6 +237,8 @@ proptest! {
 
     #[test]
     fn a_prefix_has_the_addresses_that_begin_like_it(prefix in prefixes(), address in addresses()) {
+        // Other tests look at what is allocated.
+        let _alone = ksim::exclusive();
         let address = address.to_canonical();
         prop_assume!(!address.is_unspecified());
         let binary = |a: IpAddr| match a {
@@ -231,6 +255,8 @@ proptest! {
         direction in directions(),
         places in proptest::collection::vec((addresses(), any::<u16>()), 1..20),
     ) {
+        // Other tests look at what is allocated.
+        let _alone = ksim::exclusive();
         let policy = Policy::new(&rules).unwrap();
         for (ip, port) in places {
             let action = policy.decide(direction, SocketAddr::new(ip, port));
