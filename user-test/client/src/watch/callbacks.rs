@@ -310,12 +310,12 @@ unsafe fn take(
         event.nodes = event.nodes.saturating_add(1);
         next = node.Next;
     }
-    let status = {
+    let (octets, status) = {
         let mut book = this.book.lock();
         book.find(Breach::Sum, sum != indicated || seen == Look::Short);
         book.find(Breach::NotMapped, seen == Look::NotMapped);
         book.find(Breach::Octets, seen == Look::Other);
-        let (octets, status) = match taking {
+        match taking {
             _ if event.death => (0, STATUS_SUCCESS),
             Taking::All => (indicated, STATUS_SUCCESS),
             Taking::Part(octets) => {
@@ -330,11 +330,7 @@ unsafe fn take(
             }
             Taking::Nothing => (0, STATUS_DATA_NOT_ACCEPTED),
             Taking::Fails(status) => (0, status),
-        };
-        book.position = position.wrapping_add(octets as u64);
-        book.taken = book.taken.wrapping_add(octets as u64);
-        book.write(event);
-        status
+        }
     };
     if taking == Taking::KeepAndRelease {
         loop {
@@ -347,6 +343,13 @@ unsafe fn take(
             let released = unsafe { release(open, chain.first()) };
             this.book.lock().find(Breach::KeptChanged, released != STATUS_SUCCESS);
         }
+    }
+    {
+        // Not earlier: who sees this may close the socket, which must not come before a release.
+        let mut book = this.book.lock();
+        book.position = position.wrapping_add(octets as u64);
+        book.taken = book.taken.wrapping_add(octets as u64);
+        book.write(event);
     }
     this.pause(kind);
     this.book.lock().receiving = false;
