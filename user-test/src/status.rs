@@ -115,10 +115,19 @@ pub(crate) fn adapter_name(row: &AdapterRow) -> String {
     String::from_utf8_lossy(&row.name).trim_end_matches('\0').to_owned()
 }
 
+/// An open adapter, and what its driver does against the rules.
+fn open_state(row: &AdapterRow) -> String {
+    let counts = [row.answered_twice, row.events_too_many, row.entries_too_many, row.entries_missing];
+    match counts.iter().map(|count| u64::from(*count)).sum::<u64>() {
+        0 => "open".to_owned(),
+        broken => format!("open; its driver has broken NDKPI {broken} times: update it"),
+    }
+}
+
 /// Whether an adapter is open, and what to do where it is not.
 fn adapter_state(row: &AdapterRow) -> String {
     match row.state {
-        ADAPTER_OPEN => "open".to_owned(),
+        ADAPTER_OPEN => open_state(row),
         ADAPTER_DISABLED => "RDMA is disabled on the NIC: Enable-NetAdapterRdma".to_owned(),
         ADAPTER_WRONG_VERSION => {
             "the NIC's driver has no NDKPI version from 1.2 to 2.1: update it".to_owned()
@@ -178,7 +187,10 @@ pub(crate) fn show(json: bool, status: &Status) {
             })).collect::<Vec<_>>(),
             "adapters": status.adapters.iter().map(|a| json!({
                 "name": adapter_name(a), "ndkpi": format!("{}.{}", a.major, a.minor), "interface": a.interface_index,
-                "state": adapter_state(a),
+                "state": adapter_state(a), "broken_promises": {
+                    "answered_twice": a.answered_twice, "events_too_many": a.events_too_many,
+                    "entries_too_many": a.entries_too_many, "entries_missing": a.entries_missing,
+                },
             })).collect::<Vec<_>>(),
             "sockets": status.sockets.iter().map(|s| json!({
                 "kind": kind(s), "path": path_name(s.path), "reason": s.reason,

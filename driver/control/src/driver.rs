@@ -139,6 +139,14 @@ record! {
         state: u32,
         /// The NTSTATUS of [`ADAPTER_FAILED`], otherwise 0.
         status: u32,
+        /// Promises of NDKPI that its driver has broken: completions called twice,
+        answered_twice: u32,
+        /// disconnect events that came twice or too late,
+        events_too_many: u32,
+        /// completion entries for no request,
+        entries_too_many: u32,
+        /// requests without a completion entry.
+        entries_missing: u32,
         /// Name, UTF-8, zero-filled.
         name: [u8; 32],
     }

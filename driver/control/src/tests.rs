@@ -20,6 +20,10 @@ fn adapter() -> AdapterRow {
         flags: 3,
         state: 4,
         status: 5,
+        answered_twice: 6,
+        events_too_many: 7,
+        entries_too_many: 8,
+        entries_missing: 9,
         name: [b'a'; 32],
     }
 }

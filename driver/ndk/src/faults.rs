@@ -22,6 +22,9 @@ pub enum Fault {
 impl Fault {
     /// How many there are.
     pub const COUNT: usize = 4;
+    /// All of them, by their numbers.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::AnsweredTwice, Self::EventTooMany, Self::EntryTooMany, Self::EntryMissing];
 }
 
 /// How often each has happened on one adapter.

@@ -7,7 +7,7 @@ use control::driver::{
     StatusHeader, Work,
 };
 use trace::Snapshot;
-use wsk::{Hardware, InterfaceView, Provider, Standing, View};
+use wsk::{AdapterView, Hardware, InterfaceView, Provider, Standing, View};
 
 /// A provider, and who finds its adapters, as the IOCTL handlers see them.
 pub(crate) struct Tree<'a>(pub(crate) &'a Provider, pub(crate) Option<&'a Hardware>);
@@ -45,16 +45,7 @@ impl Source for Tree<'_> {
         }
         self.0.view(&mut |view| {
             more = sink(match view {
-                View::Adapter(a) => Row::Adapter(AdapterRow {
-                    technology: a.info.technology,
-                    major: a.info.version.0,
-                    minor: a.info.version.1,
-                    interface_index: a.index,
-                    flags: a.info.flags,
-                    state: ADAPTER_OPEN,
-                    status: 0,
-                    name: a.name,
-                }),
+                View::Adapter(a) => Row::Adapter(open_adapter(&a)),
                 View::Socket(s) => Row::Socket(SocketRow {
                     kind: s.kind,
                     path: match s.rdma {
@@ -77,6 +68,25 @@ impl Source for Tree<'_> {
     }
 }
 
+/// An adapter that connections may run over.
+fn open_adapter(a: &AdapterView) -> AdapterRow {
+    let [answered_twice, events_too_many, entries_too_many, entries_missing] = a.faults;
+    AdapterRow {
+        technology: a.info.technology,
+        major: a.info.version.0,
+        minor: a.info.version.1,
+        interface_index: a.index,
+        flags: a.info.flags,
+        state: ADAPTER_OPEN,
+        status: 0,
+        answered_twice,
+        events_too_many,
+        entries_too_many,
+        entries_missing,
+        name: a.name,
+    }
+}
+
 /// A NIC that does RDMA and whose adapter is not open.
 fn unopened(interface: &InterfaceView) -> Option<AdapterRow> {
     let (state, status) = match interface.standing {
@@ -95,6 +105,10 @@ fn unopened(interface: &InterfaceView) -> Option<AdapterRow> {
         flags: 0,
         state,
         status,
+        answered_twice: 0,
+        events_too_many: 0,
+        entries_too_many: 0,
+        entries_missing: 0,
         name: interface.name,
     })
 }

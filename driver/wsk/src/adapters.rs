@@ -11,7 +11,7 @@ use core::net::{IpAddr, SocketAddr};
 use heapless::Vec;
 use kernel::lock::SpinLock;
 use kernel::pool::Shared;
-use ndk::{Adapter, AdapterInfo};
+use ndk::{Adapter, AdapterInfo, Fault};
 
 /// Adapters one provider may have.
 pub(crate) const ADAPTERS: usize = 16;
@@ -50,6 +50,8 @@ pub struct AdapterView {
     pub index: NET_IFINDEX,
     /// Name, UTF-8, zero-filled.
     pub name: [u8; NAME],
+    /// Promises of NDKPI that its provider has broken, by the number of [`Fault`].
+    pub faults: [u32; Fault::COUNT],
 }
 
 /// A name in the form of the status reply.
@@ -141,7 +143,12 @@ impl Adapters {
     /// All of them, for the status reply.
     pub(crate) fn views(&self) -> Vec<AdapterView, ADAPTERS> {
         let state = self.0.lock();
-        let view = |e: &Entry| AdapterView { info: *e.adapter.info(), index: e.index, name: e.name };
+        let view = |e: &Entry| AdapterView {
+            info: *e.adapter.info(),
+            index: e.index,
+            name: e.name,
+            faults: Fault::ALL.map(|fault| e.adapter.faults(fault)),
+        };
         state.entries.iter().map(view).collect()
     }
 
