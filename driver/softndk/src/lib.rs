@@ -44,6 +44,7 @@ mod cq;
 mod deadlines;
 mod events;
 mod faults;
+pub mod iwarp;
 mod lam;
 mod life;
 mod listener;

@@ -1,0 +1,9 @@
+//! Tests of iWARP: octets against the RFCs and captures, negotiation, order, hostile peers.
+
+mod golden;
+mod harness;
+mod hostile;
+mod property;
+mod splits;
+mod startup;
+mod transfer;
