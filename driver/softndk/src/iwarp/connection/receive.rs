@@ -113,7 +113,7 @@ impl Stream {
         payload: &[u8],
         memory: &mut impl Memory,
     ) -> Result<Option<Event>, TerminateError> {
-        // Without payload neither STag nor offset may be looked at (RFC 5041 section 5.1).
+        // Without payload neither STag nor offset may be looked at (RFC 5041 sections 5.2 and 7.1).
         if !payload.is_empty() {
             if wraps(header.to, payload.len() as u64) {
                 return Err(TerminateError::TaggedWrap);

@@ -9,7 +9,7 @@ use super::crc::crc32c;
 pub const LENGTH_LEN: usize = 2;
 /// Octets of the CRC field, which is there also where no CRC is used.
 pub const CRC_LEN: usize = 4;
-/// Longest ULPDU that may be sent (RFC 5044 section 4.1), in octets.
+/// Longest ULPDU that may be sent (RFC 5044 section 4), in octets.
 pub const MULPDU_MAX: u16 = 64_768;
 /// Shortest MULPDU that there may be, in octets.
 pub const MULPDU_MIN: u16 = 128;
@@ -20,7 +20,7 @@ pub const FPDU_LEN_MAX: usize = 65_544;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CrcMismatch;
 
-/// Longest ULPDU for an effective TCP maximum segment size of `emss` octets (RFC 5044 section 5.1), within [`MULPDU_MIN`] and
+/// Longest ULPDU for an effective TCP maximum segment size of `emss` octets (RFC 5044 section 4.5), within [`MULPDU_MIN`] and
 /// [`MULPDU_MAX`]: an FPDU fills a TCP segment and does not cross it, unless segments are absurdly short.
 #[must_use]
 pub const fn mulpdu(emss: u32) -> u16 {

@@ -8,7 +8,7 @@ use super::super::octets::{Writer, fill, take};
 pub const PRIVATE_DATA_LEN_MAX: usize = 512;
 /// Octets of the longest frame.
 pub const FRAME_LEN_MAX: usize = HEADER_LEN + PRIVATE_DATA_LEN_MAX;
-/// In an IRD or ORD: not to be negotiated (RFC 6581 section 9.1).
+/// In an IRD or ORD: not to be negotiated (RFC 6581).
 pub const NO_NEGOTIATION: u16 = 0x3FFF;
 
 const HEADER_LEN: usize = 20;
@@ -26,7 +26,7 @@ const REVISION_BASIC: u8 = 1;
 const REVISION_ENHANCED: u8 = 2;
 
 bitflags! {
-    /// Kinds of RTR messages: with which the initiator of the peer-to-peer model opens full operation (RFC 6581 section 7).
+    /// Kinds of RTR messages: with which the initiator of the peer-to-peer model opens full operation (RFC 6581).
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct Rtr: u8 {
         /// A zero-length Send. It takes a posted receive, and is delivered.
@@ -78,7 +78,7 @@ pub enum StartupError {
     /// The frame says that it is enhanced, and its private data is shorter than that.
     EnhancedDataMissing,
     /// The request is enhanced and the reply is not, or the reverse. An initiator may try again on a new TCP connection, without
-    /// enhancement (RFC 6581 section 8).
+    /// enhancement (RFC 6581).
     EnhancedMismatch,
     /// The peer wants markers.
     Markers,

@@ -15,7 +15,7 @@ pub const QUEUE_READ_REQUEST: u32 = 1;
 /// The DDP queue of the Terminate.
 pub const QUEUE_TERMINATE: u32 = 2;
 
-/// What a message is (RFC 5040 section 4.3). The codes above are reserved.
+/// What a message is (RFC 5040 section 4.1). The codes above are reserved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Opcode {

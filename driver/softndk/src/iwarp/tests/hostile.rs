@@ -355,6 +355,16 @@ fn response_that_is_not_what_was_asked_for() {
 }
 
 #[test]
+fn response_that_wraps() {
+    // It is this end's own request that is wrong; its memory is not asked all the same.
+    let mut end = victim();
+    end.read(ReadRequest { sink_stag: 12, sink_to: u64::MAX - 3, size: 8, source_stag: 1, source_to: 2 });
+    end.transmit();
+    let ulpdu = tagged(RESPONSE, 12, u64::MAX - 3, 8);
+    assert_fails(&mut end, &ulpdu, TerminateError::TaggedWrap, Quoted::Ddp);
+}
+
+#[test]
 fn response_whose_sink_has_gone() {
     let mut end = reader();
     end.adapter.region(9).writable = false;

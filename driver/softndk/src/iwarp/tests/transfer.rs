@@ -188,6 +188,21 @@ fn own_work_and_the_peers_reads_take_turns_by_messages() {
 }
 
 #[test]
+fn a_response_that_has_begun_is_not_interrupted() {
+    let (mut initiator, mut responder) = Terms::default().talking_pair();
+    responder.adapter.regions.push(Region::new(9, 0, 2000));
+    for size in [0, 2000] {
+        initiator.read(read(size));
+        responder.receive(&initiator.transmit().0);
+    }
+    let opcode = |responder: &mut End| responder.fpdu().0[3] & 0x0F;
+    // The first response, half of the second.
+    assert_eq!([opcode(&mut responder), opcode(&mut responder)], [2, 2]);
+    responder.send(b"x");
+    assert_eq!([opcode(&mut responder), opcode(&mut responder)], [2, 3]);
+}
+
+#[test]
 fn messages_without_octets_are_not_checked_and_arrive() {
     let (mut initiator, mut responder) = Terms::default().talking_pair();
     responder.adapter.receives.push_back(0);
