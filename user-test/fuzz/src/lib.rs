@@ -3,10 +3,14 @@
 //! The functions are what a coverage-guided fuzzer calls; the tests of this crate feed them a fixed set of inputs, so that
 //! each target is known to work and to be able to fail.
 
+mod iwarp;
+
 use control::Record;
 use control::driver::{self, AdapterRow, ReasonRow, Row, SocketRow, Source, StatusHeader, Work};
 use stream::wire::Message;
 use stream::{ConnData, Extensions, TargetEntry, Word};
+
+pub use iwarp::{iwarp_startup, iwarp_stream};
 
 /// A target and its name.
 pub type Target = (&'static str, fn(&[u8]));
@@ -18,6 +22,8 @@ pub const TARGETS: &[Target] = &[
     ("message", message),
     ("target_entry", target_entry),
     ("driver_ioctl", driver_ioctl),
+    ("iwarp_startup", iwarp_startup),
+    ("iwarp_stream", iwarp_stream),
 ];
 
 /// The private data of a handshake: what decodes and encodes again means the same.
@@ -111,7 +117,7 @@ impl Source for Fixed {
 
 #[cfg(test)]
 mod tests {
-    use super::{TARGETS, message, message_word, private_data, target_entry};
+    use super::{TARGETS, iwarp_startup, iwarp_stream, message, message_word, private_data, target_entry};
 
     /// Inputs that repeat: the same for each run.
     fn inputs(count: u64) -> impl Iterator<Item = Vec<u8>> {
@@ -152,5 +158,12 @@ mod tests {
         message(&[1, 0, 0, 0, 0x80, 1, 0, 0x80]);
         message(&[2, 0, 0, 0x20, b'a', b'b']);
         message(&[&[0, 0, 0, 0x60][..], &[7; 24]].concat());
+        // The request of a Linux initiator, and the content of a Send.
+        let mut request =
+            *b"MPA ID Req Frame\x10\x02\x00\x2C\x00\x00\x00\x01........................................";
+        iwarp_startup(&request);
+        request[9] = b'p';
+        iwarp_startup(&request);
+        iwarp_stream(b"\x35\x41\x43................data");
     }
 }
