@@ -19,9 +19,6 @@ use queue::Queue;
 use receive::Inbound;
 use transmit::Outbound;
 
-/// Octets of the longest FPDU that is no segment of a message: a Terminate that quotes a Read Request.
-const TERMINATE_FPDU_LEN_MAX: usize = 76;
-
 /// What an initiator wants done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Request {
@@ -249,10 +246,10 @@ impl<B: DerefMut<Target = [u8]>> Connection<B> {
         self.stream.transmit(out, memory)
     }
 
-    /// Octets of the longest FPDU that [`transmit`](Self::transmit) writes.
+    /// Octets of the longest FPDU that [`transmit`](Self::transmit) writes: no Terminate is longer than the shortest MULPDU.
     #[must_use]
-    pub fn fpdu_len_max(&self) -> usize {
-        fpdu_len(self.stream.outbound.mulpdu()).max(TERMINATE_FPDU_LEN_MAX)
+    pub const fn fpdu_len_max(&self) -> usize {
+        fpdu_len(self.stream.outbound.mulpdu())
     }
 
     /// Ends the connection with an error of this end. The peer is told by a Terminate, unless it is too early for one.

@@ -4,8 +4,9 @@ use std::vec;
 use std::vec::Vec;
 
 use super::harness::*;
-use crate::iwarp::mpa::{EnhancedData, Frame, Kind, Rtr, crc32c, fpdu};
-use crate::iwarp::rdmap::{ALL_ERRORS, PeerTerminate, ReadRequest, TerminateError};
+use crate::iwarp::ddp::{Header, Tagged};
+use crate::iwarp::mpa::{EnhancedData, Frame, Kind, Rtr, crc32c, fpdu as framing};
+use crate::iwarp::rdmap::{ALL_ERRORS, PeerTerminate, Quote, ReadRequest, Terminate, TerminateError};
 use crate::iwarp::{Event, Request};
 
 #[test]
@@ -275,6 +276,33 @@ fn error_codes_are_those_of_the_rfcs() {
 }
 
 #[test]
+fn a_terminate_quotes_what_figure_10_of_rfc_5040_says() {
+    let header = Header::Tagged(Tagged { last: true, control: 0x41, stag: 1, to: 2 });
+    let quote = Quote {
+        segment_len: 42,
+        version: 1,
+        header,
+        read_request: Some(ReadRequest { size: 7, ..Default::default() }),
+    };
+    let ddp = "002a c141 00000001 0000000000000002";
+    let read_request = "00000000 0000000000000000 00000007 00000000 0000000000000000";
+    for error in ALL_ERRORS {
+        let (flags, quoted) = match error.code() {
+            0x0000 | 0x1000 | 0x2000..=0x20FF => ("00", vec![]),
+            0x0100..=0x0104 => ("e0", [hex(ddp), hex(read_request)].concat()),
+            _ => ("c0", hex(ddp)),
+        };
+        let mut out = [0; 80];
+        let length = Terminate::of_segment(error, quote).write_fpdu(false, &mut out).unwrap();
+        let head = hex("4147 00000000 00000002 00000001 00000000");
+        let code = error.code().to_be_bytes().to_vec();
+        let ulpdu = [head, code, hex(flags), vec![0], quoted].concat();
+        assert_eq!(out[..length], fpdu(&ulpdu, false), "{error:?}");
+        assert_eq!(Terminate::of_segment(error, quote).write_fpdu(false, &mut out[..length - 1]), None);
+    }
+}
+
+#[test]
 fn mulpdu_is_what_fits_a_tcp_segment() {
     for (emss, mulpdu) in [
         (0, 128),
@@ -287,11 +315,11 @@ fn mulpdu_is_what_fits_a_tcp_segment() {
         (64_776, 64_768),
         (u32::MAX, 64_768),
     ] {
-        assert_eq!(fpdu::mulpdu(emss), mulpdu, "EMSS {emss}");
+        assert_eq!(framing::mulpdu(emss), mulpdu, "EMSS {emss}");
     }
-    assert_eq!(fpdu::fpdu_len(1454), 1460);
-    assert_eq!(fpdu::fpdu_len(u16::MAX), fpdu::FPDU_LEN_MAX);
+    assert_eq!(framing::fpdu_len(1454), 1460);
+    assert_eq!(framing::fpdu_len(u16::MAX), framing::FPDU_LEN_MAX);
     for (ulpdu, fpdu_len) in [(0, 8), (1, 8), (2, 8), (3, 12), (14, 20), (15, 24), (22, 28)] {
-        assert_eq!(fpdu::fpdu_len(ulpdu), fpdu_len);
+        assert_eq!(framing::fpdu_len(ulpdu), fpdu_len);
     }
 }

@@ -139,6 +139,11 @@ fn refused_in_both_revisions() {
         let answer = initiator.receive(&mut &out[..length]).unwrap().unwrap();
         assert_eq!((answer.agreement, answer.private_data), (None, &b"sorry"[..]));
     }
+    // In the revision of the request, which may be 2 without enhancement.
+    let (responder, _) =
+        request(&encoded(Frame { revision: 2, ..Frame::new(Kind::Request, false, None, &[]) }));
+    let length = responder.reject(&[], &mut out).unwrap();
+    assert_eq!(out[16..length], [0x20, 2, 0, 0]);
     // A refusal is one whatever else it says.
     let frame = Frame { rejected: true, markers: true, ..Frame::new(Kind::Reply, false, None, &[]) };
     assert_eq!(reply(&Terms::default(), &encoded(frame)), Ok(None));
@@ -296,6 +301,16 @@ fn a_responder_that_reads_more_than_it_may_is_told() {
     let length = initiator.terminate(error, &mut out);
     let expected = fpdu(&hex("4147 00000000 00000002 00000001 00000000 2006 0000"), true);
     assert_eq!(out[..length], expected);
+    // With a CRC also where only the responder wants one, and without where nobody does.
+    for (crc, length) in [(true, length), (false, 28)] {
+        let octets = encoded(Frame::new(Kind::Reply, crc, enhanced(None, 2, 3), &[]));
+        let mut initiator = Initiator::new(Terms { crc: false, ..terms }.proposal());
+        initiator.receive(&mut &octets[..]).unwrap().unwrap_err();
+        let mut other = [0; 64];
+        assert_eq!(initiator.terminate(error, &mut other), length);
+        assert_eq!(other[..24], expected[..24]);
+        assert_eq!(other[24..28] == expected[24..28], crc);
+    }
     assert_eq!(initiator.terminate(error, &mut [0; 27]), 0);
     assert_eq!(initiator.terminate(StartupError::NotMpa, &mut out), 0);
 }
@@ -343,6 +358,11 @@ fn a_read_as_rtr_finds_room_though_nobody_reads() {
     assert_eq!((responder.ird(), responder.ord()), (1, 0));
     let terms = Terms { rtr: Rtr::WRITE, ..terms };
     assert_eq!(terms.agree().1.ird(), 0);
+    // Nor does a limit that is not to be negotiated take the room away.
+    let frame = Frame::new(Kind::Request, false, enhanced(Some(Rtr::READ), 0, NO_NEGOTIATION), &[]);
+    let (responder, _) = request(&encoded(frame));
+    let (_, agreement) = responder.accept(&terms.acceptance(), &[], &mut [0; ROOM]).unwrap();
+    assert_eq!(agreement.ird(), 1);
     // A responder that has proposed it without room is not asked.
     for (rtr, expected) in
         [(Rtr::READ, Err(StartupError::NoMatchingRtr)), (Rtr::READ | Rtr::SEND, Ok(Some(Rtr::SEND)))]
