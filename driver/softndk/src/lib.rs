@@ -22,6 +22,7 @@
 //! | `ports`, `address` | local addresses and the port space |
 //! | `faults` | failures that a test asks for |
 //! | `loopback` | the in-memory fabric |
+//! | [`iwarp`] | MPA, DDP and RDMAP without a socket: the other fabric, which is not joined yet |
 //!
 //! What it must never do: follow an address a consumer or peer gives without looking it up, call a consumer with a lock held,
 //! or read the public part of an object.
