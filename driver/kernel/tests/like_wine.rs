@@ -93,8 +93,46 @@ fn timers_fire() {
     let runs = Runs::new();
     // SAFETY: dropped before `runs`.
     let timer = unsafe { Timer::new(TAG, run, runs.context()) }.unwrap();
+    for round in 1..=20 {
+        timer.set(if round % 2 == 0 { 0 } else { time::milliseconds(1) });
+        runs.done.wait_forever();
+        assert_eq!(runs.count.load(Ordering::SeqCst), round);
+    }
+    // A later time is forgotten for an earlier one, and any time by a cancel and by the drop.
+    timer.set(time::milliseconds(1_000_000));
     timer.set(time::milliseconds(1));
     runs.done.wait_forever();
+    timer.set(time::milliseconds(1_000_000));
+    timer.cancel();
+    timer.set(time::milliseconds(1_000_000));
+    drop(timer);
+    assert_eq!(runs.count.load(Ordering::SeqCst), 21);
+    again();
+}
+
+/// A routine that sets its own timer, which Wine's cannot bear.
+fn again() {
+    struct Again {
+        timer: std::sync::OnceLock<Timer>,
+        left: AtomicUsize,
+        done: Event,
+    }
+    unsafe fn again(context: *mut c_void) {
+        // SAFETY: the context of the timer below.
+        let again = unsafe { &*context.cast::<Again>() };
+        if again.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            again.done.set();
+        } else {
+            again.timer.get().unwrap().set(0);
+        }
+    }
+    let done = Event::new(EventType::Synchronization, false).unwrap();
+    let all = Again { timer: std::sync::OnceLock::new(), left: AtomicUsize::new(200), done };
+    // SAFETY: dropped before its context.
+    let timer = unsafe { Timer::new(TAG, again, ptr::from_ref(&all).cast_mut().cast()) }.unwrap();
+    all.timer.set(timer).ok().unwrap();
+    all.timer.get().unwrap().set(0);
+    all.done.wait_forever();
 }
 
 fn regions_are_page_aligned_and_their_mdls_have_addresses() {
