@@ -4,6 +4,7 @@ use crate::TAG;
 use crate::cq::Cq;
 use crate::faults::{Fault, Faults};
 use crate::object::slot;
+use crate::post::GATHER_MAX;
 use crate::wait::{self, Closing};
 use abi::NTSTATUS;
 use abi::ndk::{NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_PD, NDK_VERSION};
@@ -59,12 +60,22 @@ pub struct AdapterInfo {
     pub max_cq_depth: u32,
 }
 
+impl AdapterInfo {
+    /// Elements of one Send or Write that an endpoint asks for.
+    #[must_use]
+    pub fn gather(&self) -> u32 {
+        self.max_gather.clamp(1, GATHER_MAX)
+    }
+}
+
 /// An opened NDK adapter, its protection domain and its completion queues.
 pub struct Adapter {
     object: NonNull<NDK_ADAPTER>,
     close: CloseAdapter,
     info: AdapterInfo,
     pd: NonNull<NDK_PD>,
+    /// Of the protection domain: for local elements with logical addresses.
+    privileged_token: u32,
     /// For the protection domain.
     closing: Closing,
     cqs: SpinLock<Vec<Shared<Cq>, CQ_MAX>>,
@@ -99,7 +110,11 @@ impl Adapter {
                 // SAFETY: the adapter is open; the cell outlives the request.
                 let pd = wait::create(|done, context, out| unsafe { create(adapter, done, context, out) });
                 let (pd, cqs) = (pd.map_err(Failed)?, SpinLock::new(Vec::new()));
-                Ok(Self { object, close, info, pd, closing, cqs, faults, users })
+                let mut privileged_token = 0;
+                let get = slot!(pd.as_ptr(), NdkGetPrivilegedMemoryRegionToken);
+                // SAFETY: the PD is open.
+                unsafe { get(pd.as_ptr(), &mut privileged_token) };
+                Ok(Self { object, close, info, pd, privileged_token, closing, cqs, faults, users })
             })
             .map_err(|Failed(status)| status)
         });
@@ -131,6 +146,10 @@ impl Adapter {
 
     pub(crate) fn pd(&self) -> *mut NDK_PD {
         self.pd.as_ptr()
+    }
+
+    pub(crate) fn privileged_token(&self) -> u32 {
+        self.privileged_token
     }
 
     /// Keeps [`Adapter::close`] waiting for a request that is made on this thread.

@@ -240,13 +240,13 @@ impl<H: Handler> Endpoint<H> {
         }
         let entries = depths.receives.checked_add(depths.initiators).ok_or(STATUS_INVALID_PARAMETER)?;
         let cq = adapter.cq(entries)?;
-        let pd = adapter.pd();
+        let (pd, privileged_token) = (adapter.pd(), adapter.privileged_token());
         // The queue pair's context is the endpoint, and the endpoint holds the queue pair: built in one go.
         let held = core::cell::Cell::new(Some((connector, handler, memories)));
         let built = Shared::try_new_cyclic(TAG, |this: *const Self| {
             let (object, context) = (cq.object(), this.cast_mut().cast());
             let inline = info.max_inline.min(crate::post::INLINE_MAX);
-            let gather = info.max_gather.clamp(1, crate::post::GATHER_MAX);
+            let gather = info.gather();
             let create = slot!(pd, NdkCreateQp);
             let qp = wait::create(|done, request, out| {
                 let (receives, initiators) = (depths.receives, depths.initiators);
@@ -297,7 +297,7 @@ impl<H: Handler> Endpoint<H> {
                 let _ = Shared::into_raw(this.clone());
                 // SAFETY: that reference keeps it.
                 unsafe { cq.attach(this.attachment()) };
-                Ok(Poster::new(this, info))
+                Ok(Poster::new(this, info, privileged_token))
             }
             Err(Failed(status)) => {
                 cq.release(entries);

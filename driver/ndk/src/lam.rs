@@ -16,6 +16,9 @@ use kernel::pool::{PoolBox, PoolSlice, Shared};
 const HEAD: usize =
     offset_of!(NDK_LOGICAL_ADDRESS_MAPPING, AdapterPageArray) / size_of::<NDK_LOGICAL_ADDRESS>();
 
+/// Octets of a run, at most.
+const RUN_MAX: usize = 1 << 31;
+
 /// The pages of a part of an MDL chain (`NDK_LOGICAL_ADDRESS_MAPPING`).
 ///
 /// Dropping it releases the mapping (`NdkReleaseLAM`): only when no request and no registration uses its pages any more. Drop:
@@ -89,6 +92,20 @@ impl Mapping {
         self.lam.get(HEAD..HEAD.saturating_add(self.pages)).unwrap_or_default()
     }
 
+    /// Where octets lie together for the adapter, from octet `offset` on: the logical address of the first one, and how
+    /// many follow. Pages whose numbers are consecutive are one run (NDKPI "NDK_LOGICAL_ADDRESS_MAPPING").
+    pub(crate) fn runs(&self, offset: usize) -> Runs<'_> {
+        Runs { mapping: self, offset }
+    }
+
+    /// How many octets from `offset` on one request can name that has so many elements. Less than 4 GiB.
+    #[must_use]
+    pub fn reach(&self, offset: usize, elements: u32) -> u32 {
+        let octets =
+            self.runs(offset).take(elements as usize).fold(0usize, |n, (_, run)| n.saturating_add(run));
+        u32::try_from(octets).unwrap_or(u32::MAX)
+    }
+
     /// Where the first octet is in the first page, in octets.
     #[must_use]
     pub fn first_byte_offset(&self) -> u32 {
@@ -100,6 +117,34 @@ impl Mapping {
     #[expect(clippy::len_without_is_empty, reason = "a mapping is never empty")]
     pub fn len(&self) -> usize {
         self.len
+    }
+}
+
+/// The runs of a mapping.
+pub(crate) struct Runs<'a> {
+    mapping: &'a Mapping,
+    offset: usize,
+}
+
+impl Iterator for Runs<'_> {
+    type Item = (NDK_LOGICAL_ADDRESS, usize);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let left = self.mapping.len.checked_sub(self.offset).filter(|&left| left != 0)?;
+        let place = (self.mapping.first_byte_offset as usize).checked_add(self.offset)?;
+        let (page, in_page) = (place / PAGE_SIZE, place % PAGE_SIZE);
+        let pages = self.mapping.pages().get(page..)?;
+        let first = *pages.first()?;
+        let follows = |pair: &[NDK_LOGICAL_ADDRESS]| {
+            pair.first()
+                .zip(pair.last())
+                .is_some_and(|(a, b)| a.checked_add(PAGE_SIZE as NDK_LOGICAL_ADDRESS) == Some(*b))
+        };
+        // No more pages than a run of 2 GiB has: an element's length is 32 bits.
+        let together = pages.windows(2).take(RUN_MAX / PAGE_SIZE).take_while(|pair| follows(pair)).count();
+        let octets = together.checked_add(1)?.checked_mul(PAGE_SIZE)?.checked_sub(in_page)?.min(left);
+        self.offset = self.offset.checked_add(octets)?;
+        Some((first.checked_add(in_page as NDK_LOGICAL_ADDRESS)?, octets))
     }
 }
 

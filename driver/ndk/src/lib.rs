@@ -46,7 +46,7 @@ pub use faults::Fault;
 pub use lam::Mapping;
 pub use listener::{Incoming, ListenHandler, Listener};
 pub use memory::{Access, Memory};
-pub use post::{Opened, Piece, Poster};
+pub use post::{Local, Opened, Piece, Poster};
 pub use shared_endpoint::SharedEndpoint;
 pub use window::Window;
 

@@ -3,20 +3,25 @@
 use crate::adapter::AdapterInfo;
 use crate::endpoint::{Endpoint, Handler};
 use crate::fast::FastRegion;
+use crate::lam::Mapping;
 use crate::object::slot;
 use crate::window::Window;
 use abi::NTSTATUS;
-use abi::ndk::{NDK_OP_FLAG, NDK_QP, NDK_SGE};
+use abi::ndk::{NDK_OP_FLAG, NDK_QP, NDK_SGE, NDK_SGE_ADDRESS};
 use abi::status::{STATUS_INTERNAL_ERROR, STATUS_INVALID_PARAMETER, STATUS_SUCCESS, nt_success};
 use core::sync::atomic::{AtomicU32, Ordering};
+use heapless::Vec;
 use kernel::pool::Shared;
 
 /// Context of silent requests. They leave an entry only when they fail; such an entry was not counted.
 pub(crate) const SILENT: usize = usize::MAX;
 /// Inline data asked for at creation: enough for a stream message.
 pub(crate) const INLINE_MAX: u32 = 16;
-/// Elements of a request asked for at creation: the head of a message, and stream octets.
-pub(crate) const GATHER_MAX: u32 = 2;
+/// Elements of a request asked for at creation, if the adapter has as many: 64 KiB of pages that lie apart.
+pub(crate) const GATHER_MAX: u32 = 16;
+
+/// The elements of one request.
+pub(crate) type Elements = Vec<NDK_SGE, { GATHER_MAX as usize }>;
 
 /// Octets of an endpoint's registered memory.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +32,39 @@ pub struct Piece {
     pub offset: usize,
     /// Octets.
     pub len: u32,
+}
+
+/// Octets that a request reads.
+#[derive(Clone, Copy)]
+pub enum Local<'a> {
+    /// Of the endpoint's registered memory.
+    Piece(Piece),
+    /// Of a mapping, which stays until the completion of the request: `len` octets from `offset` on, as far as
+    /// [`Mapping::reach`] says at most.
+    Mapped {
+        /// The mapping.
+        mapping: &'a Mapping,
+        /// First octet.
+        offset: usize,
+        /// Octets.
+        len: u32,
+    },
+}
+
+impl Local<'_> {
+    /// Octets.
+    const fn len(&self) -> u32 {
+        match self {
+            Self::Piece(piece) => piece.len,
+            Self::Mapped { len, .. } => *len,
+        }
+    }
+}
+
+impl From<Piece> for Local<'_> {
+    fn from(piece: Piece) -> Self {
+        Self::Piece(piece)
+    }
 }
 
 /// What [`Poster::invalidate`] shuts.
@@ -47,11 +85,16 @@ pub struct Poster<H: Handler> {
     pub(crate) endpoint: Shared<Endpoint<H>>,
     /// Octets that go inline at most.
     inline: u32,
+    /// Elements that a Send or a Write has at most.
+    max_gather: usize,
+    /// For elements of mappings.
+    privileged_token: u32,
 }
 
 impl<H: Handler> Poster<H> {
-    pub(crate) fn new(endpoint: Shared<Endpoint<H>>, info: AdapterInfo) -> Self {
-        Self { endpoint, inline: info.max_inline.min(INLINE_MAX) }
+    pub(crate) fn new(endpoint: Shared<Endpoint<H>>, info: AdapterInfo, privileged_token: u32) -> Self {
+        let max_gather = info.gather() as usize;
+        Self { endpoint, inline: info.max_inline.min(INLINE_MAX), max_gather, privileged_token }
     }
 
     fn element(&self, piece: Piece) -> Result<NDK_SGE, NTSTATUS> {
@@ -59,6 +102,34 @@ impl<H: Handler> Poster<H> {
             .memory(piece.memory)
             .and_then(|m| m.element(piece.offset, piece.len))
             .ok_or(STATUS_INVALID_PARAMETER)
+    }
+
+    /// Adds the elements of `local` to those that are in the list.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER: octets outside the memory or the mapping, or more elements than a request may have.
+    fn gather(&self, elements: &mut Elements, local: Local<'_>) -> Result<(), NTSTATUS> {
+        let (mapping, offset, len) = match local {
+            Local::Piece(piece) => {
+                return elements.push(self.element(piece)?).map_err(|_| STATUS_INVALID_PARAMETER);
+            }
+            Local::Mapped { mapping, offset, len } => (mapping, offset, len),
+        };
+        let mut left = len as usize;
+        for (address, run) in mapping.runs(offset) {
+            let octets = run.min(left);
+            if octets == 0 {
+                break;
+            }
+            let element = NDK_SGE {
+                Anonymous: NDK_SGE_ADDRESS { LogicalAddress: address },
+                Length: u32::try_from(octets).map_err(|_| STATUS_INVALID_PARAMETER)?,
+                MemoryRegionToken: self.privileged_token,
+            };
+            elements.push(element).map_err(|_| STATUS_INVALID_PARAMETER)?;
+            left = left.saturating_sub(octets);
+        }
+        if left == 0 && elements.len() <= self.max_gather { Ok(()) } else { Err(STATUS_INVALID_PARAMETER) }
     }
 
     /// A post has failed: the connection is lost. [`Handler::disconnected`] tells so, unless it has or will anyway, once
@@ -103,16 +174,23 @@ impl<H: Handler> Poster<H> {
     /// completion says that this one is over.
     ///
     /// # Errors
-    /// INVALID_PARAMETER for octets outside the memory, or the provider's status: nothing was posted.
-    pub fn write(&mut self, piece: Piece, remote_address: u64, remote_token: u32) -> Result<(), NTSTATUS> {
-        let element = self.element(piece)?;
+    /// INVALID_PARAMETER for octets outside the memory or beyond the mapping's reach, or the provider's status: nothing was
+    /// posted.
+    pub fn write<'a>(
+        &mut self,
+        local: impl Into<Local<'a>>,
+        remote_address: u64,
+        remote_token: u32,
+    ) -> Result<(), NTSTATUS> {
+        let mut elements = Elements::new();
+        self.gather(&mut elements, local.into())?;
         let qp = self.qp();
         let write = slot!(qp, NdkWrite);
         let flags = NDK_OP_FLAG::SILENT_SUCCESS.union(NDK_OP_FLAG::DEFER).bits();
         let context = core::ptr::without_provenance_mut(SILENT);
-        // SAFETY: as in `receive`.
-        let status = unsafe { write(qp, context, &element, 1, remote_address, remote_token, flags) };
-        posted(status)
+        let (list, count) = (elements.as_ptr(), elements.len() as u32);
+        // SAFETY: as in `receive`; the pages of a mapping stay locked as long as it lives.
+        posted(unsafe { write(qp, context, list, count, remote_address, remote_token, flags) })
     }
 
     /// Posts a write of no octets (NdkWrite without elements), whose completion carries `context`: it tells whether the
@@ -139,26 +217,37 @@ impl<H: Handler> Poster<H> {
     /// before it run all the same.
     pub fn send(&mut self, piece: Piece, context: usize) -> Result<(), NTSTATUS> {
         let element = self.element(piece)?;
-        self.send_elements(&[element], piece.len, context)
+        self.send_elements(&[element], piece.len <= self.inline, context)
     }
 
-    /// The same for octets from two places. The adapter gathers ([`AdapterInfo::max_gather`]) 2 elements or more.
+    /// The same for octets from two places. The adapter gathers ([`AdapterInfo::gather`]) 2 elements or more; 3 for the
+    /// octets of a mapping, which are no more than a page.
     ///
     /// # Errors
     /// As [`Poster::send`].
-    pub fn send_both(&mut self, first: Piece, second: Piece, context: usize) -> Result<(), NTSTATUS> {
-        let elements = [self.element(first)?, self.element(second)?];
-        self.send_elements(&elements, first.len.saturating_add(second.len), context)
+    pub fn send_both<'a>(
+        &mut self,
+        first: Piece,
+        second: impl Into<Local<'a>>,
+        context: usize,
+    ) -> Result<(), NTSTATUS> {
+        let second = second.into();
+        let mut elements = Elements::new();
+        self.gather(&mut elements, first.into())?;
+        self.gather(&mut elements, second)?;
+        // What goes inline is read by its virtual address.
+        let inline =
+            matches!(second, Local::Piece(_)) && first.len.saturating_add(second.len()) <= self.inline;
+        self.send_elements(&elements, inline, context)
     }
 
-    fn send_elements(&mut self, elements: &[NDK_SGE], octets: u32, context: usize) -> Result<(), NTSTATUS> {
+    fn send_elements(&mut self, elements: &[NDK_SGE], inline: bool, context: usize) -> Result<(), NTSTATUS> {
         let qp = self.qp();
         let send = slot!(qp, NdkSend);
-        let inline = octets <= self.inline;
         let flags = if inline { NDK_OP_FLAG::INLINE } else { NDK_OP_FLAG::empty() }.bits();
         let (list, count) = (elements.as_ptr(), elements.len() as u32);
         self.counted(|| {
-            // SAFETY: as in `receive`; inline data are read during the call, and are pool memory.
+            // SAFETY: as in `write`; inline data are read during the call, and are pool memory.
             unsafe { send(qp, core::ptr::without_provenance_mut(context), list, count, flags) }
         })
     }

@@ -8,7 +8,7 @@ use abi::status::{STATUS_IMPLEMENTATION_LIMIT, STATUS_INVALID_PARAMETER};
 use kernel::region::Region;
 
 use super::harness::*;
-use crate::{Access, FastRegion, Mapping, Opened, Piece, Window};
+use crate::{Access, FastRegion, Local, Mapping, Opened, Piece, Window};
 
 const WORD: Piece = Piece { memory: 0, offset: 4096, len: 4 };
 
@@ -60,6 +60,68 @@ fn pages_are_mapped_and_given_back() {
         assert_eq!(map(world, &region, usize::MAX).err(), Some(STATUS_INVALID_PARAMETER));
         drop(mapping);
         drop(map(world, &region, 1).unwrap());
+    });
+}
+
+/// Octets of a mapping are written and sent from where they are, over page boundaries, as far as a request reaches.
+#[test]
+fn octets_go_out_from_a_mapping() {
+    in_each_mode(|world| {
+        let mut pair = Pair::new(world);
+        let region = client(12_000);
+        let octets: std::vec::Vec<u8> = (0..12_000u32).map(|n| (n % 251) as u8).collect();
+        region.write(0, &octets).unwrap();
+        let mapping = map(world, &region, 12_000).unwrap();
+        let target = pair.far.endpoint.memory(1).unwrap();
+        let (address, token) = (target.address(), target.remote_token());
+        let gather = world.adapter().info().gather();
+        let (mut at, end, mut sends) = (4000usize, 8195usize, 0);
+        while at < end {
+            let len = mapping.reach(at, gather).min((end - at) as u32);
+            assert_ne!(len, 0);
+            let to = address + (at - 4000) as u64;
+            pair.near
+                .poster()
+                .write(Local::Mapped { mapping: &mapping, offset: at, len }, to, token)
+                .unwrap();
+            pair.near.poster().send(WORD, sends).unwrap();
+            (at, sends) = (at + len as usize, sends + 1);
+        }
+        pair.far.witness.entries(sends);
+        let mut written = std::vec![0; end - 4000];
+        target.region().read(0, &mut written).unwrap();
+        assert_eq!(written, octets[4000..end]);
+
+        let tail = Local::Mapped { mapping: &mapping, offset: 4090, len: 12 };
+        pair.near.poster().send_both(WORD, tail, 90).unwrap();
+        pair.near.witness.entries(sends + 1);
+        let (status, len, slot) = pair.far.witness.entries(sends + 1)[sends];
+        assert_eq!((status, len), (0, 16));
+        let mut sent = [0; 12];
+        let at = slot * 64 + 4;
+        pair.far.endpoint.memory(0).unwrap().region().read(at, &mut sent).unwrap();
+        assert_eq!(sent, octets[4090..4102]);
+        pair.finish();
+        drop(mapping);
+    });
+}
+
+#[test]
+fn a_mapping_is_not_left() {
+    in_each_mode(|world| {
+        let mut pair = Pair::new(world);
+        let region = client(8192);
+        let mapping = map(world, &region, 5000).unwrap();
+        assert_eq!(mapping.reach(0, u32::MAX), 5000);
+        assert_eq!((mapping.reach(4999, 9), mapping.reach(5000, 9), mapping.reach(usize::MAX, 9)), (1, 0, 0));
+        assert_eq!(mapping.reach(0, 0), 0);
+        for (offset, len) in [(0, 5001), (4999, 2), (5000, 1), (usize::MAX, 1)] {
+            let wrong = Local::Mapped { mapping: &mapping, offset, len };
+            assert_eq!(pair.near.poster().write(wrong, 0, 0), Err(STATUS_INVALID_PARAMETER));
+            assert_eq!(pair.near.poster().send_both(WORD, wrong, 1), Err(STATUS_INVALID_PARAMETER));
+        }
+        pair.finish();
+        drop(mapping);
     });
 }
 
