@@ -3,7 +3,7 @@
 use abi::NTSTATUS;
 use abi::status::STATUS_INSUFFICIENT_RESOURCES;
 use abi::wsk::WSK_BUF;
-use kernel::mdl::{Segment, chain_covers, segments};
+use kernel::mdl::{Part, Segment, chain_covers, parts, segments};
 use kernel::region::Region;
 
 /// A copy of a client's `WSK_BUF`. The 24 octets are copied because clients keep them on the stack; the MDL chain is
@@ -38,6 +38,13 @@ impl ClientBuffer {
     /// Octets.
     pub(crate) fn len(&self) -> usize {
         self.0.Length
+    }
+
+    /// What one MDL describes of the octets from `skip` on; `None` behind the last one.
+    pub(crate) fn part(&self, skip: usize) -> Option<Part> {
+        let rest = self.len().checked_sub(skip).filter(|&rest| rest != 0)?;
+        // SAFETY: the holder holds the IRP, so the chain is valid.
+        unsafe { parts(&self.0, skip, rest) }.next()?.ok()
     }
 
     /// Copies `len` octets from `skip` on into `region` at `offset`.

@@ -36,6 +36,8 @@ pub struct Settings {
     pub ring_octets: u32,
     /// Octets of a connection's send buffer.
     pub send_octets: u32,
+    /// A WskSend of so many octets is written to the peer from the client's memory, one of fewer is copied; 0: all are.
+    pub zero_copy_octets: u32,
     /// Connection requests that are accepted on the wire and not yet by the client, for one listener.
     pub backlog: u32,
     /// Which connections may run over RDMA or TCP.
@@ -50,11 +52,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What is used where nothing else is set: 128 KiB each way, as Linux' rsockets; RDMA is preferred, may take five
+    /// What is used where nothing else is set: 128 KiB each way, as Linux' rsockets; 16 KiB are worth a
+    /// mapping; RDMA is preferred, may take five
     /// seconds, and is tried again after a minute; a peer is asked after a minute of silence and has ten seconds.
     pub const DEFAULT: Self = Self {
         ring_octets: 128 << 10,
         send_octets: 128 << 10,
+        zero_copy_octets: 16 << 10,
         backlog: 64,
         policy: Policy::PREFER,
         retry_after: time::milliseconds(60_000),

@@ -13,6 +13,7 @@ mod form;
 mod hardware;
 pub(crate) mod harness;
 mod hostile;
+mod in_place;
 mod keepalive;
 mod last_words;
 mod listening;

@@ -93,6 +93,14 @@ impl Chain {
         self.pieces.iter().flat_map(|piece| piece.bytes().to_vec()).collect()
     }
 
+    /// Overwrites every byte, as its owner may once no request has the chain.
+    pub fn fill(&mut self, byte: u8) {
+        for piece in &mut self.pieces {
+            let range = piece.start..piece.start + piece.length;
+            piece.memory.get_mut(range).unwrap_or_default().fill(byte);
+        }
+    }
+
     /// Panics if something was written beside the pieces.
     #[track_caller]
     pub fn assert_guards(&self) {

@@ -5,7 +5,7 @@
 //! the chain is touched.
 
 use core::marker::PhantomData;
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 use abi::NTSTATUS;
 use abi::nt::MDL;
@@ -49,9 +49,20 @@ pub struct Segment {
     pub length: usize,
 }
 
-/// The runs of bytes a `WSK_BUF` names, in order; see [`segments`].
+/// The bytes of a `WSK_BUF` that one MDL describes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Part {
+    /// The MDL.
+    pub mdl: NonNull<MDL>,
+    /// Bytes of the MDL before the first one.
+    pub offset: usize,
+    /// Bytes; never zero.
+    pub length: usize,
+}
+
+/// The parts of a `WSK_BUF`, in order; see [`parts`].
 #[derive(Clone, Debug)]
-pub struct Segments<'chain> {
+pub struct Parts<'chain> {
     mdl: *mut MDL,
     /// Bytes of the present MDL to pass over.
     skip: usize,
@@ -60,6 +71,31 @@ pub struct Segments<'chain> {
     /// The chain is the client's; it stays while the request is outstanding.
     chain: PhantomData<&'chain MDL>,
 }
+
+/// The bytes `skip .. skip + length` of what `buf` names, by MDL; ends after the first error. IRQL ≤ DISPATCH_LEVEL; maps
+/// nothing.
+///
+/// The parts cover exactly `length` bytes, or there is an error ([`ChainError::TooShort`]) behind them.
+///
+/// # Safety
+/// The MDLs of the chain of `buf` are valid for `'chain`.
+#[must_use]
+pub unsafe fn parts(buf: &WSK_BUF, skip: usize, length: usize) -> Parts<'_> {
+    // SAFETY: as promised by the caller.
+    let in_first = unsafe { offset_in_first(buf) };
+    // What must hold is that skip + length lies inside `Length`, and `Offset` inside the first MDL.
+    let inside = skip.checked_add(length).is_some_and(|end| end <= buf.Length);
+    let start = in_first.and_then(|offset| offset.checked_add(skip));
+    match (inside, start) {
+        (true, Some(start)) => Parts { mdl: buf.Mdl, skip: start, remaining: length, chain: PhantomData },
+        // No MDL and a byte to come: the first step says that the chain is too short.
+        _ => Parts { mdl: ptr::null_mut(), skip: 0, remaining: length.max(1), chain: PhantomData },
+    }
+}
+
+/// The runs of bytes a `WSK_BUF` names, in order; see [`segments`].
+#[derive(Clone, Debug)]
+pub struct Segments<'chain>(Parts<'chain>);
 
 /// The bytes `skip .. skip + length` of what `buf` names, as runs; ends after the first error. IRQL ≤ DISPATCH_LEVEL.
 ///
@@ -71,15 +107,7 @@ pub struct Segments<'chain> {
 #[must_use]
 pub unsafe fn segments(buf: &WSK_BUF, skip: usize, length: usize) -> Segments<'_> {
     // SAFETY: as promised by the caller.
-    let in_first = unsafe { offset_in_first(buf) };
-    // What must hold is that skip + length lies inside `Length`, and `Offset` inside the first MDL.
-    let inside = skip.checked_add(length).is_some_and(|end| end <= buf.Length);
-    let start = in_first.and_then(|offset| offset.checked_add(skip));
-    match (inside, start) {
-        (true, Some(start)) => Segments { mdl: buf.Mdl, skip: start, remaining: length, chain: PhantomData },
-        // No MDL and a byte to come: the first step says that the chain is too short.
-        _ => Segments { mdl: ptr::null_mut(), skip: 0, remaining: length.max(1), chain: PhantomData },
-    }
+    Segments(unsafe { parts(buf, skip, length) })
 }
 
 /// `Offset` if it lies inside the first MDL; an empty buffer needs no MDL.
@@ -97,36 +125,50 @@ unsafe fn offset_in_first(buf: &WSK_BUF) -> Option<usize> {
     (offset < first || buf.Length == 0).then_some(offset)
 }
 
+impl Iterator for Parts<'_> {
+    type Item = Result<Part, ChainError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.remaining != 0 {
+            let Some(mdl) = NonNull::new(self.mdl) else {
+                self.remaining = 0;
+                return Some(Err(ChainError::TooShort));
+            };
+            // SAFETY: `parts` was promised a valid chain, and this MDL is in it.
+            let bytes = unsafe { byte_count(mdl.as_ptr()) };
+            let offset = self.skip;
+            // SAFETY: as above.
+            self.mdl = unsafe { mdl.as_ref() }.Next;
+            self.skip = offset.saturating_sub(bytes);
+            let length = bytes.saturating_sub(offset).min(self.remaining);
+            if length == 0 {
+                continue;
+            }
+            self.remaining -= length;
+            return Some(Ok(Part { mdl, offset, length }));
+        }
+        None
+    }
+}
+
+impl core::iter::FusedIterator for Parts<'_> {}
+
 impl Iterator for Segments<'_> {
     type Item = Result<Segment, ChainError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.remaining != 0 {
-            if self.mdl.is_null() {
-                self.remaining = 0;
-                return Some(Err(ChainError::TooShort));
-            }
-            // SAFETY: `segments` was promised a valid chain, and this MDL is in it.
-            let bytes = unsafe { byte_count(self.mdl) };
-            let (mdl, skip) = (self.mdl, self.skip);
-            // SAFETY: as above.
-            self.mdl = unsafe { (*mdl).Next };
-            self.skip = skip.saturating_sub(bytes);
-            let length = bytes.saturating_sub(skip).min(self.remaining);
-            if length == 0 {
-                continue;
-            }
-            // SAFETY: as above; and nobody else maps it.
-            let Some(base) = (unsafe { system_address(mdl) }) else {
-                self.remaining = 0;
-                return Some(Err(ChainError::NotMapped));
-            };
-            self.remaining -= length;
-            // SAFETY: `skip` is less than the number of bytes mapped at `base`.
-            let address = unsafe { base.add(skip) };
-            return Some(Ok(Segment { address, length }));
-        }
-        None
+        let Part { mdl, offset, length } = match self.0.next()? {
+            Ok(part) => part,
+            Err(error) => return Some(Err(error)),
+        };
+        // SAFETY: `segments` was promised a valid chain that nobody else maps.
+        let Some(base) = (unsafe { system_address(mdl.as_ptr()) }) else {
+            self.0.remaining = 0;
+            return Some(Err(ChainError::NotMapped));
+        };
+        // SAFETY: the part lies inside the bytes mapped at `base`.
+        let address = unsafe { base.add(offset) };
+        Some(Ok(Segment { address, length }))
     }
 }
 

@@ -13,7 +13,10 @@ use abi::nt::{
 
 use crate::{environment, raw};
 
-pub use chain::{ChainError, Segment, Segments, chain_covers, chain_length, copy_in, copy_out, segments};
+pub use chain::{
+    ChainError, Part, Parts, Segment, Segments, chain_covers, chain_length, copy_in, copy_out, parts,
+    segments,
+};
 pub use owned::OwnedMdl;
 
 /// The kernel's address of the first byte an MDL describes, mapping its pages if nobody has

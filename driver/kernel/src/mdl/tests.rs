@@ -137,6 +137,20 @@ fn runs_are_whole_pieces_and_never_empty() {
 }
 
 #[test]
+fn parts_name_their_mdl_and_need_no_mapping() {
+    let chain = Chain::new(&data(100), &[60, 0, 10], Pages::Locked);
+    let named = chain.wsk_buf(5, 95);
+    // SAFETY: the chain lives.
+    let parts: Vec<_> = unsafe { super::parts(&named, 10, 80) }.map(Result::unwrap).collect();
+    let places: Vec<_> = parts.iter().map(|part| (part.offset, part.length)).collect();
+    assert_eq!(places, [(15, 45), (0, 10), (0, 25)]);
+    assert_eq!(parts[0].mdl.as_ptr(), named.Mdl);
+    // SAFETY: as above.
+    let behind: Vec<_> = unsafe { super::parts(&named, 90, 6) }.collect();
+    assert_eq!(behind, [Err(ChainError::TooShort)]);
+}
+
+#[test]
 fn pages_that_cannot_be_mapped_are_an_error_of_their_own() {
     let chain = Chain::new(&data(100), &[60], Pages::Locked);
     let failing = fail_after(1);

@@ -1,7 +1,9 @@
 //! From bound to connected, on both sides.
 
+use super::in_place::{MapAnswer, SendsInPlace};
 use super::layout::{LIST, Layout, RING};
 use super::retained::Retained;
+use super::send_stream::SendStream;
 use super::{After, Connection, Leg, Link, Phase, SendRequest, State};
 use crate::TAG_SOCKET;
 use crate::adapter_status;
@@ -337,6 +339,9 @@ impl Link {
             endpoint: None,
             poster: None,
             closed: false,
+            send_stream: SendStream::new(),
+            in_place: SendsInPlace::new(),
+            map_answer: MapAnswer::Later,
             posted: 0,
             completed: 0,
             control: None,
@@ -495,7 +500,10 @@ impl State {
     /// neither is the client in a callback, nor has it kept a part of the ring. Called whenever that may have become
     /// true; the last of these calls does it.
     pub(super) fn go_on(&mut self, after: &mut After) {
-        let used = self.link.as_ref().is_some_and(|link| !link.closed || link.retained.any_out());
+        let used = self
+            .link
+            .as_ref()
+            .is_some_and(|link| !link.closed || link.retained.any_out() || link.in_place.any());
         if self.building || self.lending || used || self.events.any_running() {
             return;
         }

@@ -45,7 +45,9 @@ impl State {
     /// SIO_WSK_SET_TCP_SILENT_MODE: nothing is sent and nothing delivered any more; what arrives stays where it is, and
     /// the peer runs out of room. Receives that wait end with the close.
     fn silence(&mut self) -> Result<(), NTSTATUS> {
-        let sending = !self.sends.is_empty() || !self.copied.is_empty() || !self.disconnect.is_empty();
+        let in_place = self.link.as_ref().is_some_and(|link| link.in_place.any());
+        let sending =
+            in_place || !self.sends.is_empty() || !self.copied.is_empty() || !self.disconnect.is_empty();
         if self.phase != Phase::Connected || sending || self.send_ended {
             return Err(STATUS_INVALID_DEVICE_STATE);
         }

@@ -113,6 +113,7 @@ impl State {
         if let Some(link) = &mut self.link {
             link.closed = true;
         }
+        self.end_in_place(after);
         self.go_on(after);
     }
 }

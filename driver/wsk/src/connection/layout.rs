@@ -38,8 +38,8 @@ pub(super) struct Layout {
     pub(super) config: Config,
     /// Octets of the send buffer.
     send_octets: u32,
-    /// Octets one write may carry.
-    max_transfer: u32,
+    /// A send of fewer octets is copied.
+    pub(super) in_place_from: usize,
 }
 
 impl Layout {
@@ -57,7 +57,11 @@ impl Layout {
             send_queue_depth: limit(Config::DEFAULT.send_queue_depth, info.max_initiators),
             ..Config::DEFAULT
         };
-        Self { config, send_octets: settings.send_octets, max_transfer: info.max_transfer }
+        let in_place_from = match settings.zero_copy_octets {
+            0 => usize::MAX,
+            octets => octets as usize,
+        };
+        Self { config, send_octets: settings.send_octets, in_place_from }
     }
 
     pub(super) fn depths(&self) -> Depths {
@@ -115,17 +119,17 @@ impl Layout {
         self.send_slots().saturating_add(usize::from(self.config.send_queue_depth).saturating_mul(SEND_SLOT))
     }
 
-    /// Where stream octet `offset` lies in the send buffer, and how many octets follow without a wrap.
-    pub(super) fn send_buffer(&self, offset: u64) -> (usize, u32) {
-        let size = u64::from(self.send_octets);
-        let at = offset.checked_rem(size).unwrap_or(0);
-        let contiguous = u32::try_from(size.saturating_sub(at)).unwrap_or(u32::MAX);
-        let place = self.buffer_offset().saturating_add(usize::try_from(at).unwrap_or(0));
-        (place, contiguous.min(self.max_transfer))
+    /// Octets of the send buffer.
+    pub(super) const fn send_octets(&self) -> u32 {
+        self.send_octets
     }
 
-    /// Octets of the send buffer that hold nothing, when the stream is queued up to `queued` and sent up to `sent`.
-    pub(super) fn send_room(&self, queued: u64, sent: u64) -> u64 {
-        u64::from(self.send_octets).saturating_sub(queued.saturating_sub(sent))
+    /// Where octet `n` of those that were ever copied lies in local memory, and how many of the send buffer follow without a
+    /// wrap.
+    pub(super) fn send_buffer(&self, n: u64) -> (usize, u32) {
+        let size = u64::from(self.send_octets);
+        let at = n.checked_rem(size).unwrap_or(0);
+        let contiguous = u32::try_from(size.saturating_sub(at)).unwrap_or(u32::MAX);
+        (self.buffer_offset().saturating_add(usize::try_from(at).unwrap_or(0)), contiguous)
     }
 }

@@ -8,6 +8,7 @@
 //! | `outgoing` | the adapter's address that a connection goes out from |
 //! | `events`, `settle` | what the endpoint tells, and moving what can be moved |
 //! | `send`, `receive`, `disconnect`, `close` | the requests |
+//! | `in_place`, `send_stream` | sends from the client's memory, and where the octets of the stream are |
 //! | `keepalive` | asking silent peers, and giving them up |
 //! | `pump`, `retained`, `enabling` | calling the client's callbacks, what it keeps of the ring, which callbacks it wants |
 //! | `stream_socket`, `layout` | WskListen, the memory |
@@ -27,6 +28,7 @@ mod control;
 mod disconnect;
 mod enabling;
 mod events;
+mod in_place;
 mod keepalive;
 mod layout;
 mod outgoing;
@@ -34,6 +36,7 @@ mod pump;
 mod receive;
 mod retained;
 mod send;
+mod send_stream;
 mod settle;
 mod stream_socket;
 mod tcp;
@@ -73,6 +76,7 @@ pub(crate) use connect::ConnectRequest;
 use connect::Connects;
 use disconnect::Disconnects;
 use enabling::Disables;
+use in_place::{MapAnswer, MapRequest, SendsInPlace};
 use layout::Layout;
 use outgoing::Endpoints;
 use pump::Pump;
@@ -81,6 +85,7 @@ use receive::Receives;
 use retained::Retained;
 pub(crate) use send::SendRequest;
 use send::{CopiedSends, Sends};
+use send_stream::SendStream;
 pub(crate) use stream_socket::StreamSocket;
 
 /// What a connection socket is doing.
@@ -127,6 +132,10 @@ struct Link {
     poster: Option<Poster<Connection>>,
     /// The endpoint is closed; only its memory is left.
     closed: bool,
+    /// What was queued and is not sent.
+    send_stream: SendStream,
+    in_place: SendsInPlace,
+    map_answer: MapAnswer,
     /// Sends posted and sends completed, since the beginning.
     posted: u64,
     completed: u64,
@@ -248,6 +257,8 @@ struct After {
     /// Events to enable on the twin, which has become the connection and is in use for that; and whether it indicates
     /// octets by the callback of SIO_WSK_SET_RECEIVE_EX_CALLBACK.
     enable: Option<(SystemSocket, u32, bool)>,
+    /// A part of a send is to be mapped.
+    map: Option<MapRequest>,
     /// The endpoint to close, and whether the peer is to be told.
     close: Option<(Poster<Connection>, bool)>,
     /// The endpoint whose graceful close must not wait any longer.
@@ -412,6 +423,18 @@ impl Connection {
 
     /// Runs `change` under the lock, settles, then does what must be done without the lock.
     fn with<R>(this: &Shared<Self>, change: impl FnOnce(&mut State, &mut After) -> R) -> R {
+        let (result, request) = Self::with_request(this, change);
+        if let Some(request) = request {
+            Self::map(this, request);
+        }
+        result
+    }
+
+    /// The same, with the mapping that is to be built.
+    fn with_request<R>(
+        this: &Shared<Self>,
+        change: impl FnOnce(&mut State, &mut After) -> R,
+    ) -> (R, Option<MapRequest>) {
         let mut after = After::default();
         let result = {
             let mut state = this.state.lock();
@@ -420,8 +443,9 @@ impl Connection {
             after.pump = state.wants_pump(this);
             result
         };
+        let request = after.map.take();
         after.run(this);
-        result
+        (result, request)
     }
 
     fn queue_work(this: &Shared<Self>) {

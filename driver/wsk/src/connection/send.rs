@@ -1,9 +1,11 @@
-//! WskSend: octets are copied into the send buffer as room comes, and the IRP is completed when they are sent.
+//! WskSend: octets are copied into the send buffer as room comes, or sent from the client's memory
+//! ([`in_place`](super::in_place)), and the IRP is completed when they are sent.
 //!
 //! Every send can be cancelled. One of which nothing is copied is simply gone. The octets of any other are part of the
 //! stream and cannot be taken back: the connection ends with it, so that the peer never takes half a send for a whole one.
 
-use super::layout::LOCAL;
+use super::in_place::{Begun, Taken};
+use super::layout::Layout;
 use super::{After, Connection, Phase, State};
 use crate::buffer::ClientBuffer;
 use abi::NTSTATUS;
@@ -105,6 +107,12 @@ impl SendRequest {
         Self { buffer, copied: 0, last, connects: false }
     }
 
+    /// Whether its octets are sent from the client's memory. A request that needs more than to be sent is copied.
+    fn in_place(&self, layout: &Layout) -> bool {
+        let plain = !self.last && !self.connects && self.copied == 0;
+        plain && self.buffer.len() >= layout.in_place_from
+    }
+
     /// The octets of a WskConnectEx.
     pub(super) const fn of_connect(buffer: ClientBuffer) -> Self {
         Self { buffer, copied: 0, last: false, connects: true }
@@ -152,16 +160,29 @@ impl State {
         }
     }
 
-    /// Copies the octets of sends, in order, into what room the send buffer has.
-    pub(super) fn copy_sends(&mut self, connection: &Shared<Connection>, after: &mut After) {
+    /// Takes the octets of sends into the stream, in order: copies them into what room the send buffer has, or maps them.
+    pub(super) fn take_sends(&mut self, connection: &Shared<Connection>, after: &mut After) {
+        let counter = &connection.counters.octets_copied_out;
         loop {
             let Some(link) = self.link.as_mut().filter(|l| l.engine.state() == stream::State::Open) else {
                 return;
             };
+            if link.in_place.is_taking() {
+                match link.take_in_place(counter, after) {
+                    Taken::Waits => return,
+                    Taken::Whole => continue,
+                    Taken::Cut => return self.cut(),
+                }
+            }
             let Some(front) = self.sends.front() else { return };
+            let in_place = front.in_place(&link.layout);
             // From its first octet on a send cannot be taken back: it is begun only when there is room for it.
-            let waits = front.buffer.len() != 0;
-            if waits && link.layout.send_room(link.engine.queued_offset(), link.engine.sent_offset()) == 0 {
+            let may_begin = match front.buffer.len() {
+                0 => true,
+                _ if in_place => link.in_place.has_place(),
+                _ => link.send_stream.room(&link.layout).1 != 0,
+            };
+            if !may_begin {
                 return;
             }
             let Some((irp, mut request)) = take_front(&mut self.sends) else {
@@ -171,12 +192,18 @@ impl State {
                 }
                 continue;
             };
+            let irp = if in_place {
+                match link.in_place.begin(connection, irp, request.buffer, after) {
+                    Begun::Yes => continue,
+                    // Copied, then.
+                    Begun::No(irp) => irp,
+                }
+            } else {
+                irp
+            };
             while request.copied < request.buffer.len() {
-                let queued = link.engine.queued_offset();
-                let (place, contiguous) = link.layout.send_buffer(queued);
-                let room = link.layout.send_room(queued, link.engine.sent_offset()).min(contiguous.into());
-                let rest = request.buffer.len().saturating_sub(request.copied);
-                let len = rest.min(usize::try_from(room).unwrap_or(usize::MAX));
+                let (place, room) = link.send_stream.room(&link.layout);
+                let len = room.min(request.buffer.len().saturating_sub(request.copied));
                 if len == 0 {
                     // Its cancel has been noticed just now if it cannot wait.
                     if let Err(irp) = self.sends.park_front(connection, irp, request) {
@@ -185,14 +212,7 @@ impl State {
                     }
                     return;
                 }
-                let copied = match link.memory(LOCAL) {
-                    Some(local) => request.buffer.copy_out(request.copied, local.region(), place, len),
-                    None => Err(STATUS_INVALID_DEVICE_STATE),
-                };
-                let queued = copied.and_then(|()| {
-                    link.engine.queue_send(len as u64).map_err(|_| STATUS_CONNECTION_DISCONNECTED)
-                });
-                if let Err(status) = queued {
+                if let Err(status) = link.copy_in_stream(&request.buffer, request.copied, place, len) {
                     after.batch.push(irp, Outcome::failure(status));
                     if request.copied != 0 {
                         // Half a send is in the stream and the other half will never be: nothing after it is right.
@@ -202,7 +222,7 @@ impl State {
                     }
                     return;
                 }
-                connection.counters.octets_copied_out.add(len as u64);
+                counter.add(len as u64);
                 request.copied = request.copied.saturating_add(len);
             }
             if request.connects {
@@ -226,14 +246,27 @@ impl State {
         }
     }
 
-    /// Completes the sends whose octets are all sent.
+    /// Completes the sends whose octets are all sent, in their order.
     pub(super) fn complete_sends(&mut self, after: &mut After) {
-        let Some(link) = &self.link else { return };
+        let Some(link) = &mut self.link else { return };
         let sent = link.engine.sent_offset();
-        while self.copied.front().is_some_and(|c| c.end <= sent) {
-            // One that is being cancelled is left to that.
-            if let Some((irp, done)) = take_front(&mut self.copied) {
-                after.batch.push(irp, Outcome::success(done.octets));
+        // First: a client's memory is given back before its IRP.
+        link.send_stream.sent(sent);
+        loop {
+            let copied = self.copied.front().map(|send| send.end);
+            let in_place = link.in_place.first_end();
+            // One of no octets ends where the one before it does.
+            match (copied, in_place) {
+                (copied, Some(end)) if end <= sent && copied.is_none_or(|copied| end <= copied) => {
+                    link.in_place.complete_first(after);
+                }
+                (Some(end), _) if end <= sent => {
+                    // One that is being cancelled is left to that.
+                    if let Some((irp, done)) = take_front(&mut self.copied) {
+                        after.batch.push(irp, Outcome::success(done.octets));
+                    }
+                }
+                _ => return,
             }
         }
     }

@@ -1,12 +1,12 @@
 //! Moving what can be moved.
 
 use super::events::SEND;
-use super::layout::{LIST, LOCAL};
+use super::layout::LIST;
 use super::{After, Connection, Link, Phase, State};
 use abi::NTSTATUS;
 use abi::status::{
     STATUS_CONNECTION_ABORTED, STATUS_CONNECTION_DISCONNECTED, STATUS_CONNECTION_INVALID,
-    STATUS_CONNECTION_RESET, STATUS_IO_TIMEOUT, STATUS_SUCCESS,
+    STATUS_CONNECTION_RESET, STATUS_INTERNAL_ERROR, STATUS_IO_TIMEOUT, STATUS_SUCCESS,
 };
 use irp::Outcome;
 use kernel::pool::Shared;
@@ -20,7 +20,7 @@ impl State {
     pub(super) fn settle(&mut self, connection: &Shared<Connection>, after: &mut After) {
         if self.phase == Phase::Connected && !self.silent {
             self.serve_receives(connection, after);
-            self.copy_sends(connection, after);
+            self.take_sends(connection, after);
             if let Some(link) = &mut self.link {
                 link.transmit();
             }
@@ -62,6 +62,7 @@ impl State {
             Some(status) => self.fail_sends(status, after),
             None => self.end_sends(posted, after),
         }
+        self.end_in_place(after);
         self.serve_receives(connection, after);
     }
 
@@ -90,8 +91,9 @@ impl Link {
     /// Posts all the work that the engine has. A post that fails loses the connection: the engine counts it as posted.
     fn transmit(&mut self) {
         while self.poster.is_some() && self.unposted.is_none() {
-            let (_, contiguous) = self.layout.send_buffer(self.engine.posted_offset());
-            let Some(work) = self.engine.poll_transmit(contiguous) else { return };
+            let (offset, info) = (self.engine.posted_offset(), self.adapter.info());
+            let reach = self.send_stream.reach(&self.layout, info, offset);
+            let Some(work) = self.engine.poll_transmit(reach) else { return };
             if let Err(status) = self.post(work) {
                 self.give_up(status);
             }
@@ -146,42 +148,36 @@ impl Link {
 
     fn post(&mut self, work: Transmit) -> Result<(), NTSTATUS> {
         let (entry, head) = self.layout.send_slot(self.posted);
-        let write = match work {
-            Transmit::Data { stream_offset, len, remote_addr, remote_key, .. } => {
-                let (offset, _) = self.layout.send_buffer(stream_offset);
-                Some((Piece { memory: entry.memory, offset, len }, remote_addr, remote_key))
-            }
-            Transmit::Credit {
-                publish: Some(Publish { entry: octets, remote_addr, remote_key }), ..
-            } => {
-                self.store(entry, &octets);
-                Some((entry, remote_addr, remote_key))
-            }
-            Transmit::Credit { publish: None, .. } => None,
-            Transmit::Control { .. } => {
-                self.control = Some(self.posted);
-                None
-            }
-            Transmit::SendData { .. }
-            | Transmit::Notice { .. }
-            | Transmit::Advert(_)
-            | Transmit::Abort { .. }
-            | Transmit::Probe { .. } => None,
-        };
         let octets = work.head();
         let head = Piece { memory: entry.memory, offset: head, len: octets.len() as u32 };
         self.store(head, &octets);
-        let Some(poster) = &mut self.poster else { return Err(STATUS_CONNECTION_ABORTED) };
-        if let Some((piece, address, token)) = write {
-            poster.write(piece, address, token)?;
+        if let Transmit::Credit { publish: Some(publish), .. } = &work {
+            self.store(entry, &publish.entry);
         }
+        if let Transmit::Control { .. } = work {
+            self.control = Some(self.posted);
+        }
+        let Some(poster) = &mut self.poster else { return Err(STATUS_CONNECTION_ABORTED) };
+        let (layout, stream) = (&self.layout, &self.send_stream);
+        let local = |offset, len| stream.local(layout, offset, len).ok_or(STATUS_INTERNAL_ERROR);
         match work {
-            Transmit::Probe { remote_addr, remote_key } => poster.probe(remote_addr, remote_key, SEND)?,
-            Transmit::SendData { stream_offset, len, .. } => {
-                let (offset, _) = self.layout.send_buffer(stream_offset);
-                poster.send_both(head, Piece { memory: LOCAL, offset, len }, SEND)?;
+            Transmit::Data { stream_offset, len, remote_addr, remote_key, .. } => {
+                poster.write(local(stream_offset, len)?, remote_addr, remote_key)?;
+                poster.send(head, SEND)?;
             }
-            _ => poster.send(head, SEND)?,
+            Transmit::Credit { publish: Some(Publish { remote_addr, remote_key, .. }), .. } => {
+                poster.write(entry, remote_addr, remote_key)?;
+                poster.send(head, SEND)?;
+            }
+            Transmit::SendData { stream_offset, len, .. } => {
+                poster.send_both(head, local(stream_offset, len)?, SEND)?;
+            }
+            Transmit::Probe { remote_addr, remote_key } => poster.probe(remote_addr, remote_key, SEND)?,
+            Transmit::Credit { publish: None, .. }
+            | Transmit::Control { .. }
+            | Transmit::Notice { .. }
+            | Transmit::Advert(_)
+            | Transmit::Abort { .. } => poster.send(head, SEND)?,
         }
         self.posted = self.posted.wrapping_add(1);
         Ok(())

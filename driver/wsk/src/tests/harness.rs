@@ -316,6 +316,13 @@ impl Transfer {
         self.irp.wait()
     }
 
+    /// What became of it, if it is over. Its memory is used for something else then.
+    pub(super) fn reclaim(&mut self) -> Option<Completion> {
+        let done = self.irp.completion()?;
+        self.chain.fill(0xDD);
+        Some(done)
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.irp.completion().is_some()
     }
@@ -354,9 +361,14 @@ impl Connection {
     }
 
     pub(super) fn send(&self, octets: &[u8]) -> Transfer {
+        self.send_chain(Chain::new(octets, &[], ksim::buffer::Pages::NonPagedPool), 0)
+    }
+
+    /// The same from octet `offset` of a chain on.
+    pub(super) fn send_chain(&self, chain: Chain, offset: u32) -> Transfer {
         let send = self.table().WskSend;
-        let chain = Chain::new(octets, &[], ksim::buffer::Pages::NonPagedPool);
-        let mut buffer = chain.whole();
+        let length = chain.whole().Length - offset as usize;
+        let mut buffer = chain.wsk_buf(offset, length);
         // SAFETY: a call as its page says; the chain lives as long as the request.
         let irp = request(|irp| unsafe { send(self.0, &mut buffer, 0, irp) });
         Transfer { irp, chain }
