@@ -26,6 +26,7 @@ impl Provider {
             policy: settings.policy,
             retry_after: milliseconds(u64::from(settings.retry_after_s).saturating_mul(1_000)),
             rdma_connect_limit: milliseconds(settings.connect_limit_ms.into()),
+            zero_copy_octets: settings.zero_copy_octets,
             ..wsk::Settings::DEFAULT
         };
         let config = Config {

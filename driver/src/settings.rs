@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) retry_after_s: u32,
     /// `RdmaConnectLimit`, REG_DWORD: milliseconds a handshake over RDMA may take.
     pub(crate) connect_limit_ms: u32,
+    /// `ZeroCopyOctets`, REG_DWORD: from how many octets on a request's memory is used in place; 0: never.
+    pub(crate) zero_copy_octets: u32,
 }
 
 impl Default for Settings {
@@ -38,6 +40,7 @@ impl Default for Settings {
             policy: Policy::PREFER,
             retry_after_s: 60,
             connect_limit_ms: 5_000,
+            zero_copy_octets: 16 << 10,
         }
     }
 }
@@ -120,6 +123,7 @@ impl Settings {
                 != 0,
             retry_after_s: number(name!("RetryRdmaAfter"), (0, 86_400), default.retry_after_s),
             connect_limit_ms: number(name!("RdmaConnectLimit"), (100, 60_000), default.connect_limit_ms),
+            zero_copy_octets: number(name!("ZeroCopyOctets"), (0, 1 << 30), default.zero_copy_octets),
             policy: rules::read(values, name!("Policy"), &mut report)?,
         })
     }
