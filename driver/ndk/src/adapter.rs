@@ -58,6 +58,8 @@ pub struct AdapterInfo {
     pub max_initiators: u32,
     /// Entries per completion queue.
     pub max_cq_depth: u32,
+    /// Pages of a fast registration that the adapter likes best; 0: it knows none.
+    pub fast_pages: u32,
 }
 
 impl AdapterInfo {
@@ -291,5 +293,6 @@ fn query(object: NonNull<NDK_ADAPTER>) -> Result<AdapterInfo, NTSTATUS> {
         max_receives: raw.MaxReceiveQueueDepth,
         max_initiators: raw.MaxInitiatorQueueDepth,
         max_cq_depth: raw.MaxCqDepth,
+        fast_pages: raw.FRMRPageCount,
     })
 }

@@ -13,7 +13,8 @@ use crate::post::Poster;
 use crate::wait;
 use abi::NTSTATUS;
 use abi::ndk::{NDK_MR, NDK_OBJECT_HEADER, NDK_OP_FLAG};
-use abi::status::STATUS_INVALID_PARAMETER;
+use abi::status::{STATUS_INVALID_PARAMETER, STATUS_PENDING};
+use core::ffi::c_void;
 use core::mem::ManuallyDrop;
 use core::ptr::{self, NonNull};
 use kernel::pool::Shared;
@@ -66,6 +67,39 @@ impl FastRegion {
     }
 }
 
+/// Who waits for the end of a region.
+pub trait RegionOwner: Send + Sync + Sized + 'static {
+    /// The region is closed: no peer reaches the memory any more. Exactly once, before [`FastRegion::close`] returns, later,
+    /// or on another thread; no lock of this crate is held. IRQL <= DISPATCH_LEVEL.
+    fn region_closed(this: Shared<Self>);
+}
+
+/// # Safety
+/// `context` is the reference that [`FastRegion::close`] gave to this one call.
+unsafe extern "system" fn closed<T: RegionOwner>(context: *mut c_void) {
+    // SAFETY: the promise of this function.
+    T::region_closed(unsafe { Shared::from_raw(context.cast_const().cast()) });
+}
+
+impl FastRegion {
+    /// Closes the region, which ends every access that an endpoint left open when it was closed itself. IRQL <=
+    /// DISPATCH_LEVEL.
+    pub fn close<T: RegionOwner>(self, owner: Shared<T>) {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: taken once: the drop does not run.
+        let user = unsafe { ManuallyDrop::take(&mut this.user) };
+        let close = slot!(this.mr.as_ptr(), NdkCloseMr);
+        let context = Shared::into_raw(owner).cast_mut().cast::<c_void>();
+        // SAFETY: open and not used after this; the context is a reference that `closed` takes back.
+        let status = unsafe { close(this.header(), closed::<T>, context) };
+        drop(user);
+        if status != STATUS_PENDING {
+            // SAFETY: the close is over without a callback, so this is the one call.
+            unsafe { closed::<T>(context) };
+        }
+    }
+}
+
 impl Drop for FastRegion {
     fn drop(&mut self) {
         // SAFETY: taken once, here.
@@ -80,24 +114,26 @@ impl Drop for FastRegion {
 }
 
 impl<H: Handler> Poster<H> {
-    /// Posts the registration of all of `mapping` (`NdkFastRegister`) and returns the token for the peer, which may be told at
-    /// once: requests behind this one find the region open. `base` is the address that the peer gives for the first octet; its
-    /// offset in a page is the mapping's. The mapping stays until the region is invalidated.
+    /// Posts the registration of `len` octets from `offset` of `mapping` on (`NdkFastRegister`) and returns the address and the
+    /// token for the peer, which may be told at once: requests behind this one find the region open. The address says nothing
+    /// of where the octets are; `base`, a multiple of PAGE_SIZE and not 0, is its page. The mapping stays until the region is
+    /// invalidated or closed.
     ///
     /// # Errors
-    /// The provider's status; nothing was posted.
+    /// INVALID_PARAMETER for octets outside the mapping, or none; or the provider's status. Nothing was posted.
     pub fn fast_register(
         &mut self,
         region: &FastRegion,
-        mapping: &Mapping,
+        (mapping, offset, len): (&Mapping, usize, usize),
         base: u64,
         access: Access,
         context: usize,
-    ) -> Result<u32, NTSTATUS> {
+    ) -> Result<(u64, u32), NTSTATUS> {
         let qp = self.qp();
         let register = slot!(qp, NdkFastRegister);
-        let pages = mapping.pages();
-        let base = usize::try_from(base).map_err(|_| STATUS_INVALID_PARAMETER)?;
+        let (pages, first) = mapping.pages_of(offset, len).ok_or(STATUS_INVALID_PARAMETER)?;
+        let address = base.checked_add(first.into()).ok_or(STATUS_INVALID_PARAMETER)?;
+        let start = usize::try_from(address).map_err(|_| STATUS_INVALID_PARAMETER)?;
         let rights = match access {
             Access::LocalWrite => NDK_OP_FLAG::ALLOW_LOCAL_WRITE,
             Access::RemoteWrite => NDK_OP_FLAG::ALLOW_REMOTE_WRITE,
@@ -112,13 +148,13 @@ impl<H: Handler> Poster<H> {
                     region.mr.as_ptr(),
                     pages.len() as u32,
                     pages.as_ptr(),
-                    mapping.first_byte_offset(),
-                    mapping.len(),
-                    ptr::without_provenance(base),
+                    first,
+                    len,
+                    ptr::without_provenance(start),
                     rights.bits(),
                 )
             }
         })?;
-        Ok(region.remote_token())
+        Ok((address, region.remote_token()))
     }
 }

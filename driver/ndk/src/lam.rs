@@ -106,6 +106,16 @@ impl Mapping {
         u32::try_from(octets).unwrap_or(u32::MAX)
     }
 
+    /// The pages of `len` octets from `offset` on, and where the first of them is in the first page; `None` for octets
+    /// outside the mapping, or none.
+    pub(crate) fn pages_of(&self, offset: usize, len: usize) -> Option<(&[NDK_LOGICAL_ADDRESS], u32)> {
+        let end = offset.checked_add(len).filter(|&end| end <= self.len && len != 0)?;
+        let first = (self.first_byte_offset as usize).checked_add(offset)?;
+        let last = (self.first_byte_offset as usize).checked_add(end)?;
+        let pages = self.pages().get(first / PAGE_SIZE..last.div_ceil(PAGE_SIZE))?;
+        Some((pages, u32::try_from(first % PAGE_SIZE).ok()?))
+    }
+
     /// Where the first octet is in the first page, in octets.
     #[must_use]
     pub fn first_byte_offset(&self) -> u32 {

@@ -41,7 +41,7 @@ pub use address::{SockAddr, socket_addr_from_raw, write_raw};
 pub use connect::Source;
 pub use cq::Completion;
 pub use endpoint::{Depths, Endpoint, Handler};
-pub use fast::FastRegion;
+pub use fast::{FastRegion, RegionOwner};
 pub use faults::Fault;
 pub use lam::Mapping;
 pub use listener::{Incoming, ListenHandler, Listener};

@@ -302,18 +302,24 @@ impl Engine {
     ///
     /// [`UsageError::NotAdvertisable`].
     pub fn advertise(&mut self, buffer: TargetEntry) -> Result<(), UsageError> {
-        let longest = usize::from(self.peer_message_len);
-        let possible = self.state == State::Open
-            && self.extensions.contains(Extensions::DIRECT)
-            && longest >= MESSAGE_LEN.saturating_add(ADVERT_LEN)
-            && self.receive.readable() == 0
-            && !self.receive.ended()
-            && !self.sink.outstanding();
-        if !possible || buffer.len == 0 || buffer.wraps() {
+        if !self.may_advertise() || buffer.len == 0 || buffer.wraps() {
             return Err(UsageError::NotAdvertisable);
         }
         self.sink.advertise(Advert { buffer, stream_offset: self.receive.position() });
         Ok(())
+    }
+
+    /// Whether a buffer may be advertised now: the peer would understand it, everything that arrived is consumed, and no
+    /// advert is unanswered.
+    #[must_use]
+    pub fn may_advertise(&self) -> bool {
+        let longest = usize::from(self.peer_message_len);
+        self.state == State::Open
+            && self.extensions.contains(Extensions::DIRECT)
+            && longest >= MESSAGE_LEN.saturating_add(ADVERT_LEN)
+            && self.receive.readable() == 0
+            && !self.receive.ended()
+            && !self.sink.outstanding()
     }
 
     /// Asks for the advertised buffer again. The peer may still write to it as long as [`Engine::advertised`] is true.

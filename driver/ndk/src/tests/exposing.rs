@@ -8,7 +8,7 @@ use abi::status::{STATUS_IMPLEMENTATION_LIMIT, STATUS_INVALID_PARAMETER};
 use kernel::region::Region;
 
 use super::harness::*;
-use crate::{Access, FastRegion, Local, Mapping, Opened, Piece, Window};
+use crate::{Access, FastRegion, Local, Mapping, Opened, Piece, RegionOwner, Window};
 
 const WORD: Piece = Piece { memory: 0, offset: 4096, len: 4 };
 
@@ -137,23 +137,59 @@ fn a_peer_writes_into_a_fast_registration_until_it_is_shut() {
         for round in 0..2 {
             let (open, shut) = (100 + round, 200 + round);
             let poster = pair.near.poster();
-            let token = poster.fast_register(&fast, &mapping, base, Access::RemoteWrite, open).unwrap();
+            let part = (&mapping, 4100, 1000);
+            let (address, token) =
+                poster.fast_register(&fast, part, base, Access::RemoteWrite, open).unwrap();
             assert_eq!((completed(&pair, open), token), (0, fast.remote_token()));
-            assert_eq!(peer_writes(&mut pair, b"abcd", base + 4094, token), 0);
+            assert_eq!(address, base + 4, "the offset in the page");
+            assert_eq!(peer_writes(&mut pair, b"abcd", address + 996, token), 0);
             let mut octets = [0; 4];
-            region.read(4094, &mut octets).unwrap();
+            region.read(5096, &mut octets).unwrap();
             assert_eq!(&octets, b"abcd");
             pair.near.poster().invalidate(&Opened::Region(&fast), shut).unwrap();
             assert_eq!(completed(&pair, shut), 0);
             tokens.push(token);
         }
         assert_ne!(tokens[0], tokens[1]);
-        assert_ne!(peer_writes(&mut pair, b"evil", base, tokens[1]), 0);
+        let poster = pair.near.poster();
+        for (offset, len) in [(0, 0), (0, 6001), (6000, 1), (usize::MAX, 1)] {
+            let outside = poster.fast_register(&fast, (&mapping, offset, len), base, Access::RemoteWrite, 1);
+            assert_eq!(outside, Err(STATUS_INVALID_PARAMETER));
+        }
+        assert_ne!(peer_writes(&mut pair, b"evil", base + 4, tokens[1]), 0);
         let mut octets = [1; 4];
-        region.read(0, &mut octets).unwrap();
+        region.read(4100, &mut octets).unwrap();
         assert_eq!(octets, [0; 4], "shut is shut");
         pair.finish();
         drop((fast, mapping));
+    });
+}
+
+/// Somebody waits for the end of a region.
+struct Owner(std::sync::Mutex<std::sync::mpsc::Sender<()>>);
+
+impl RegionOwner for Owner {
+    fn region_closed(this: kernel::pool::Shared<Self>) {
+        this.0.lock().unwrap().send(()).unwrap();
+    }
+}
+
+/// An endpoint that is closed leaves its registration open; closing the region shuts it.
+#[test]
+fn the_end_of_a_region_is_told() {
+    in_each_mode(|world| {
+        let mut pair = Pair::new(world);
+        let region = client(8192);
+        let mapping = map(world, &region, 8192).unwrap();
+        let fast = FastRegion::create(world.adapter(), 2).unwrap();
+        let poster = pair.near.poster();
+        poster.fast_register(&fast, (&mapping, 0, 8192), 0x1000, Access::RemoteWrite, 100).unwrap();
+        assert_eq!(completed(&pair, 100), 0);
+        pair.finish();
+        let (tell, told) = channel();
+        fast.close(kernel::pool::Shared::try_new(TAG, Owner(tell.into())).unwrap());
+        told.recv().unwrap();
+        drop(mapping);
     });
 }
 
