@@ -327,6 +327,12 @@ impl Engine {
         self.sink.withdraw();
     }
 
+    /// Whether the peer has advertised a buffer that is neither used nor refused.
+    #[must_use]
+    pub const fn holds_advert(&self) -> bool {
+        self.source.held().is_some()
+    }
+
     /// Whether the peer may write to an advertised buffer.
     #[must_use]
     pub const fn advertised(&self) -> bool {

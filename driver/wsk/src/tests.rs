@@ -8,6 +8,7 @@ mod control_answers;
 mod control_client;
 #[path = "../../runtime/tests/native/crank.rs"]
 mod crank;
+mod direct;
 mod equals;
 mod form;
 mod hardware;

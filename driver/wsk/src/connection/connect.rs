@@ -1,7 +1,9 @@
 //! From bound to connected, on both sides.
 
-use super::in_place::{MapAnswer, SendsInPlace};
+use super::direct::Direct;
+use super::in_place::SendsInPlace;
 use super::layout::{LIST, Layout, RING};
+use super::lent::{Answers, Loans};
 use super::retained::Retained;
 use super::send_stream::SendStream;
 use super::{After, Connection, Leg, Link, Phase, SendRequest, State};
@@ -102,9 +104,10 @@ unsafe impl QueueKind for Connects {
 pub(super) unsafe fn work(context: *mut c_void) {
     // SAFETY: the caller's promise.
     let this = unsafe { Shared::<Connection>::from_raw(context.cast()) };
-    let (incoming, phase, leg, building, lending) = {
+    let (incoming, phase, leg, building, lending, region) = {
         let mut state = this.state.lock();
-        (state.incoming.take(), state.phase, state.leg, state.building, state.lending)
+        let region = state.link.as_ref().is_some_and(|link| link.direct.wants_region());
+        (state.incoming.take(), state.phase, state.leg, state.building, state.lending, region)
     };
     match (incoming, leg) {
         _ if !building => {}
@@ -112,6 +115,9 @@ pub(super) unsafe fn work(context: *mut c_void) {
         _ if phase == Phase::Binding => Connection::bind_address(&this),
         (None, Leg::Rdma) => Connection::connect_out(&this),
         (None, Leg::Tcp) => Connection::connect_twin(&this),
+    }
+    if region {
+        Connection::make_region(&this);
     }
     if lending {
         Connection::serve_controls(&this);
@@ -341,7 +347,9 @@ impl Link {
             closed: false,
             send_stream: SendStream::new(),
             in_place: SendsInPlace::new(),
-            map_answer: MapAnswer::Later,
+            direct: Direct::new(),
+            loans: Loans::new(),
+            answers: Answers::new(),
             posted: 0,
             completed: 0,
             control: None,
@@ -500,10 +508,8 @@ impl State {
     /// neither is the client in a callback, nor has it kept a part of the ring. Called whenever that may have become
     /// true; the last of these calls does it.
     pub(super) fn go_on(&mut self, after: &mut After) {
-        let used = self
-            .link
-            .as_ref()
-            .is_some_and(|link| !link.closed || link.retained.any_out() || link.in_place.any());
+        let used =
+            self.link.as_ref().is_some_and(|link| !link.closed || link.retained.any_out() || link.lends());
         if self.building || self.lending || used || self.events.any_running() {
             return;
         }

@@ -1,7 +1,7 @@
 //! What the endpoint tells.
 
 use super::layout::{LOCAL, RING};
-use super::{Connection, Link, State};
+use super::{Connection, Link};
 use abi::NTSTATUS;
 use abi::status::{STATUS_CONNECTION_RESET, STATUS_INTERNAL_ERROR, nt_success};
 use kernel::pool::Shared;
@@ -12,6 +12,9 @@ use trace::{Counters, Reason};
 
 /// Context of a Send; receives carry the number of their slot.
 pub(super) const SEND: usize = 1 << 31;
+/// Context of a fast registration, and of its end.
+pub(super) const REGISTER: usize = SEND + 1;
+pub(super) const INVALIDATE: usize = SEND + 2;
 
 impl Connection {
     /// The owner of `self`: connections live inside a [`Shared`] only.
@@ -65,7 +68,13 @@ impl Handler for Connection {
 
     fn closed(&self) {
         let this = self.shared();
-        Self::with(&this, State::endpoint_closed);
+        Self::with(&this, |state, after| {
+            if let Some(link) = &mut state.link {
+                link.closed = true;
+            }
+            // Whoever waited for that goes on.
+            state.end_loans(&this, after);
+        });
     }
 }
 
@@ -79,6 +88,13 @@ impl Link {
         if entry.context == SEND {
             self.completed = self.completed.wrapping_add(1);
             return self.engine.handle_transmit_complete().map(|_| ()).map_err(|_| STATUS_INTERNAL_ERROR);
+        }
+        if entry.context == REGISTER {
+            return Ok(());
+        }
+        if entry.context == INVALIDATE {
+            self.direct.shut();
+            return Ok(());
         }
         let slot = self.layout.receive_slot(entry.context);
         let mut message = [0; MAX_MESSAGE_LEN as usize];
@@ -101,19 +117,10 @@ impl Link {
                 ring.region().write(ring_offset as usize, octets).map_err(|_| STATUS_INTERNAL_ERROR)?;
                 counters.octets_copied_in.add(octets.len() as u64);
             }
+            Ok(Event::Direct(len)) => self.buffer_filled(len),
+            Ok(Event::Refused) => self.buffer_refused(),
             _ => {}
         }
         Ok(())
-    }
-}
-
-impl State {
-    /// The endpoint is closed: whoever waited for that goes on.
-    fn endpoint_closed(&mut self, after: &mut super::After) {
-        if let Some(link) = &mut self.link {
-            link.closed = true;
-        }
-        self.end_in_place(after);
-        self.go_on(after);
     }
 }

@@ -8,17 +8,18 @@
 //! before. Cancelling it ends the connection if octets of it are in the stream, and completes it when the adapter is done.
 
 use super::layout::LOCAL;
-use super::{After, Connection, Link, Phase, State};
-use crate::TAG_SOCKET;
+use super::lent::{Borrower, Lent, Loan, MapRequest};
+use super::{After, Link, Phase, State};
 use crate::buffer::ClientBuffer;
 use abi::NTSTATUS;
 use abi::nt::MDL;
-use abi::status::{STATUS_CANCELLED, STATUS_CONNECTION_DISCONNECTED, STATUS_INVALID_DEVICE_STATE};
+use abi::status::{
+    STATUS_CANCELLED, STATUS_CONNECTION_DISCONNECTED, STATUS_INVALID_DEVICE_STATE, STATUS_SUCCESS,
+};
 use core::ptr::NonNull;
-use heapless::{Deque, Vec};
-use irp::{Armed, HardwareSide, Outcome, OwnedIrp, Posted, PostedRequest};
-use kernel::pool::Shared;
-use ndk::{Adapter, Mapping};
+use heapless::Deque;
+use irp::Outcome;
+use ndk::Mapping;
 use trace::Counter;
 
 /// Sends of this kind that are under way at a time.
@@ -26,27 +27,9 @@ const SENDS: usize = 8;
 /// A part of fewer octets is copied: a mapping costs more.
 const PART_MIN: usize = 4096;
 
-/// What is known of memory that a client has lent to the adapter.
-pub(super) struct Lent {
-    connection: *const Connection,
-}
-
-// SAFETY: a socket may be used from any thread.
-unsafe impl Send for Lent {}
-// SAFETY: as above.
-unsafe impl Sync for Lent {}
-
-impl PostedRequest for Lent {
-    fn abort(&self) {
-        // SAFETY: called while the IRP is armed, whose keeper is the connection.
-        let connection = unsafe { Shared::clone_from_raw(self.connection) };
-        Connection::with(&connection, |state, after| state.cancel_in_place(self, after));
-    }
-}
-
 /// A send that is under way.
 struct InPlace {
-    side: HardwareSide<Lent>,
+    loan: Loan,
     buffer: ClientBuffer,
     /// Octets of it that are in the stream.
     queued: usize,
@@ -65,8 +48,6 @@ pub(super) struct SendsInPlace {
     next: Option<InPlace>,
     /// Those whose octets are all in the stream, oldest first.
     queued: Deque<InPlace, SENDS>,
-    /// Request objects, used again and again.
-    objects: Vec<Shared<Posted<Lent>>, { SENDS + 2 }>,
 }
 
 /// How far a send was taken in.
@@ -79,31 +60,17 @@ pub(super) enum Taken {
     Cut,
 }
 
-/// What became of the beginning of a send.
-pub(super) enum Begun {
-    /// It is the one that is being taken in, or it has ended.
-    Yes,
-    /// There is no memory for it.
-    No(OwnedIrp),
-}
-
 impl InPlace {
-    fn is(&self, lent: &Lent) -> bool {
-        core::ptr::eq(self.side.posted().request(), lent)
-    }
-
     /// The adapter has nothing to do with the memory any more.
     fn end(self, outcome: Outcome, after: &mut After) {
-        let outcome = if self.cancelled && outcome.status() != 0 { Outcome::CANCELLED } else { outcome };
-        if let Some((irp, outcome)) = self.side.done(outcome) {
-            after.batch.push(irp, outcome);
-        }
+        let failed = outcome.status() != STATUS_SUCCESS;
+        self.loan.end(if self.cancelled && failed { Outcome::CANCELLED } else { outcome }, after);
     }
 }
 
 impl SendsInPlace {
     pub(super) const fn new() -> Self {
-        Self { next: None, queued: Deque::new(), objects: Vec::new() }
+        Self { next: None, queued: Deque::new() }
     }
 
     /// Whether one is being taken in.
@@ -135,44 +102,9 @@ impl SendsInPlace {
     }
 
     /// Begins one; there is a place.
-    pub(super) fn begin(
-        &mut self,
-        connection: &Shared<Connection>,
-        irp: OwnedIrp,
-        buffer: ClientBuffer,
-        after: &mut After,
-    ) -> Begun {
-        let mut irp = irp;
-        for at in 0..self.objects.capacity() {
-            if at == self.objects.len() {
-                let lent = Lent { connection: Shared::as_ptr(connection) };
-                let Ok(object) = Shared::try_new(TAG_SOCKET, Posted::new(lent)) else { break };
-                // There is room: `at` is less than the capacity.
-                drop(self.objects.push(object));
-            }
-            let Some(object) = self.objects.get(at) else { break };
-            match Posted::arm(object, irp) {
-                Armed::Post(side) => {
-                    self.next = Some(InPlace {
-                        side,
-                        buffer,
-                        queued: 0,
-                        copy_to: 0,
-                        maps: false,
-                        cancelled: false,
-                        end: 0,
-                    });
-                    return Begun::Yes;
-                }
-                Armed::Cancelled(irp) => {
-                    after.batch.push(irp, Outcome::CANCELLED);
-                    return Begun::Yes;
-                }
-                Armed::LeftToCancel => return Begun::Yes,
-                Armed::Busy(back) => irp = back,
-            }
-        }
-        Begun::No(irp)
+    pub(super) fn begin(&mut self, loan: Loan, buffer: ClientBuffer) {
+        let (queued, copy_to, end) = (0, 0, 0);
+        self.next = Some(InPlace { loan, buffer, queued, copy_to, maps: false, cancelled: false, end });
     }
 }
 
@@ -205,8 +137,7 @@ impl Link {
                     }
                     send.maps = true;
                     let len = part.offset.saturating_add(part.length);
-                    self.map_answer = MapAnswer::Calling;
-                    after.map = Some(MapRequest { adapter: self.adapter.clone(), mdl: part.mdl, len });
+                    self.lend_part(Borrower::Send, part.mdl, len, after);
                     return Taken::Waits;
                 }
                 send.copy_to = send.queued.saturating_add(part.length);
@@ -254,33 +185,42 @@ impl Link {
         Taken::Whole
     }
 
+    /// Has the first `len` octets of an MDL mapped.
+    pub(super) fn lend_part(&mut self, borrower: Borrower, mdl: NonNull<MDL>, len: usize, after: &mut After) {
+        self.answers.expect(borrower);
+        let request = MapRequest { borrower, adapter: self.adapter.clone(), mdl, len };
+        // One for each borrower at a time, so there is room.
+        drop(after.map.push(request));
+    }
+}
+
+impl State {
     /// The mapping of the next part is there, or is not.
-    fn part_mapped(&mut self, mapped: Result<Mapping, NTSTATUS>) {
-        let Some(send) = &mut self.in_place.next else { return };
+    pub(super) fn part_mapped(&mut self, mapped: Result<Mapping, NTSTATUS>) {
+        let Some(link) = self.link.as_deref_mut() else { return };
+        let Some(send) = &mut link.in_place.next else { return };
         send.maps = false;
         let Some(part) = send.buffer.part(send.queued).filter(|_| !send.cancelled || send.queued != 0) else {
             return;
         };
         match mapped {
             Ok(mapping) => {
-                let start = self.engine.queued_offset();
+                let start = link.engine.queued_offset();
                 // A stream that is over takes nothing more: the send ends with the endpoint.
-                if self.engine.queue_send(part.length as u64).is_ok() {
-                    self.send_stream.mapped(start, mapping, part.offset, part.length as u64);
+                if link.engine.queue_send(part.length as u64).is_ok() {
+                    link.send_stream.mapped(start, mapping, part.offset, part.length as u64);
                     send.queued = send.queued.saturating_add(part.length);
                 }
             }
             Err(_) => send.copy_to = send.queued.saturating_add(part.length),
         }
     }
-}
 
-impl State {
-    /// A send was cancelled. Nothing happens to one that the adapter is done with: its routine has come too late.
-    fn cancel_in_place(&mut self, lent: &Lent, after: &mut After) {
-        let Some(link) = &mut self.link else { return };
+    /// A send was cancelled, if it is one whose memory is lent.
+    pub(super) fn cancel_in_place(&mut self, lent: &Lent, after: &mut After) {
+        let Some(link) = self.link.as_deref_mut() else { return };
         let SendsInPlace { next, queued, .. } = &mut link.in_place;
-        let Some(send) = next.iter_mut().chain(queued).find(|send| send.is(lent)) else { return };
+        let Some(send) = next.iter_mut().chain(queued).find(|send| send.loan.is(lent)) else { return };
         send.cancelled = true;
         if send.queued == 0 {
             return;
@@ -300,7 +240,7 @@ impl State {
     /// Ends what is in place if the stream is over and the adapter is done with all memory but that which it is mapping:
     /// every octet that was posted is sent, or the endpoint is closed.
     pub(super) fn end_in_place(&mut self, after: &mut After) {
-        let Some(link) = &mut self.link else { return };
+        let Some(link) = self.link.as_deref_mut() else { return };
         let over = !matches!(link.engine.state(), stream::State::Unconnected | stream::State::Open);
         let unused = over && link.engine.posted_offset() == link.engine.sent_offset();
         if !link.closed && !unused {
@@ -322,72 +262,5 @@ impl State {
         if let Some(send) = link.in_place.next.take_if(|send| !send.maps) {
             send.end(Outcome::failure(status), after);
         }
-    }
-}
-
-/// A mapping to be built, which is done without the lock.
-pub(super) struct MapRequest {
-    adapter: Shared<Adapter>,
-    /// The first octets of this MDL.
-    mdl: NonNull<MDL>,
-    len: usize,
-}
-
-/// The answer to a [`MapRequest`]. Inside the call it is only kept: a chain of many parts must not be taken in by as many
-/// calls inside each other.
-pub(super) enum MapAnswer {
-    /// The call has not returned.
-    Calling,
-    /// Nor has it when this came.
-    Here(Result<Mapping, NTSTATUS>),
-    /// The call has returned, or there is none.
-    Later,
-}
-
-impl Connection {
-    /// Builds the mapping that was asked for, and those that are asked for after it. No lock is held. IRQL <= DISPATCH_LEVEL.
-    pub(super) fn map(this: &Shared<Self>, request: MapRequest) {
-        let mut request = Some(request);
-        while let Some(MapRequest { adapter, mdl, len }) = request {
-            let told = this.clone();
-            // SAFETY: the chain of a send whose IRP is completed only when the mapping is dropped; until the answer nobody
-            // looks at the chain.
-            unsafe { Mapping::build(&adapter, mdl, len, move |mapped| Self::mapped(&told, mapped)) };
-            let answer = {
-                let mut state = this.state.lock();
-                state.link.as_mut().map(|link| core::mem::replace(&mut link.map_answer, MapAnswer::Later))
-            };
-            request = match answer {
-                Some(MapAnswer::Here(mapped)) => Self::part_mapped(this, mapped),
-                _ => None,
-            };
-        }
-    }
-
-    /// The answer of the adapter.
-    fn mapped(this: &Shared<Self>, mapped: Result<Mapping, NTSTATUS>) {
-        {
-            let mut state = this.state.lock();
-            if let Some(link) = &mut state.link
-                && matches!(link.map_answer, MapAnswer::Calling)
-            {
-                link.map_answer = MapAnswer::Here(mapped);
-                return;
-            }
-        }
-        if let Some(request) = Self::part_mapped(this, mapped) {
-            Self::map(this, request);
-        }
-    }
-
-    fn part_mapped(this: &Shared<Self>, mapped: Result<Mapping, NTSTATUS>) -> Option<MapRequest> {
-        let ((), request) = Self::with_request(this, |state, after| {
-            if let Some(link) = &mut state.link {
-                link.part_mapped(mapped);
-            }
-            state.end_in_place(after);
-            state.go_on(after);
-        });
-        request
     }
 }

@@ -39,7 +39,9 @@ impl Connection {
         let next = Self::with(this, |state, after| {
             change(state, after);
             let handshake = state.limit_handshake(now, after);
-            handshake.or_else(|| state.keep_alive(now, provider.settings.keepalive))
+            let withdrawal = state.limit_withdrawal(now);
+            let silence = handshake.or_else(|| state.keep_alive(now, provider.settings.keepalive));
+            [withdrawal, silence].into_iter().flatten().min()
         });
         if let Some(next) = next {
             provider.clock().wake_in(next.saturating_sub(now));

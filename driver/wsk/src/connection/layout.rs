@@ -17,6 +17,13 @@ pub(super) const LOCAL: usize = 2;
 /// Octets of a send slot: a target entry to be written, then the head of the message.
 const SEND_SLOT: usize = (TARGET_ENTRY_LEN + MAX_HEAD_LEN).next_multiple_of(16);
 
+/// Pages of a region for direct placement: with fewer a buffer is hardly worth its registration, and more are never
+/// advertised at once.
+const REGION_PAGES_MIN: u32 = 16;
+const REGION_PAGES_MAX: u32 = 512;
+/// Initiator requests for the region at a time, beside those of the engine: its registration, and the end of that.
+const REGION_REQUESTS: u32 = 2;
+
 /// Bounds of a ring that SO_RCVBUF asks for, in octets: 16 KiB and 1 MiB.
 const RINGS: (u32, u32) = (16 << 10, 1 << 20);
 
@@ -40,32 +47,41 @@ pub(super) struct Layout {
     send_octets: u32,
     /// A send of fewer octets is copied.
     pub(super) in_place_from: usize,
+    /// Pages of a region for direct placement.
+    pub(super) region_pages: u32,
 }
 
 impl Layout {
     /// `receive_buffer`: octets that SO_RCVBUF asks for, which are the ring's within bounds.
     pub(super) fn new(settings: &Settings, receive_buffer: Option<u32>, info: &AdapterInfo) -> Self {
         let limit = |wanted: u16, most: u32| wanted.min(u16::try_from(most).unwrap_or(u16::MAX));
-        // Nobody here has buffers for direct placement.
-        let mut extensions = Extensions::all().difference(Extensions::DIRECT);
+        let in_place_from = match settings.zero_copy_octets {
+            0 => usize::MAX,
+            octets => octets as usize,
+        };
+        let direct = in_place_from != usize::MAX && info.fast_pages >= REGION_PAGES_MIN;
+        let mut extensions = Extensions::all();
+        // A writer only follows; a reader needs a region.
+        extensions.set(Extensions::DIRECT, direct);
         // The head of a message and stream octets come from two places.
         extensions.set(Extensions::SEND_DATA, info.max_gather >= 2);
         let config = Config {
             extensions,
             ring_len: receive_buffer.map_or(settings.ring_octets, ring_octets),
             receive_depth: limit(Config::DEFAULT.receive_depth, info.max_receives),
-            send_queue_depth: limit(Config::DEFAULT.send_queue_depth, info.max_initiators),
+            send_queue_depth: limit(
+                Config::DEFAULT.send_queue_depth,
+                info.max_initiators.saturating_sub(REGION_REQUESTS),
+            ),
             ..Config::DEFAULT
         };
-        let in_place_from = match settings.zero_copy_octets {
-            0 => usize::MAX,
-            octets => octets as usize,
-        };
-        Self { config, send_octets: settings.send_octets, in_place_from }
+        let region_pages = info.fast_pages.min(REGION_PAGES_MAX);
+        Self { config, send_octets: settings.send_octets, in_place_from, region_pages }
     }
 
     pub(super) fn depths(&self) -> Depths {
-        Depths { receives: self.config.receive_depth.into(), initiators: self.config.send_queue_depth.into() }
+        let initiators = u32::from(self.config.send_queue_depth).saturating_add(REGION_REQUESTS);
+        Depths { receives: self.config.receive_depth.into(), initiators }
     }
 
     /// Allocates and registers the memory, in the order of [`RING`], [`LIST`], [`LOCAL`]. IRQL: PASSIVE_LEVEL.

@@ -8,7 +8,9 @@
 //! | `outgoing` | the adapter's address that a connection goes out from |
 //! | `events`, `settle` | what the endpoint tells, and moving what can be moved |
 //! | `send`, `receive`, `disconnect`, `close` | the requests |
+//! | `lent` | clients' memory in the adapter's hands |
 //! | `in_place`, `send_stream` | sends from the client's memory, and where the octets of the stream are |
+//! | `direct` | receives into the client's memory |
 //! | `keepalive` | asking silent peers, and giving them up |
 //! | `pump`, `retained`, `enabling` | calling the client's callbacks, what it keeps of the ring, which callbacks it wants |
 //! | `stream_socket`, `layout` | WskListen, the memory |
@@ -25,12 +27,14 @@ mod bind;
 mod close;
 mod connect;
 mod control;
+mod direct;
 mod disconnect;
 mod enabling;
 mod events;
 mod in_place;
 mod keepalive;
 mod layout;
+mod lent;
 mod outgoing;
 mod pump;
 mod receive;
@@ -63,7 +67,7 @@ use kernel::lock::SpinLock;
 use kernel::pool::{AllocError, PoolBox, Shared};
 use kernel::region::Region;
 use kernel::work::WorkItem;
-use ndk::{Adapter, Endpoint, Incoming, Memory, Poster};
+use ndk::{Adapter, Endpoint, FastRegion, Incoming, Memory, Poster};
 use stream::{AbortReason, Engine};
 use trace::{Counters, Reason};
 
@@ -74,10 +78,12 @@ use unserved::Unserved;
 
 pub(crate) use connect::ConnectRequest;
 use connect::Connects;
+use direct::Direct;
 use disconnect::Disconnects;
 use enabling::Disables;
-use in_place::{MapAnswer, MapRequest, SendsInPlace};
+use in_place::SendsInPlace;
 use layout::Layout;
+use lent::{Answers, Loans, MapRequests};
 use outgoing::Endpoints;
 use pump::Pump;
 pub(crate) use receive::ReceiveRequest;
@@ -135,7 +141,9 @@ struct Link {
     /// What was queued and is not sent.
     send_stream: SendStream,
     in_place: SendsInPlace,
-    map_answer: MapAnswer,
+    direct: Direct,
+    loans: Loans,
+    answers: Answers,
     /// Sends posted and sends completed, since the beginning.
     posted: u64,
     completed: u64,
@@ -257,8 +265,10 @@ struct After {
     /// Events to enable on the twin, which has become the connection and is in use for that; and whether it indicates
     /// octets by the callback of SIO_WSK_SET_RECEIVE_EX_CALLBACK.
     enable: Option<(SystemSocket, u32, bool)>,
-    /// A part of a send is to be mapped.
-    map: Option<MapRequest>,
+    /// Clients' memory to be mapped.
+    map: MapRequests,
+    /// A region that outlives its endpoint is to be closed.
+    close_region: Option<FastRegion>,
     /// The endpoint to close, and whether the peer is to be told.
     close: Option<(Poster<Connection>, bool)>,
     /// The endpoint whose graceful close must not wait any longer.
@@ -423,18 +433,16 @@ impl Connection {
 
     /// Runs `change` under the lock, settles, then does what must be done without the lock.
     fn with<R>(this: &Shared<Self>, change: impl FnOnce(&mut State, &mut After) -> R) -> R {
-        let (result, request) = Self::with_request(this, change);
-        if let Some(request) = request {
-            Self::map(this, request);
-        }
+        let (result, requests) = Self::with_requests(this, change);
+        Self::map(this, requests);
         result
     }
 
-    /// The same, with the mapping that is to be built.
-    fn with_request<R>(
+    /// The same, with the mappings that are to be built.
+    fn with_requests<R>(
         this: &Shared<Self>,
         change: impl FnOnce(&mut State, &mut After) -> R,
-    ) -> (R, Option<MapRequest>) {
+    ) -> (R, MapRequests) {
         let mut after = After::default();
         let result = {
             let mut state = this.state.lock();
@@ -443,9 +451,9 @@ impl Connection {
             after.pump = state.wants_pump(this);
             result
         };
-        let request = after.map.take();
+        let requests = core::mem::take(&mut after.map);
         after.run(this);
-        (result, request)
+        (result, requests)
     }
 
     fn queue_work(this: &Shared<Self>) {
@@ -486,6 +494,12 @@ impl Connection {
             return Err(STATUS_INVALID_DEVICE_STATE);
         }
         state.remote.ok_or(STATUS_INVALID_DEVICE_STATE)
+    }
+
+    /// Whether the peer has lent a buffer that nothing was written to.
+    #[cfg(test)]
+    pub(crate) fn holds_advert(&self) -> bool {
+        self.state.lock().link.as_ref().is_some_and(|link| link.engine.holds_advert())
     }
 
     /// Whether the adapter is done with the connection.
@@ -580,6 +594,9 @@ impl After {
         }
         if let Some(endpoint) = self.abort.take() {
             Endpoint::abort(&endpoint);
+        }
+        if let Some(region) = self.close_region.take() {
+            region.close(this.clone());
         }
         if self.cancel {
             // SAFETY: the state says that the call was started, and lets none begin before this is over.

@@ -197,6 +197,10 @@ impl State {
         if let Some(tell) = backlog {
             return Some(Call::Backlog(tell));
         }
+        if link.direct.is_busy() {
+            // The next octets are its.
+            return None;
+        }
         if link.unread() != 0 {
             let waits = self.pump.stopped || !self.receives.is_empty() || !link.retained.has_free();
             return self.taker(table.as_ref()).filter(|_| !waits).map(Call::Receive);

@@ -7,6 +7,7 @@ use abi::NTSTATUS;
 use abi::status::{STATUS_INVALID_DEVICE_STATE, STATUS_SUCCESS};
 use irp::{IrpQueue, Outcome, OwnedIrp, QueueKind};
 use kernel::lock::SpinLock;
+use kernel::mdl::Part;
 use kernel::pool::Shared;
 use trace::Counters;
 
@@ -19,11 +20,13 @@ pub(crate) struct ReceiveRequest {
     wait_all: bool,
     /// WSK_FLAG_DRAIN: discard everything until the end of the stream.
     drain: bool,
+    /// Its buffer is not advertised.
+    ring_only: bool,
 }
 
 impl ReceiveRequest {
     pub(crate) const fn new(buffer: ClientBuffer, wait_all: bool, drain: bool) -> Self {
-        Self { buffer, filled: 0, wait_all, drain }
+        Self { buffer, filled: 0, wait_all, drain, ring_only: drain }
     }
 
     /// It asks for nothing but to be completed.
@@ -31,8 +34,30 @@ impl ReceiveRequest {
         self.buffer.len() == 0 && !self.drain
     }
 
+    /// What one MDL describes of the rest of its buffer, if that may be advertised.
+    pub(super) fn part(&self) -> Option<Part> {
+        self.buffer.part(self.filled).filter(|_| !self.ring_only)
+    }
+
+    /// Octets were put into the buffer.
+    pub(super) fn fill(&mut self, octets: usize) {
+        self.filled = self.filled.saturating_add(octets);
+    }
+
+    /// Its octets come by the ring.
+    pub(super) fn keep_to_ring(&mut self) {
+        self.ring_only = true;
+    }
+
+    /// How it ends if it has all it waits for.
+    pub(super) fn done(&self) -> Option<Outcome> {
+        let full = self.filled == self.buffer.len();
+        let enough = full || (self.filled != 0 && !self.wait_all);
+        enough.then(|| Outcome::success(self.filled))
+    }
+
     /// How it ends when no octet will come any more: what was received is reported, also with a failure.
-    fn end(&self, status: NTSTATUS) -> Outcome {
+    pub(super) fn end(&self, status: NTSTATUS) -> Outcome {
         if status == STATUS_SUCCESS {
             Outcome::success(self.filled)
         } else if self.filled != 0 {
@@ -94,7 +119,7 @@ impl State {
     /// Serves receives from the ring, oldest first. Not while octets are being indicated: nobody knows then which are
     /// the next ones.
     pub(super) fn serve_receives(&mut self, connection: &Shared<Connection>, after: &mut After) {
-        if self.pump.indicating {
+        if self.pump.indicating || self.waits_for_buffer(connection, after) {
             return;
         }
         if core::mem::take(&mut self.pump.empty_waits) {
@@ -107,7 +132,7 @@ impl State {
             let end = self.stream_end();
             let readable = self.link.as_ref().is_some_and(|l| l.unread() != 0);
             if end.is_none() && !readable {
-                return;
+                return self.begin_direct(connection, after);
             }
             // Octets go only to a request that is certainly completed with them: out of the queue first.
             let Some((irp, mut request)) = self.receives.take_next() else { return };

@@ -4,8 +4,9 @@
 //! Every send can be cancelled. One of which nothing is copied is simply gone. The octets of any other are part of the
 //! stream and cannot be taken back: the connection ends with it, so that the peer never takes half a send for a whole one.
 
-use super::in_place::{Begun, Taken};
+use super::in_place::Taken;
 use super::layout::Layout;
+use super::lent::Lending;
 use super::{After, Connection, Phase, State};
 use crate::buffer::ClientBuffer;
 use abi::NTSTATUS;
@@ -193,10 +194,14 @@ impl State {
                 continue;
             };
             let irp = if in_place {
-                match link.in_place.begin(connection, irp, request.buffer, after) {
-                    Begun::Yes => continue,
+                match link.loans.lend(connection, irp, after) {
+                    Lending::Lent(loan) => {
+                        link.in_place.begin(loan, request.buffer);
+                        continue;
+                    }
+                    Lending::Ended => continue,
                     // Copied, then.
-                    Begun::No(irp) => irp,
+                    Lending::Not(irp) => irp,
                 }
             } else {
                 irp

@@ -323,6 +323,11 @@ impl Transfer {
         Some(done)
     }
 
+    /// The memory as it is.
+    pub(super) fn memory(&self) -> Vec<u8> {
+        self.chain.bytes()
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.irp.completion().is_some()
     }
@@ -380,6 +385,12 @@ impl Connection {
         let mut buffer = chain.whole();
         // SAFETY: a call as its page says; the chain lives as long as the request.
         let irp = request(|irp| unsafe { receive(self.0, &mut buffer, 0, irp) });
+        Transfer { irp, chain }
+    }
+
+    /// Receives into a chain.
+    pub(super) fn receive_chain(&self, chain: Chain, flags: u32) -> Transfer {
+        let irp = request(|irp| self.receive_with(&chain, flags, irp));
         Transfer { irp, chain }
     }
 

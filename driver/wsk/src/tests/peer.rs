@@ -7,7 +7,7 @@ use abi::NTSTATUS;
 use abi::status::STATUS_SUCCESS;
 use kernel::pool::Shared;
 use ndk::{Access, Endpoint, Handler, Incoming, ListenHandler, Listener, Memory, Piece, Poster};
-use stream::{ConnData, TargetEntry, TargetList, Word};
+use stream::{Advert, ConnData, TargetEntry, TargetList, Word};
 
 use super::harness::{DEPTHS, PATIENCE, TAG, World, loopback};
 
@@ -106,6 +106,8 @@ pub(super) struct Peer {
     said: usize,
 }
 
+/// Octets of an advert behind its word.
+const ADVERT: usize = 24;
 /// Octets of each receive.
 const MESSAGE: usize = 64;
 /// Octets of all receives, behind which lies what is sent.
@@ -192,6 +194,26 @@ impl Peer {
             self.endpoint.memory(0).unwrap().region().read(from, &mut octets).unwrap();
             (octets == word.octets()).then_some(())
         });
+    }
+
+    /// The advert that comes.
+    pub(super) fn takes_advert(&self) -> Advert {
+        self.hears(Word::Advert);
+        let from = MESSAGE * self.watch.wait(|seen| seen.heard) + 4;
+        let mut octets = [0; ADVERT];
+        self.endpoint.memory(0).unwrap().region().read(from, &mut octets).unwrap();
+        Advert::decode(&octets).unwrap()
+    }
+
+    /// Writes octets to `address`, and says `word` behind them.
+    pub(super) fn write(&mut self, octets: &[u8], address: u64, token: u32, word: Word) {
+        let offset = RECEIVES + self.said;
+        self.said += octets.len();
+        self.endpoint.memory(0).unwrap().region().write(offset, octets).unwrap();
+        let piece = Piece { memory: 0, offset, len: octets.len() as u32 };
+        // The other side may have given up already.
+        let _ = self.poster.as_mut().unwrap().write(piece, address, token);
+        self.say(&word.octets());
     }
 
     /// Waits until the other side is gone.
