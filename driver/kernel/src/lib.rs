@@ -15,6 +15,7 @@
 //! | [`wsk`], [`nmr`] | the system's WSK registration functions; the Network Module Registrar |
 //! | [`ip`], [`ndis`] | the addresses of the machine's interfaces; what a lightweight filter needs |
 //! | [`irp`], [`mdl`] | the I/O macros, and walking a `WSK_BUF` |
+//! | [`call`] | calls of functions that take an IRP |
 //! | [`time`], [`print`](mod@print), [`bugcheck`](mod@bugcheck) | clock, debugger output, the end |
 //!
 //! What it must never do: allocate without being able to fail, wait above APC_LEVEL, call a caller's routine with a
@@ -31,6 +32,7 @@ extern crate std;
 use ksim as _;
 
 pub mod bugcheck;
+pub mod call;
 pub mod dpc;
 pub mod event;
 pub mod ip;

@@ -23,7 +23,7 @@ use crate::answer::{Creation, Holder};
 use crate::config::{self, AnswerMode};
 use crate::connector::Connector;
 use crate::cq::{Cq, Notifier};
-use crate::deadlines::Deadlines;
+use crate::deadlines::{Deadline, Deadlines};
 use crate::events::{Action, EventQueue, Job};
 use crate::faults::Function;
 use crate::lam;
@@ -82,7 +82,7 @@ impl Adapter {
                 holds: AtomicUsize::new(1),
                 idle: Event::new(EventType::Notification, false)?,
                 events: EventQueue::new(dpc),
-                deadlines: Deadlines::new(timer, core.disconnect_timeout()),
+                deadlines: Deadlines::new(timer),
                 notifiers: SpinLock::new(None),
             })
         })
@@ -125,7 +125,12 @@ impl Adapter {
         self.events.post(job, action);
     }
 
-    /// Disconnects that wait.
+    /// A disconnect begins to wait for the other side's.
+    pub(crate) fn add_disconnect_deadline(&self, deadline: PoolBox<Deadline>) {
+        self.deadlines.add(deadline, self.core.disconnect_timeout());
+    }
+
+    /// What must not take too long.
     pub(crate) const fn deadlines(&self) -> &Deadlines {
         &self.deadlines
     }

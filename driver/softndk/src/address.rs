@@ -15,6 +15,29 @@ const BYTES_V4: usize = 16;
 /// Bytes in `SOCKADDR_IN6`, the larger of the two.
 const BYTES_V6: usize = 28;
 
+/// A socket address as the system's functions take it, and leave it.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(8))]
+pub(crate) struct SockAddr([u8; BYTES_V6]);
+
+impl SockAddr {
+    /// Room for an address.
+    pub(crate) const EMPTY: Self = Self([0; BYTES_V6]);
+
+    pub(crate) fn new(address: &SocketAddr) -> Self {
+        Self(encode(address).0)
+    }
+
+    pub(crate) const fn as_ptr(&self) -> *const SOCKADDR {
+        self.0.as_ptr().cast()
+    }
+
+    /// The address; `None` if it is of neither family.
+    pub(crate) fn get(&self) -> Option<SocketAddr> {
+        parse(&self.0, BYTES_V6)
+    }
+}
+
 /// Whether both name the same local endpoint: address and port. Flow and scope tell nothing in one machine.
 pub(crate) fn same_endpoint(a: &SocketAddr, b: &SocketAddr) -> bool {
     a.ip() == b.ip() && a.port() == b.port()

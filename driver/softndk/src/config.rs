@@ -4,6 +4,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use kernel::time::milliseconds;
 
+use crate::tcp::SystemWsk;
+
 use abi::ndk::{NDK_ADAPTER_FLAG, NDK_ADAPTER_INFO, NDK_VERSION, NdkiWarp};
 
 /// Addresses an adapter has unless told otherwise: 127.0.0.1 and ::1.
@@ -49,6 +51,46 @@ pub struct Config<'a> {
     ///
     /// MPA (RFC 5044 section 7.1.2) wants the active side to speak first; other transports do not care.
     pub active_speaks_first: bool,
+    /// Connections to other machines; without it every peer is on this adapter.
+    pub iwarp: Option<Iwarp<'a>>,
+}
+
+/// Settings of the fabric to other machines.
+#[derive(Clone, Copy, Debug)]
+pub struct Iwarp<'a> {
+    /// Over whose TCP.
+    pub system: SystemWsk,
+    /// First and last port of each range that is served by iWARP: where listeners listen over TCP too, and to where connects go out.
+    pub ports: &'a [(u16, u16)],
+    /// Go over TCP to listeners on this adapter as well, so that a test needs only one.
+    pub local_too: bool,
+    /// Prefer CRCs. RFC 5044 section 4.4 wants them preferred unless an administrator has decided otherwise.
+    pub crc: bool,
+    /// TCP connections of one listener whose request has not arrived; further ones wait in the system's backlog.
+    pub half_open: u32,
+    /// How long a peer that connects may take for its request, and to its first FPDU after the reply; in units of 100 ns.
+    pub handshake_timeout: u64,
+    /// How long a connect may take to the peer's reply, in units of 100 ns.
+    pub connect_timeout: u64,
+    /// How long TCP may outlive a connection, to deliver its last octets, in units of 100 ns.
+    pub linger: u64,
+}
+
+impl<'a> Iwarp<'a> {
+    /// The usual limits.
+    #[must_use]
+    pub const fn new(system: SystemWsk, ports: &'a [(u16, u16)]) -> Self {
+        Self {
+            system,
+            ports,
+            local_too: false,
+            crc: true,
+            half_open: 64,
+            handshake_timeout: milliseconds(5_000),
+            connect_timeout: milliseconds(10_000),
+            linger: milliseconds(2_000),
+        }
+    }
 }
 
 impl Default for Config<'static> {
@@ -63,6 +105,7 @@ impl Default for Config<'static> {
             mappings_max: 4096,
             scattered_pages: false,
             active_speaks_first: false,
+            iwarp: None,
         }
     }
 }

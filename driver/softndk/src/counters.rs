@@ -72,8 +72,18 @@ pub(crate) struct CounterSet {
 impl CounterSet {
     /// A message of `bytes` went from one end to the other inside the adapter.
     pub(crate) fn message(&self, bytes: u64) {
+        self.sent(bytes);
+        self.received(bytes);
+    }
+
+    /// A message of `bytes` left.
+    pub(crate) fn sent(&self, bytes: u64) {
         self.out_frames.add(1);
         self.out_octets.add(bytes);
+    }
+
+    /// A message of `bytes` arrived.
+    pub(crate) fn received(&self, bytes: u64) {
         self.in_frames.add(1);
         self.in_octets.add(bytes);
     }

@@ -1,4 +1,4 @@
-//! Disconnects whose peer takes its time.
+//! What must not take longer than a given time: a disconnect whose peer takes its time, a handshake, the end of a stream.
 //!
 //! A graceful disconnect needs both consumers. One that waits longer than the adapter allows ends with `STATUS_IO_TIMEOUT`
 //! (NetworkDirect disconnect scheme).
@@ -8,97 +8,146 @@ use kernel::pool::{AllocError, PoolBox, Shared};
 use kernel::time::interrupt_time_100ns;
 use kernel::timer::Timer;
 
-use crate::loopback::{Link, Side};
+use crate::fabric::Side;
+use crate::loopback::Link;
+use crate::stream::Stream;
 use crate::tag;
+use crate::tcp::Acceptor;
 
 /// Connections one run of the timer's routine ends; more are left to the next run.
 const ENDED_PER_RUN: usize = 16;
+/// Interrupt time that never comes.
+const NEVER: u64 = u64::MAX;
 
-/// One disconnect that waits.
+/// Who has a deadline.
+#[derive(Clone, Debug)]
+pub(crate) enum Waiting {
+    /// A disconnect.
+    Link(Shared<Link>, Side),
+    Stream(Shared<Stream>),
+    /// Makes its next attempt then.
+    Acceptor(Shared<Acceptor>),
+}
+
+/// The same, to look for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target<'a> {
+    Link(&'a Link, Side),
+    Stream(&'a Stream),
+    Acceptor(&'a Acceptor),
+}
+
+/// One deadline.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     next: Option<PoolBox<Self>>,
-    link: Shared<Link>,
-    side: Side,
+    waiting: Waiting,
     /// Interrupt time, in units of 100 ns.
     due: u64,
 }
 
 impl Deadline {
     /// Room for a deadline, before it is known whether one is needed.
-    pub(crate) fn new(link: &Shared<Link>, side: Side) -> Result<PoolBox<Self>, AllocError> {
-        PoolBox::try_new(tag::JOB, Self { next: None, link: link.clone(), side, due: 0 })
+    pub(crate) fn new(waiting: Waiting) -> Result<PoolBox<Self>, AllocError> {
+        PoolBox::try_new(tag::JOB, Self { next: None, waiting, due: NEVER })
     }
 
-    fn is_of(&self, link: &Link, side: Side) -> bool {
-        core::ptr::eq(Shared::as_ptr(&self.link), link) && self.side == side
+    fn is_of(&self, target: Target<'_>) -> bool {
+        match (&self.waiting, target) {
+            (Waiting::Link(link, side), Target::Link(other, other_side)) => {
+                core::ptr::eq(Shared::as_ptr(link), other) && *side == other_side
+            }
+            (Waiting::Stream(stream), Target::Stream(other)) => {
+                core::ptr::eq(Shared::as_ptr(stream), other)
+            }
+            (Waiting::Acceptor(acceptor), Target::Acceptor(other)) => {
+                core::ptr::eq(Shared::as_ptr(acceptor), other)
+            }
+            _ => false,
+        }
     }
 }
 
 /// The deadlines of one open adapter.
 #[derive(Debug)]
-pub(crate) struct Deadlines {
-    /// In units of 100 ns; the same for all, so the first one added is the first one due.
-    patience: u64,
-    state: SpinLock<State>,
-}
+pub(crate) struct Deadlines(SpinLock<State>);
 
 #[derive(Debug)]
 struct State {
     /// Newest first.
     first: Option<PoolBox<Deadline>>,
+    /// Interrupt time for which the timer is set.
+    set_for: u64,
     /// Gone once the adapter is closed.
     timer: Option<Timer>,
 }
 
 impl Deadlines {
     /// No deadlines, and `timer` to call [`run`](Self::run).
-    pub(crate) const fn new(timer: Timer, patience: u64) -> Self {
-        Self { patience, state: SpinLock::new(State { first: None, timer: Some(timer) }) }
+    pub(crate) const fn new(timer: Timer) -> Self {
+        Self(SpinLock::new(State { first: None, set_for: NEVER, timer: Some(timer) }))
     }
 
-    /// A disconnect begins to wait. IRQL ≤ DISPATCH_LEVEL.
-    pub(crate) fn add(&self, mut deadline: PoolBox<Deadline>) {
-        deadline.due = interrupt_time_100ns().saturating_add(self.patience);
-        let mut state = self.state.lock();
+    /// A deadline begins, of `patience` in units of 100 ns. IRQL ≤ DISPATCH_LEVEL.
+    pub(crate) fn add(&self, mut deadline: PoolBox<Deadline>, patience: u64) {
+        let now = interrupt_time_100ns();
+        deadline.due = now.saturating_add(patience);
+        let due = deadline.due;
+        let mut state = self.0.lock();
         deadline.next = state.first.take();
-        if deadline.next.is_none() {
-            state.set_timer(self.patience);
-        }
         state.first = Some(deadline);
+        state.be_called(due, now);
     }
 
-    /// A disconnect does not wait any more. IRQL ≤ DISPATCH_LEVEL.
-    pub(crate) fn remove(&self, link: &Link, side: Side) {
-        let gone = self.state.lock().take(|deadline| deadline.is_of(link, side));
+    /// A deadline that was added is another one from now on: `patience` is in units of 100 ns, and `None` is none for now. It
+    /// does nothing to one that was overdue and is being told. IRQL ≤ DISPATCH_LEVEL.
+    pub(crate) fn change(&self, target: Target<'_>, patience: Option<u64>) {
+        let now = interrupt_time_100ns();
+        let due = patience.map_or(NEVER, |patience| now.saturating_add(patience));
+        let mut state = self.0.lock();
+        if let Some(deadline) = state.find(target) {
+            deadline.due = due;
+            state.be_called(due, now);
+        }
+    }
+
+    /// A deadline is none any more. IRQL ≤ DISPATCH_LEVEL.
+    pub(crate) fn remove(&self, target: Target<'_>) {
+        let gone = self.0.lock().take(|deadline| deadline.is_of(target));
         drop(gone);
     }
 
-    /// Ends what is overdue. Called by the timer alone.
+    /// Tells whose deadline is over. Called by the timer alone.
     pub(crate) fn run(&self) {
         for _ in 0..ENDED_PER_RUN {
             let now = interrupt_time_100ns();
             let overdue = {
-                let mut state = self.state.lock();
-                let overdue = state.take(|deadline| deadline.due <= now);
+                let mut state = self.0.lock();
+                let overdue = state.overdue(now);
                 if overdue.is_none() {
-                    if let Some(due) = state.earliest() {
-                        state.set_timer(due.saturating_sub(now));
-                    }
+                    state.set_for = NEVER;
+                    let earliest = state.earliest();
+                    state.be_called(earliest, now);
                     return;
                 }
                 overdue
             };
-            if let Some(deadline) = overdue {
-                Link::time_out(&deadline.link, deadline.side);
+            match overdue {
+                Some(Waiting::Link(link, side)) => Link::time_out(&link, side),
+                Some(Waiting::Stream(stream)) => Stream::time_out(&stream),
+                Some(Waiting::Acceptor(acceptor)) => Acceptor::retry(&acceptor),
+                None => {}
             }
         }
-        self.state.lock().set_timer(0);
+        let mut state = self.0.lock();
+        let now = interrupt_time_100ns();
+        state.set_for = NEVER;
+        state.be_called(now, now);
     }
 
     /// Takes the timer away and waits until it has returned. PASSIVE_LEVEL.
     pub(crate) fn stop(&self) {
-        let timer = self.state.lock().timer.take();
+        let timer = self.0.lock().timer.take();
         drop(timer);
         while let Some(deadline) = self.take_any() {
             drop(deadline);
@@ -106,14 +155,43 @@ impl Deadlines {
     }
 
     fn take_any(&self) -> Option<PoolBox<Deadline>> {
-        self.state.lock().take(|_| true)
+        self.0.lock().take(|_| true)
     }
 }
 
 impl State {
-    fn set_timer(&self, delay: u64) {
+    /// Has the timer's routine called at `due`, or before.
+    fn be_called(&mut self, due: u64, now: u64) {
+        if due >= self.set_for {
+            return;
+        }
+        self.set_for = due;
         if let Some(timer) = &self.timer {
-            timer.set(delay);
+            timer.set(due.saturating_sub(now));
+        }
+    }
+
+    /// Who has waited too long, and does not any more. Who may wait again keeps its place.
+    fn overdue(&mut self, now: u64) -> Option<Waiting> {
+        let mut next = self.first.as_mut();
+        loop {
+            let deadline = next?;
+            if deadline.due <= now {
+                deadline.due = NEVER;
+                return Some(deadline.waiting.clone());
+            }
+            next = deadline.next.as_mut();
+        }
+    }
+
+    fn find(&mut self, target: Target<'_>) -> Option<&mut Deadline> {
+        let mut next = self.first.as_mut();
+        loop {
+            let deadline = next?;
+            if deadline.is_of(target) {
+                return Some(deadline);
+            }
+            next = deadline.next.as_mut();
         }
     }
 
@@ -127,13 +205,14 @@ impl State {
         Some(taken)
     }
 
-    fn earliest(&self) -> Option<u64> {
+    /// [`NEVER`] if there is none.
+    fn earliest(&self) -> u64 {
         let mut next = self.first.as_ref();
-        core::iter::from_fn(|| {
+        let dues = core::iter::from_fn(|| {
             let deadline = next?;
             next = deadline.next.as_ref();
             Some(deadline.due)
-        })
-        .min()
+        });
+        dues.min().unwrap_or(NEVER)
     }
 }

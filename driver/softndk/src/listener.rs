@@ -10,20 +10,22 @@ use abi::ndk::{
     NdkObjectTypeListener,
 };
 use abi::nt::BOOLEAN;
-use abi::status::{STATUS_INVALID_DEVICE_STATE, STATUS_SUCCESS};
+use abi::status::{STATUS_INVALID_DEVICE_STATE, STATUS_PENDING, STATUS_SUCCESS};
 use abi::wsk::SOCKADDR;
 use kernel::lock::SpinLock;
-use kernel::pool::Shared;
+use kernel::pool::{PoolBox, Shared};
 
 use crate::adapter::Adapter;
 use crate::address;
 use crate::answer::{Holder, Request};
 use crate::connector::Connector;
+use crate::deadlines::Deadline;
 use crate::faults::Function;
 use crate::life::{AnyObject, Hold, Life, Object, close, from_handle, publish};
 use crate::opaque::Opaque;
 use crate::public::{Public, header, query_extension};
 use crate::tag;
+use crate::tcp::Acceptor;
 
 /// A listener (`NDK_LISTENER`).
 #[repr(C)]
@@ -39,9 +41,11 @@ pub(crate) struct Listener {
     undecided: AtomicU32,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Debug, Default)]
 struct State {
     address: Option<SocketAddr>,
+    /// Where TCP connections arrive, if any do.
+    acceptor: Option<Shared<Acceptor>>,
     paused: bool,
     closing: bool,
 }
@@ -74,6 +78,18 @@ impl Listener {
         // The consumer's handle holds the listener as long as its close has not been issued.
         (!state.closing && !state.paused).then(|| Hold::new(this))
     }
+
+    /// TCP cannot listen: the listener is as before.
+    pub(crate) fn forget_address(&self) {
+        let (address, acceptor) = {
+            let mut state = self.state.lock();
+            (state.address.take(), state.acceptor.take())
+        };
+        drop(acceptor);
+        if let Some(address) = address {
+            self.adapter.core().ports().unbind(address);
+        }
+    }
 }
 
 impl Object for Listener {
@@ -90,7 +106,14 @@ impl Object for Listener {
     }
 
     fn close_issued(this: &Shared<Self>) {
-        this.state.lock().closing = true;
+        let acceptor = {
+            let mut state = this.state.lock();
+            state.closing = true;
+            state.acceptor.clone()
+        };
+        if let Some(acceptor) = acceptor {
+            Acceptor::stop(&acceptor);
+        }
     }
 
     fn closed(&self) {
@@ -160,33 +183,52 @@ unsafe extern "system" fn listen(
     // SAFETY: open (consumer).
     let listener: Shared<Listener> = unsafe { from_handle(listener.cast()) };
     // SAFETY: the consumer's promise with the request.
-    let request = match unsafe { Request::prompt(Holder::from(&listener), completion, context) } {
+    let request = match unsafe { Request::pending(Holder::from(&listener), completion, context) } {
         Ok(request) => request,
         Err(status) => return status,
     };
     // SAFETY: readable for its length (consumer).
     let local = unsafe { address::read(local, local_length) };
     let met = listener.adapter.core().faults().meet(Function::Listen);
-    let listening = met.and(local).and_then(|local| listen_now(&listener, local));
-    request.answer(listening.err().unwrap_or(STATUS_SUCCESS))
+    match met.and(local).and_then(|local| listen_now(&listener, local)) {
+        Ok(None) => request.answer(STATUS_SUCCESS),
+        Ok(Some((acceptor, deadline))) => {
+            Acceptor::start(&acceptor, Hold::new(&listener), request, deadline);
+            STATUS_PENDING
+        }
+        Err(status) => request.answer(status),
+    }
 }
 
-fn listen_now(listener: &Shared<Listener>, local: SocketAddr) -> Result<(), NTSTATUS> {
+/// Listens in memory. Returns what is to listen over TCP, if that port is served by iWARP.
+fn listen_now(
+    listener: &Shared<Listener>,
+    local: SocketAddr,
+) -> Result<Option<(Shared<Acceptor>, PoolBox<Deadline>)>, NTSTATUS> {
     if listener.state.lock().address.is_some() {
         return Err(STATUS_INVALID_DEVICE_STATE);
     }
-    let ports = listener.adapter.core().ports();
+    let core = listener.adapter.core();
+    let ports = core.ports();
     let local = ports.listen(local, listener)?;
+    let tcp = match core.iwarp(local.port()).map(|system| Acceptor::new(system, local)).transpose() {
+        Ok(tcp) => tcp,
+        Err(no_memory) => {
+            ports.unbind(local);
+            return Err(no_memory.status());
+        }
+    };
     let taken = {
         let mut state = listener.state.lock();
         let taken = state.address.is_none();
         if taken {
             state.address = Some(local);
+            state.acceptor = tcp.as_ref().map(|(acceptor, _)| acceptor.clone());
         }
         taken
     };
     if taken {
-        return Ok(());
+        return Ok(tcp);
     }
     // Another listen on the same object was faster.
     ports.unbind(local);

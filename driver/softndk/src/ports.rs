@@ -137,6 +137,14 @@ impl PortSpace {
         drop(gone);
     }
 
+    /// Whether `address` is a listener's, taking requests now or not.
+    pub(crate) fn listens(&self, address: &SocketAddr) -> bool {
+        let table = self.table.lock();
+        let is_listener =
+            |entry: &Entry| matches!(entry.held_by, Use::Listener(_)) && same_endpoint(&entry.local, address);
+        table.chain(address).any(is_listener)
+    }
+
     /// The listener at `address`, held open, if there is one that takes requests now.
     pub(crate) fn listener(&self, address: &SocketAddr) -> Option<Hold<Listener>> {
         let table = self.table.lock();

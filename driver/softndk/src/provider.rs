@@ -7,7 +7,7 @@ use abi::ndis::NDIS_STATUS_BAD_VERSION;
 use abi::ndk::{NDK_ADAPTER, NDK_VERSION};
 use abi::status::STATUS_INVALID_PARAMETER;
 use kernel::event::{Event, EventType};
-use kernel::pool::Shared;
+use kernel::pool::{AllocError, PoolSlice, Shared};
 
 use crate::adapter::Adapter;
 use crate::config::{self, AnswerMode, Config};
@@ -17,6 +17,7 @@ use crate::life::publish;
 use crate::memory::{Memory, Spacing};
 use crate::ports::PortSpace;
 use crate::tag;
+use crate::tcp::SystemWsk;
 
 /// What all opens of one software adapter share.
 #[derive(Debug)]
@@ -33,6 +34,36 @@ pub(crate) struct Core {
     users: AtomicUsize,
     /// Set when the last of them is gone.
     unused: Event,
+    iwarp: Option<Iwarp>,
+}
+
+/// The fabric to other machines.
+#[derive(Debug)]
+struct Iwarp {
+    system: SystemWsk,
+    ports: PoolSlice<(u16, u16)>,
+    local_too: bool,
+    crc: bool,
+    half_open: u32,
+    handshake_timeout: u64,
+    connect_timeout: u64,
+    linger: u64,
+}
+
+impl Iwarp {
+    fn new(config: &config::Iwarp<'_>) -> Result<Self, AllocError> {
+        let range = |index| config.ports.get(index).copied().unwrap_or((1, 0));
+        Ok(Self {
+            system: config.system,
+            ports: PoolSlice::try_new_with(tag::OBJECT, config.ports.len(), range)?,
+            local_too: config.local_too,
+            crc: config.crc,
+            half_open: config.half_open,
+            handshake_timeout: config.handshake_timeout,
+            connect_timeout: config.connect_timeout,
+            linger: config.linger,
+        })
+    }
 }
 
 impl Core {
@@ -68,6 +99,41 @@ impl Core {
 
     pub(crate) const fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// The system's TCP, if that port is served by iWARP.
+    pub(crate) fn iwarp(&self, port: u16) -> Option<SystemWsk> {
+        let iwarp = self.iwarp.as_ref()?;
+        let served = iwarp.ports.iter().any(|(first, last)| (*first..=*last).contains(&port));
+        served.then_some(iwarp.system)
+    }
+
+    /// Whether TCP leads to listeners on this adapter, too.
+    pub(crate) fn iwarp_local_too(&self) -> bool {
+        self.iwarp.as_ref().is_some_and(|iwarp| iwarp.local_too)
+    }
+
+    /// Whether streams prefer CRCs.
+    pub(crate) fn iwarp_crc(&self) -> bool {
+        self.iwarp.as_ref().is_none_or(|iwarp| iwarp.crc)
+    }
+
+    /// TCP connections of one listener whose request has not arrived.
+    pub(crate) fn half_open(&self) -> u32 {
+        self.iwarp.as_ref().map_or(0, |iwarp| iwarp.half_open)
+    }
+
+    /// In units of 100 ns, as the two that follow.
+    pub(crate) fn handshake_timeout(&self) -> u64 {
+        self.iwarp.as_ref().map_or(0, |iwarp| iwarp.handshake_timeout)
+    }
+
+    pub(crate) fn connect_timeout(&self) -> u64 {
+        self.iwarp.as_ref().map_or(0, |iwarp| iwarp.connect_timeout)
+    }
+
+    pub(crate) fn linger(&self) -> u64 {
+        self.iwarp.as_ref().map_or(0, |iwarp| iwarp.linger)
     }
 
     fn leave(&self) {
@@ -112,6 +178,7 @@ impl SoftNdk {
             faults: Faults::none(),
             users: AtomicUsize::new(1),
             unused: Event::new(EventType::Notification, false)?,
+            iwarp: config.iwarp.as_ref().map(Iwarp::new).transpose()?,
         };
         Ok(Self { core: Shared::try_new(tag::OBJECT, core)? })
     }

@@ -10,3 +10,5 @@ pub(crate) const JOB: PoolTag = PoolTag::new(b"WrSj");
 pub(crate) const MEMORY: PoolTag = PoolTag::new(b"WrSm");
 /// Port space.
 pub(crate) const PORT: PoolTag = PoolTag::new(b"WrSp");
+/// Streams of iWARP, and octets on their way.
+pub(crate) const STREAM: PoolTag = PoolTag::new(b"WrSt");

@@ -14,9 +14,12 @@ use crate::answer::Request;
 use crate::events::{Action, Job};
 use crate::life::{Hold, Object as _, discard};
 use crate::listener::{Backlog, Listener};
-use crate::loopback::{DisconnectEvent, Handshake, Link, Side};
+use crate::fabric::{Connection, DisconnectEvent, Handshake, Side};
+use crate::loopback::Link;
 use crate::qp::Qp;
 use crate::shared_endpoint::SharedEndpoint;
+use crate::stream::Stream;
+use crate::tcp::SystemWsk;
 
 /// Where a connect is to come from.
 pub(super) enum From {
@@ -24,7 +27,14 @@ pub(super) enum From {
     Endpoint(Shared<SharedEndpoint>),
 }
 
-/// Everything a connect needs beyond what the consumer gave.
+/// Which way a connect goes.
+enum Way {
+    /// The listener is on this adapter.
+    Memory(Hold<Listener>),
+    Tcp(SystemWsk),
+}
+
+/// Everything a connect in memory needs beyond what the consumer gave.
 struct Prepared {
     link: Shared<Link>,
     listener: Hold<Listener>,
@@ -81,8 +91,18 @@ impl Connector {
             Ok(source) => source,
             Err(status) => return Err(Failed(status, request)),
         };
+        let listener = match this.way(remote) {
+            Ok(Way::Memory(listener)) => listener,
+            Ok(Way::Tcp(system)) => {
+                return Self::start_stream(this, system, handshake, source, remote, request);
+            }
+            Err(status) => {
+                this.give_back(source);
+                return Err(Failed(status, request));
+            }
+        };
         let qp = handshake.qp.clone();
-        let prepared = match this.prepare(&source, &qp, remote) {
+        let prepared = match this.prepare(listener, source.address(), &qp, remote) {
             Ok(prepared) => prepared,
             Err(status) => {
                 this.give_back(source);
@@ -94,26 +114,69 @@ impl Connector {
             let mut state = this.state.lock();
             state.qp = Some(Hold::new(&qp));
             state.source = Some(source);
-            state.attachment = Attachment::End(link.clone(), Side::Active);
+            state.attachment = Attachment::End(Connection::Memory(link.clone(), Side::Active));
         }
         // From here on the answer may come at any moment.
         if let Err(request) = link.start(handshake, request, backlog, [this, &connector]) {
             // The queue pair was flushed meanwhile.
-            let (hold, source) = {
-                let mut state = this.state.lock();
-                (state.qp.take(), state.source.take())
-            };
-            drop(hold);
-            qp.detach();
+            this.undo(&qp);
             Self::discard(connector);
-            if let Some(source) = source {
-                this.give_back(source);
-            }
             return Err(Failed(STATUS_CONNECTION_ABORTED, request));
         }
         let adapter = connector.adapter().clone();
         adapter.post(job, Action::ConnectRequest { listener, connector });
         Ok(())
+    }
+
+    /// The same over TCP.
+    fn start_stream(
+        this: &Shared<Self>,
+        system: SystemWsk,
+        handshake: Handshake,
+        source: Source,
+        remote: SocketAddr,
+        request: Request,
+    ) -> Result<(), Failed> {
+        let qp = handshake.qp.clone();
+        let adapter = this.adapter.shared();
+        let made = Stream::active(adapter, system, source.address(), remote, &handshake)
+            .map_err(|no_memory| no_memory.status())
+            .and_then(|(stream, deadline)| {
+                qp.attach(Connection::Stream(stream.clone()))?;
+                Ok((stream, deadline))
+            });
+        let (stream, deadline) = match made {
+            Ok(made) => made,
+            Err(status) => {
+                this.give_back(source);
+                return Err(Failed(status, request));
+            }
+        };
+        {
+            let mut state = this.state.lock();
+            state.qp = Some(Hold::new(&qp));
+            state.source = Some(source);
+            state.attachment = Attachment::End(Connection::Stream(stream.clone()));
+        }
+        // From here on the answer may come at any moment.
+        Stream::begin(&stream, handshake, request, this, deadline).map_err(|request| {
+            // The queue pair was flushed meanwhile.
+            this.undo(&qp);
+            Failed(STATUS_CONNECTION_ABORTED, request)
+        })
+    }
+
+    /// An attempt that nobody will hear of: queue pair and address are as before.
+    fn undo(&self, qp: &Qp) {
+        let (hold, source) = {
+            let mut state = self.state.lock();
+            (state.qp.take(), state.source.take())
+        };
+        drop(hold);
+        qp.detach();
+        if let Some(source) = source {
+            self.give_back(source);
+        }
     }
 
     /// Takes the local endpoint.
@@ -147,27 +210,37 @@ impl Connector {
         }
     }
 
-    /// Finds the listener and makes everything that is needed to ask its consumer.
-    fn prepare(&self, source: &Source, qp: &Shared<Qp>, remote: SocketAddr) -> Result<Prepared, NTSTATUS> {
+    /// Finds out which way leads to `remote`: memory where somebody listens on this adapter, else TCP if the port is served by iWARP.
+    fn way(&self, remote: SocketAddr) -> Result<Way, NTSTATUS> {
         let core = self.adapter.core();
         if remote.ip().is_unspecified() {
             return Err(STATUS_NETWORK_UNREACHABLE);
         }
-        // Peers are on this adapter: nobody answers at any other address.
-        if !core.ports().is_local(remote.ip()) {
-            return Err(STATUS_HOST_UNREACHABLE);
+        let is_local = core.ports().is_local(remote.ip());
+        if is_local && !core.iwarp_local_too() && core.ports().listens(&remote) {
+            let listener = core.ports().listener(&remote).ok_or(STATUS_CONNECTION_REFUSED)?;
+            return Ok(Way::Memory(listener));
         }
-        let local = match source {
-            Source::Own(local) => *local,
-            Source::Shared { endpoint, .. } => endpoint.address(),
-        };
+        let unserved = if is_local { STATUS_CONNECTION_REFUSED } else { STATUS_HOST_UNREACHABLE };
+        core.iwarp(remote.port()).map(Way::Tcp).ok_or(unserved)
+    }
+
+    /// Makes everything that is needed to ask the listener's consumer.
+    fn prepare(
+        &self,
+        listener: Hold<Listener>,
+        local: SocketAddr,
+        qp: &Shared<Qp>,
+        remote: SocketAddr,
+    ) -> Result<Prepared, NTSTATUS> {
+        let core = self.adapter.core();
         let job = Job::new()?;
-        let listener = core.ports().listener(&remote).ok_or(STATUS_CONNECTION_REFUSED)?;
         let backlog = Backlog::take(listener.shared()).ok_or(STATUS_CONNECTION_REFUSED)?;
         let link = Link::new(core, local, remote)?;
         let for_event = Hold::new(listener.shared());
-        let connector = Self::for_request(listener, &link)?;
-        if let Err(status) = qp.attach(&link, Side::Active) {
+        let passive = Connection::Memory(link.clone(), Side::Passive);
+        let connector = Self::for_request(listener, passive)?;
+        if let Err(status) = qp.attach(Connection::Memory(link.clone(), Side::Active)) {
             discard(connector);
             return Err(status);
         }
@@ -181,11 +254,11 @@ impl Connector {
         event: Option<DisconnectEvent>,
         request: Request,
     ) -> NTSTATUS {
-        let (link, side) = match this.end() {
-            Ok(end) => end,
+        let connection = match this.end() {
+            Ok(connection) => connection,
             Err(status) => return request.answer(status),
         };
-        if side != Side::Passive {
+        if connection.side() != Side::Passive {
             return request.answer(STATUS_INVALID_DEVICE_STATE);
         }
         if !Shared::ptr_eq(handshake.qp.adapter(), this.adapter.shared()) {
@@ -200,9 +273,9 @@ impl Connector {
             // It has been accepted already.
             return request.answer(STATUS_INVALID_DEVICE_STATE);
         }
-        if let Err(status) = handshake.qp.attach(&link, side) {
+        if let Err(status) = handshake.qp.attach(connection.clone()) {
             return request.answer(status);
         }
-        link.accept(handshake, event, request)
+        connection.accept(handshake, event, request)
     }
 }

@@ -13,7 +13,7 @@ use kernel::pool::{AllocError, Shared};
 use crate::adapter::Adapter;
 use crate::life::{AnyObject, Hold, Life, Object, discard};
 use crate::listener::Listener;
-use crate::loopback::{Cause, Link, Side};
+use crate::fabric::{Cause, Connection};
 use crate::public::{Public, header};
 use crate::qp::Qp;
 use crate::shared_endpoint::SharedEndpoint;
@@ -45,8 +45,8 @@ enum Attachment {
     None,
     /// A connect is being started on some processor.
     Starting,
-    /// One end of this.
-    End(Shared<Link>, Side),
+    /// This.
+    End(Connection),
 }
 
 /// Where an active connector connects from.
@@ -60,15 +60,27 @@ enum Source {
     },
 }
 
+impl Source {
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Own(local) => *local,
+            Self::Shared { endpoint, .. } => endpoint.address(),
+        }
+    }
+}
+
 impl Connector {
     pub(crate) fn create(adapter: &Shared<Adapter>) -> Result<Shared<Self>, NTSTATUS> {
         Ok(Self::new(adapter, None, Attachment::None)?)
     }
 
     /// The connector that a listener's consumer gets for a request.
-    fn for_request(listener: Hold<Listener>, link: &Shared<Link>) -> Result<Shared<Self>, AllocError> {
+    pub(crate) fn for_request(
+        listener: Hold<Listener>,
+        connection: Connection,
+    ) -> Result<Shared<Self>, AllocError> {
         let adapter = listener.adapter().clone();
-        Self::new(&adapter, Some(listener), Attachment::End(link.clone(), Side::Passive))
+        Self::new(&adapter, Some(listener), Attachment::End(connection))
     }
 
     fn new(
@@ -99,9 +111,9 @@ impl Connector {
     ///
     /// # Errors
     /// `STATUS_CONNECTION_INVALID`: there is none.
-    fn end(&self) -> Result<(Shared<Link>, Side), NTSTATUS> {
+    fn end(&self) -> Result<Connection, NTSTATUS> {
         match &self.state.lock().attachment {
-            Attachment::End(link, side) => Ok((link.clone(), *side)),
+            Attachment::End(connection) => Ok(connection.clone()),
             Attachment::None | Attachment::Starting => Err(STATUS_CONNECTION_INVALID),
         }
     }
@@ -121,8 +133,8 @@ impl Object for Connector {
     }
 
     fn close_issued(this: &Shared<Self>) {
-        if let Ok((link, side)) = this.end() {
-            Link::terminate(&link, side, Cause::Close);
+        if let Ok(connection) = this.end() {
+            connection.terminate(Cause::Close);
         }
     }
 

@@ -23,7 +23,7 @@ use crate::config::PRIVATE_DATA_BYTES;
 use crate::events::{DisconnectCallback, Job};
 use crate::faults::Function;
 use crate::life::{Object as _, close, from_handle};
-use crate::loopback::{DisconnectEvent, Handshake, Link, PrivateData, ReadLimits, Side};
+use crate::fabric::{DisconnectEvent, Handshake, PrivateData, ReadLimits, Side};
 use crate::opaque::Opaque;
 use crate::public::query_extension;
 
@@ -43,7 +43,7 @@ pub(super) static DISPATCH: NDK_CONNECTOR_DISPATCH = NDK_CONNECTOR_DISPATCH {
     NdkAcceptEx: accept_ex,
 };
 
-/// The consumer's private data, padded with zeros.
+/// The consumer's private data.
 ///
 /// # Errors
 /// `STATUS_INVALID_BUFFER_SIZE`: more than the adapter carries.
@@ -54,14 +54,12 @@ unsafe fn private_data(data: *const c_void, length: u32) -> Result<PrivateData, 
     let mut copy = [0; PRIVATE_DATA_BYTES];
     let length = length as usize;
     if data.is_null() {
-        return Ok(copy);
+        return Ok(PrivateData::default());
     }
-    if length > copy.len() {
-        return Err(STATUS_INVALID_BUFFER_SIZE);
-    }
-    // SAFETY: readable (caller), and the array has room (checked).
-    unsafe { core::ptr::copy_nonoverlapping(data.cast::<u8>(), copy.as_mut_ptr(), length) };
-    Ok(copy)
+    let Some(place) = copy.get_mut(..length) else { return Err(STATUS_INVALID_BUFFER_SIZE) };
+    // SAFETY: readable (caller), and the place is as long.
+    unsafe { core::ptr::copy_nonoverlapping(data.cast::<u8>(), place.as_mut_ptr(), length) };
+    PrivateData::new(place).ok_or(STATUS_INVALID_BUFFER_SIZE)
 }
 
 /// Room for the consumer's disconnect event, if it wants one.
@@ -211,11 +209,11 @@ unsafe fn complete(
         Err(status) => return status,
     };
     let met = connector.adapter().core().faults().meet(Function::CompleteConnect);
-    let completed = met.and_then(|()| connector.end()).and_then(|(link, side)| {
-        if side != Side::Active {
+    let completed = met.and_then(|()| connector.end()).and_then(|connection| {
+        if connection.side() != Side::Active {
             return Err(STATUS_CONNECTION_INVALID);
         }
-        Link::complete_connect(&link, event(&connector, callback, event_context)?)
+        connection.complete_connect(event(&connector, callback, event_context)?)
     });
     request.answer(completed.err().unwrap_or(STATUS_SUCCESS))
 }
@@ -371,7 +369,7 @@ unsafe extern "system" fn reject(
     // SAFETY: readable for its length (consumer).
     let data = unsafe { private_data(data, data_length) };
     match (connector.end(), data) {
-        (Ok((link, side)), Ok(data)) => Link::reject(&link, side, data),
+        (Ok(connection), Ok(data)) => connection.reject(data),
         (Err(status), _) | (_, Err(status)) => status,
     }
 }
@@ -389,7 +387,7 @@ unsafe extern "system" fn get_connection_data(
 ) -> NTSTATUS {
     // SAFETY: open (consumer).
     let connector: Shared<Connector> = unsafe { from_handle(connector.cast()) };
-    let (limits, private) = match connector.end().and_then(|(link, side)| link.connection_data(side)) {
+    let (limits, private) = match connector.end().and_then(|connection| connection.connection_data()) {
         Ok(found) => found,
         Err(status) => return status,
     };
@@ -411,7 +409,7 @@ unsafe extern "system" fn get_connection_data(
     }
     let copied = PRIVATE_DATA_BYTES.min(room as usize);
     // SAFETY: room for that many bytes (consumer); the array has at least as many.
-    unsafe { core::ptr::copy_nonoverlapping(private.as_ptr(), data.cast::<u8>(), copied) };
+    unsafe { core::ptr::copy_nonoverlapping(private.padded().as_ptr(), data.cast::<u8>(), copied) };
     if copied < PRIVATE_DATA_BYTES { STATUS_BUFFER_TOO_SMALL } else { STATUS_SUCCESS }
 }
 
@@ -425,8 +423,8 @@ unsafe fn get_address(
 ) -> NTSTATUS {
     // SAFETY: open (consumer).
     let connector: Shared<Connector> = unsafe { from_handle(connector.cast()) };
-    let Ok((link, side)) = connector.end() else { return STATUS_INVALID_DEVICE_STATE };
-    let address: SocketAddr = link.address(which(side));
+    let Ok(connection) = connector.end() else { return STATUS_INVALID_DEVICE_STATE };
+    let address: SocketAddr = connection.address(which(connection.side()));
     // SAFETY: valid (consumer).
     unsafe { address::write(&address, buffer, length) }
 }
@@ -474,7 +472,7 @@ unsafe extern "system" fn disconnect(
         Err(status) => return status,
     };
     match connector.end() {
-        Ok((link, side)) => Link::disconnect(&link, side, request),
+        Ok(connection) => connection.disconnect(request),
         Err(status) => request.answer(status),
     }
 }

@@ -16,81 +16,19 @@ use abi::status::{
     STATUS_SUCCESS,
 };
 use kernel::lock::SpinLock;
-use kernel::pool::{AllocError, PoolBox, Shared};
+use kernel::pool::{AllocError, Shared};
 
+use super::Peer;
 use super::teardown::Outcome;
-use super::{Peer, Side};
-use crate::adapter::Adapter;
 use crate::answer::Request;
-use crate::config::{PRIVATE_DATA_BYTES, READ_LIMIT_MAX};
 use crate::connector::Connector;
-use crate::deadlines::Deadline;
-use crate::events::{Action, DisconnectCallback, Job};
+use crate::deadlines::{Deadline, Waiting};
+use crate::fabric::{self, Cause, DisconnectEvent, Handshake, PrivateData, REASON_DISCONNECTED, ReadLimits, Side};
 use crate::life::{Hold, Object as _};
 use crate::listener::Backlog;
-use crate::opaque::Opaque;
 use crate::provider::Core;
 use crate::qp::Qp;
 use crate::tag;
-
-/// `ProviderDisconnectReason`: the peer's consumer disconnected.
-const REASON_DISCONNECTED: u32 = 1;
-
-/// Private data of one side, padded with zeros.
-pub(crate) type PrivateData = [u8; PRIVATE_DATA_BYTES];
-
-/// Reads in flight: incoming and outgoing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct ReadLimits {
-    pub(crate) inbound: u32,
-    pub(crate) outbound: u32,
-}
-
-impl ReadLimits {
-    /// What is in force for the side that asked for `self` when the other asked for `peer`.
-    fn effective(self, peer: Self) -> Self {
-        Self {
-            inbound: self.inbound.min(READ_LIMIT_MAX).min(peer.outbound),
-            outbound: self.outbound.min(READ_LIMIT_MAX).min(peer.inbound),
-        }
-    }
-}
-
-/// A disconnect event that may have to be delivered, with room for it.
-pub(crate) struct DisconnectEvent {
-    pub(crate) callback: DisconnectCallback,
-    pub(crate) context: Opaque,
-    pub(crate) adapter: Shared<Adapter>,
-    /// Keeps the connector open once the event is due.
-    pub(crate) job: PoolBox<Job>,
-}
-
-impl DisconnectEvent {
-    pub(super) fn deliver(self, reason: u32) {
-        let Self { callback, context, adapter, job } = self;
-        adapter.post(job, Action::Disconnect { callback, context, reason });
-    }
-}
-
-/// What one side brings to the handshake.
-pub(crate) struct Handshake {
-    pub(crate) qp: Shared<Qp>,
-    pub(crate) limits: ReadLimits,
-    pub(crate) data: PrivateData,
-}
-
-/// Why a side ends the connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Cause {
-    /// The consumer closed the connector.
-    Close,
-    /// The consumer flushed or closed the queue pair.
-    Flush,
-    /// The peer's consumer did not disconnect in time.
-    TimeOut,
-    /// A request failed.
-    Fault,
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stage {
@@ -115,11 +53,11 @@ pub(super) struct EndState {
 }
 
 impl EndState {
-    const fn new(address: SocketAddr) -> Self {
+    fn new(address: SocketAddr) -> Self {
         Self {
             qp: None,
             limits: ReadLimits { inbound: 0, outbound: 0 },
-            data: [0; PRIVATE_DATA_BYTES],
+            data: PrivateData::default(),
             request: None,
             event: None,
             disconnecting: false,
@@ -330,7 +268,7 @@ impl Link {
         let connections = &self.core.counters().active_connections;
         connections.add(2);
         // The passive end first: the active consumer is the one that may speak when the call returns.
-        let opened = passive.open(to_active) && active.open(to_passive);
+        let opened = passive.open(fabric::Peer::Memory(to_active)) && active.open(fabric::Peer::Memory(to_passive));
         if !opened {
             connections.subtract(2);
         }
@@ -357,7 +295,7 @@ impl Link {
 
     /// `NdkDisconnect`. Consumes the request: the result is what the consumer's call returns.
     pub(crate) fn disconnect(this: &Shared<Self>, side: Side, request: Request) -> NTSTATUS {
-        let deadline = match Deadline::new(this, side) {
+        let deadline = match Deadline::new(Waiting::Link(this.clone(), side)) {
             Ok(deadline) => deadline,
             Err(error) => return request.answer(error.status()),
         };
@@ -392,7 +330,7 @@ impl Link {
                     qp.stop_initiating();
                 }
                 if let Some(connector) = connector {
-                    connector.adapter().deadlines().add(deadline);
+                    connector.adapter().add_disconnect_deadline(deadline);
                 }
                 if let Some(event) = event {
                     event.deliver(REASON_DISCONNECTED);
@@ -412,7 +350,7 @@ impl Link {
         Decision::Wait { qps: [state.active.qp.clone(), state.passive.qp.clone()], event, connector }
     }
 
-    /// A disconnect of `side` has waited long enough.
+    /// A disconnect of `side` has waited long enough. Called by the timer, which keeps the deadline.
     pub(crate) fn time_out(this: &Shared<Self>, side: Side) {
         let mut outcome = Outcome::default();
         {

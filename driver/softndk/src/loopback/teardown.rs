@@ -6,16 +6,14 @@ use abi::status::{
 };
 use kernel::pool::Shared;
 
-use super::Side;
-use super::link::{Cause, DisconnectEvent, Link, Stage, State};
+use super::link::{Link, Stage, State};
 use crate::answer::Request;
 use crate::connector::Connector;
+use crate::deadlines::Target;
+use crate::fabric::{Cause, DisconnectEvent, REASON_BROKEN, Side};
 use crate::life::{Hold, Object as _};
 use crate::listener::Backlog;
 use crate::qp::Qp;
-
-/// `ProviderDisconnectReason`: the connection broke.
-const REASON_BROKEN: u32 = 2;
 
 /// What is left to do for one end after a decision.
 #[derive(Default)]
@@ -116,7 +114,7 @@ impl Outcome {
         }
         for (end, side) in [(self.active, Side::Active), (self.passive, Side::Passive)] {
             if let (true, Some(connector)) = (end.disconnecting, &end.connector) {
-                connector.adapter().deadlines().remove(link, side);
+                connector.adapter().deadlines().remove(Target::Link(link, side));
             }
             if let Some((request, status)) = end.request {
                 request.complete(status);

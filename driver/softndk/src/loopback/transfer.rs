@@ -8,9 +8,9 @@ use abi::status::{
 };
 
 use super::Peer;
-use super::buffer::{Buffer, End, copy};
+use crate::buffer::{Buffer, End, copy};
 use crate::life::Object as _;
-use crate::memory::{Rights, Violation};
+use crate::memory::Rights;
 use crate::provider::Core;
 use crate::qp::{Arrival, Data, Gate, Inbound, Operation, Qp, Work};
 
@@ -48,8 +48,10 @@ pub(crate) fn perform(qp: &Qp, peer: &Peer, work: &Work, data: Data<'_>) -> NTST
             let remote = Buffer::Remote { domain, token, address, length: length as u32, needed };
             transfer
                 .access(&remote, &local, &remote, length, End::To)
-                .and_then(|()| invalidate_sink(qp, work, data))
+                .and_then(|()| qp.invalidate_sink(work, data))
         }
+        // It is done where it is posted.
+        Operation::Local(_) => Err(STATUS_INVALID_DEVICE_REQUEST),
     };
     match result {
         Ok(()) => {
@@ -58,16 +60,6 @@ pub(crate) fn perform(qp: &Qp, peer: &Peer, work: &Work, data: Data<'_>) -> NTST
         }
         Err(status) => status,
     }
-}
-
-/// `NDK_OP_FLAG_RDMA_READ_LOCAL_INVALIDATE`: the token of the first element ends with the read.
-fn invalidate_sink(qp: &Qp, work: &Work, data: Data<'_>) -> Result<(), NTSTATUS> {
-    if !work.flags.contains(NDK_OP_FLAG::RDMA_READ_LOCAL_INVALIDATE) {
-        return Ok(());
-    }
-    let Data::Elements([sink, ..]) = data else { return Err(STATUS_INVALID_DEVICE_REQUEST) };
-    let ended = qp.adapter().core().memory().invalidate_token(qp.domain(), sink.token, false);
-    ended.map_err(|Violation| STATUS_ACCESS_VIOLATION)
 }
 
 /// One request under way.
@@ -96,7 +88,7 @@ impl Transfer<'_> {
             }
             if done == 0 {
                 self.peer.hear();
-                remote.check(self.core.memory(), length).map_err(|Violation| STATUS_REMOTE_RESOURCES)?;
+                remote.check(self.core.memory(), length).map_err(|_| STATUS_REMOTE_RESOURCES)?;
             }
             let part = (length - done).min(PART_BYTES_MAX);
             copy(self.core.memory(), self.core.counters(), from, to, done, part).map_err(|end| {
@@ -152,7 +144,7 @@ impl Transfer<'_> {
         if target.length() < length {
             return Err(Some(STATUS_BUFFER_OVERFLOW));
         }
-        target.check(self.core.memory(), length).map_err(|Violation| Some(STATUS_ACCESS_VIOLATION))?;
+        target.check(self.core.memory(), length).map_err(|_| Some(STATUS_ACCESS_VIOLATION))?;
         let invalidable = |token| self.core.memory().can_invalidate(self.peer.domain(), token);
         if invalidate.is_some_and(|token| !invalidable(token)) {
             return Err(None);
@@ -179,7 +171,7 @@ impl Transfer<'_> {
     ) -> Result<(), NTSTATUS> {
         if let Some(token) = invalidate {
             let ended = self.core.memory().invalidate_token(self.peer.domain(), token, true);
-            ended.map_err(|Violation| STATUS_REMOTE_RESOURCES)?;
+            ended.map_err(|_| STATUS_REMOTE_RESOURCES)?;
         }
         let context = inbound.receives.pop().ok_or(STATUS_REMOTE_RESOURCES)?;
         let operation =

@@ -34,8 +34,8 @@ impl Mapping {
     }
 
     fn named(&self, adapter: usize, name: &Logical) -> Result<&Pages, Violation> {
-        let pages = self.pages.as_ref().ok_or(Violation)?;
-        if self.key == name.key && self.adapter == adapter { Ok(pages) } else { Err(Violation) }
+        let pages = self.pages.as_ref().ok_or(Violation::Name)?;
+        if self.key == name.key && self.adapter == adapter { Ok(pages) } else { Err(Violation::Name) }
     }
 
     /// Offset of the `length` bytes that start at `name`, from the start of the first page.
@@ -50,11 +50,11 @@ impl Mapping {
         spacing: Spacing,
     ) -> Result<usize, Violation> {
         let pages = self.named(domain.adapter, name)?;
-        let offset = spacing.offset(name.distance as usize).ok_or(Violation)?;
+        let offset = spacing.offset(name.distance as usize).ok_or(Violation::Name)?;
         let end = pages.first_byte_offset + pages.length;
-        let left = end.checked_sub(offset).ok_or(Violation)?;
+        let left = end.checked_sub(offset).ok_or(Violation::Bounds)?;
         let inside = offset >= pages.first_byte_offset && length as usize <= spacing.contiguous(offset, left);
-        if inside { Ok(offset) } else { Err(Violation) }
+        if inside { Ok(offset) } else { Err(Violation::Bounds) }
     }
 }
 
@@ -160,17 +160,17 @@ impl Memory {
         from: usize,
         to: usize,
     ) -> Result<Page, Violation> {
-        let name = Logical::decode(address).ok_or(Violation)?;
-        let mut mapping = self.mapping(name.place).ok_or(Violation)?.lock();
+        let name = Logical::decode(address).ok_or(Violation::Name)?;
+        let mut mapping = self.mapping(name.place).ok_or(Violation::Name)?.lock();
         let pages = mapping.named(adapter, &name)?;
-        let offset = self.spacing.offset(name.distance as usize).ok_or(Violation)?;
+        let offset = self.spacing.offset(name.distance as usize).ok_or(Violation::Name)?;
         let end = pages.first_byte_offset + pages.length;
         let empty = from >= to;
         let inside = offset + from >= pages.first_byte_offset && offset + to <= end;
         if !offset.is_multiple_of(PAGE_SIZE) || !(empty || inside) {
-            return Err(Violation);
+            return Err(Violation::Name);
         }
-        let page = pages.list.get(offset / PAGE_SIZE).ok_or(Violation)?;
+        let page = pages.list.get(offset / PAGE_SIZE).ok_or(Violation::Name)?;
         let page = Page { address: page.address, mapping: name.place, key: name.key };
         mapping.registered += 1;
         Ok(page)

@@ -46,9 +46,18 @@ bitflags! {
     }
 }
 
-/// A token, range or right was wrong, or the memory is gone: nothing was touched by the access that met it.
+/// What was wrong with an access to memory, of which nothing was touched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Violation;
+pub(crate) enum Violation {
+    /// The token or logical address names no memory, or none any more.
+    Name,
+    /// It names memory of another protection domain, or of another open of the adapter.
+    Domain,
+    /// Not all bytes are inside.
+    Bounds,
+    /// The memory may not be used like that.
+    Rights,
+}
 
 /// Whose memory a queue pair may name: regions of its protection domain, mappings of its adapter.
 ///
@@ -90,6 +99,12 @@ impl Found {
             offset: bytes.as_ptr().expose_provenance(),
             available: bytes.len(),
         }
+    }
+
+    /// The same for bytes that are written.
+    pub(crate) fn own_mut(bytes: &mut [u8]) -> Self {
+        let offset = bytes.as_mut_ptr().expose_provenance();
+        Self { place: Place::Own, epoch: 0, offset, available: bytes.len() }
     }
 
     /// The same without its first `bytes`.
@@ -174,8 +189,8 @@ impl Memory {
         length: u32,
         needed: Rights,
     ) -> Result<Found, Violation> {
-        let name = name::Token::decode(token).filter(|name| name.remote == remote).ok_or(Violation)?;
-        let region = self.region(name.place).ok_or(Violation)?.lock();
+        let name = name::Token::decode(token).filter(|name| name.remote == remote).ok_or(Violation::Name)?;
+        let region = self.region(name.place).ok_or(Violation::Name)?.lock();
         let offset = region.find(domain, &name, address, length, needed)?;
         Ok(Found {
             place: Place::Region(name.place),
@@ -186,8 +201,8 @@ impl Memory {
     }
 
     fn find_logical(&self, domain: Domain, address: i64, length: u32) -> Result<Found, Violation> {
-        let name = name::Logical::decode(address).ok_or(Violation)?;
-        let mapping = self.mapping(name.place).ok_or(Violation)?.lock();
+        let name = name::Logical::decode(address).ok_or(Violation::Name)?;
+        let mapping = self.mapping(name.place).ok_or(Violation::Name)?.lock();
         let offset = mapping.find(domain, &name, length, self.spacing)?;
         Ok(Found {
             place: Place::Mapping(name.place),
@@ -211,12 +226,12 @@ impl Memory {
         counters: &CounterSet,
     ) -> Result<(), Violation> {
         if length > from.available || length > to.available {
-            return Err(Violation);
+            return Err(Violation::Name);
         }
         if from.place == to.place && from.place != Place::Own {
             self.with_view(from, |source| {
                 let target =
-                    if from.epoch == to.epoch { source.at(to.offset) } else { return Err(Violation) };
+                    if from.epoch == to.epoch { source.at(to.offset) } else { return Err(Violation::Name) };
                 move_bytes(source, target, length)
             })
         } else if from.place < to.place {
@@ -238,13 +253,13 @@ impl Memory {
         match found.place {
             Place::Own => body(View::Own(found.offset)),
             Place::Region(place) => {
-                let region = self.region(place).ok_or(Violation)?.lock();
-                let pages = region.pages(found.epoch).ok_or(Violation)?;
+                let region = self.region(place).ok_or(Violation::Name)?.lock();
+                let pages = region.pages(found.epoch).ok_or(Violation::Name)?;
                 body(View::Pages(pages, found.offset))
             }
             Place::Mapping(place) => {
-                let mapping = self.mapping(place).ok_or(Violation)?.lock();
-                let pages = mapping.pages(found.epoch).ok_or(Violation)?;
+                let mapping = self.mapping(place).ok_or(Violation::Name)?.lock();
+                let pages = mapping.pages(found.epoch).ok_or(Violation::Name)?;
                 body(View::Pages(pages, found.offset))
             }
         }
@@ -292,8 +307,8 @@ impl View<'_> {
 fn move_bytes(source: View<'_>, target: View<'_>, length: usize) -> Result<(), Violation> {
     let mut done = 0;
     while done < length {
-        let (from, from_length) = source.run(done, length - done).ok_or(Violation)?;
-        let (to, to_length) = target.run(done, length - done).ok_or(Violation)?;
+        let (from, from_length) = source.run(done, length - done).ok_or(Violation::Name)?;
+        let (to, to_length) = target.run(done, length - done).ok_or(Violation::Name)?;
         let part = from_length.min(to_length);
         // SAFETY: both runs are bytes of pages that a consumer has locked and given to this adapter (or of this driver),
         // and whose region or mapping cannot go while its lock is held; `copy` allows them to overlap. A consumer that

@@ -100,9 +100,13 @@ impl Region {
         }
     }
 
-    fn named(&self, pd: usize, name: &Token) -> bool {
+    const fn has_key(&self, name: &Token) -> bool {
         let key = if name.remote { self.remote_key } else { self.local_key };
-        self.pd == pd && key == name.key
+        key == name.key
+    }
+
+    fn named(&self, pd: usize, name: &Token) -> bool {
+        self.pd == pd && self.has_key(name)
     }
 
     /// Offset of the `length` bytes at `address`, from the start of the first page.
@@ -114,15 +118,21 @@ impl Region {
         length: u32,
         needed: Rights,
     ) -> Result<usize, Violation> {
-        if !self.valid || !self.named(domain.pd, name) || !self.rights.contains(needed) {
-            return Err(Violation);
+        if !self.valid || !self.has_key(name) {
+            return Err(Violation::Name);
+        }
+        if self.pd != domain.pd {
+            return Err(Violation::Domain);
         }
         if !name.remote && matches!(self.kind, Kind::Window(_)) {
-            return Err(Violation);
+            return Err(Violation::Name);
         }
-        let distance = address.checked_sub(self.base).ok_or(Violation)?;
+        let distance = address.checked_sub(self.base).ok_or(Violation::Bounds)?;
         if distance > self.length || u64::from(length) > self.length - distance {
-            return Err(Violation);
+            return Err(Violation::Bounds);
+        }
+        if !self.rights.contains(needed) {
+            return Err(Violation::Rights);
         }
         Ok(self.first_byte_offset + distance as usize)
     }
@@ -359,7 +369,7 @@ impl Memory {
         token: u32,
         by_peer: bool,
     ) -> Result<(), Violation> {
-        let name = Token::decode(token).filter(|name| name.remote == by_peer).ok_or(Violation)?;
+        let name = Token::decode(token).filter(|name| name.remote == by_peer).ok_or(Violation::Name)?;
         self.invalidate_where(name.place, |region| {
             let ends = if by_peer { region.ends_for_peer() } else { !matches!(region.kind, Kind::Window(_)) };
             ends && region.named(domain.pd, &name)
@@ -378,10 +388,10 @@ impl Memory {
 
     fn invalidate_where(&self, place: u32, allowed: impl FnOnce(&Region) -> bool) -> Result<(), Violation> {
         let ended = {
-            let mut region = self.region(place).ok_or(Violation)?.lock();
+            let mut region = self.region(place).ok_or(Violation::Name)?.lock();
             let invalidable = matches!(region.kind, Kind::Fast { .. } | Kind::Window(_));
             if !region.valid || !invalidable || !allowed(&region) {
-                return Err(Violation);
+                return Err(Violation::Name);
             }
             region.invalidate();
             // Region before mapping: the lock order.

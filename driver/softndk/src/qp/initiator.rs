@@ -2,18 +2,19 @@
 
 use abi::NTSTATUS;
 use abi::ndk::{
-    NDK_OP_FLAG, NDK_OPERATION_TYPE, NDK_SGE, NdkOperationTypeRead, NdkOperationTypeSend,
+    NDK_OP_FLAG, NDK_OPERATION_TYPE, NDK_SGE, NdkOperationTypeInvalidate, NdkOperationTypeRead, NdkOperationTypeSend,
     NdkOperationTypeWrite,
 };
 use abi::status::{
-    STATUS_BUFFER_OVERFLOW, STATUS_DATA_OVERRUN, STATUS_INVALID_PARAMETER, STATUS_NO_MORE_ENTRIES,
+    STATUS_BUFFER_OVERFLOW, STATUS_CANCELLED, STATUS_DATA_OVERRUN, STATUS_INVALID_PARAMETER, STATUS_NO_MORE_ENTRIES,
 };
-use kernel::pool::{AllocError, PoolSlice};
+use kernel::pool::{AllocError, PoolSlice, Shared};
 
 use super::element::{Element, total_bytes};
 use crate::config::TRANSFER_BYTES_MAX;
-use crate::loopback::Peer;
+use crate::fabric::Peer;
 use crate::opaque::Opaque;
+use crate::stream::Stream;
 use crate::tag;
 
 /// Where a queue pair stands with requests of its own.
@@ -44,6 +45,17 @@ pub(crate) enum Operation {
         address: u64,
         token: u32,
     },
+    /// It concerns this end only, and waits its turn behind requests that a stream has not carried out.
+    Local(Local),
+}
+
+/// A request that concerns this end only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Local {
+    /// It is done, and has only to complete.
+    Done { kind: NDK_OPERATION_TYPE, status: NTSTATUS },
+    /// `NdkInvalidate` of the region or window at that place.
+    Invalidate { place: u32 },
 }
 
 impl Operation {
@@ -52,6 +64,8 @@ impl Operation {
             Self::Send { .. } => NdkOperationTypeSend,
             Self::Write { .. } => NdkOperationTypeWrite,
             Self::Read { .. } => NdkOperationTypeRead,
+            Self::Local(Local::Done { kind, .. }) => kind,
+            Self::Local(Local::Invalidate { .. }) => NdkOperationTypeInvalidate,
         }
     }
 
@@ -62,6 +76,8 @@ impl Operation {
             Self::Send { .. } => common.union(NDK_OP_FLAG::SEND_AND_SOLICIT_EVENT).union(NDK_OP_FLAG::INLINE),
             Self::Write { .. } => common.union(NDK_OP_FLAG::INLINE),
             Self::Read { .. } => common.union(NDK_OP_FLAG::RDMA_READ_LOCAL_INVALIDATE),
+            // Checked by whoever posts them.
+            Self::Local(_) => NDK_OP_FLAG::all(),
         }
     }
 }
@@ -86,7 +102,8 @@ pub(crate) struct Work {
     at: usize,
 }
 
-/// The initiator queue, in posting order. Only deferred requests stay in it: every other post runs it empty.
+/// The initiator queue, in posting order: first those that a stream has started, then those that it may start, then the deferred
+/// ones. In memory only deferred requests stay in it: every other post runs it empty.
 #[derive(Debug)]
 pub(crate) struct Initiator {
     pub(crate) phase: Phase,
@@ -99,6 +116,10 @@ pub(crate) struct Initiator {
     inline_max: usize,
     head: usize,
     len: usize,
+    /// Requests that may be started, from the head on, the started ones among them.
+    released: usize,
+    /// Requests that the stream has taken and that are not complete, from the head on.
+    started: usize,
 }
 
 impl Initiator {
@@ -115,6 +136,8 @@ impl Initiator {
             inline_max,
             head: 0,
             len: 0,
+            released: 0,
+            started: 0,
         })
     }
 
@@ -150,7 +173,7 @@ impl Initiator {
         if self.len >= depth {
             return Err(STATUS_NO_MORE_ENTRIES);
         }
-        let at = (self.head + self.len).checked_rem(depth).unwrap_or(0);
+        let at = self.place(self.len);
         let mut work = Work {
             operation: post.operation,
             context: post.context,
@@ -198,7 +221,105 @@ impl Initiator {
         let work = self.works.get_mut(self.head)?.take();
         self.head = (self.head + 1).checked_rem(self.works.len()).unwrap_or(0);
         self.len -= 1;
+        self.released = self.released.saturating_sub(1);
+        self.started = self.started.saturating_sub(1);
         work
+    }
+
+    /// Whether nothing is in the queue.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Everything in the queue may be started.
+    pub(crate) const fn release(&mut self) {
+        self.released = self.len;
+    }
+
+    /// Appends a request that concerns this end only, whose slot is taken.
+    pub(crate) fn push_local(&mut self, context: Opaque, flags: NDK_OP_FLAG, local: Local) {
+        let at = self.place(self.len);
+        let operation = Operation::Local(local);
+        if let Some(place) = self.works.get_mut(at) {
+            *place = Some(Work { operation, context, flags, elements: 0, inline_bytes: 0, at });
+            self.len += 1;
+        }
+    }
+
+    fn place(&self, index: usize) -> usize {
+        (self.head + index).checked_rem(self.works.len()).unwrap_or(0)
+    }
+
+    fn get(&self, index: usize) -> Option<Work> {
+        *self.works.get(self.place(index))?
+    }
+
+    fn set_operation(&mut self, index: usize, operation: Operation) {
+        let place = self.place(index);
+        if let Some(work) = self.works.get_mut(place).and_then(Option::as_mut) {
+            work.operation = operation;
+        }
+    }
+
+    /// The oldest request that may be started and is not.
+    pub(super) fn next(&self) -> Option<Work> {
+        if self.started < self.released { self.get(self.started) } else { None }
+    }
+
+    /// The one that [`next`](Self::next) gives is started.
+    pub(super) const fn start(&mut self) {
+        self.started += 1;
+    }
+
+    /// The one that [`next`](Self::next) gives is started, and done.
+    pub(super) fn start_done(&mut self, kind: NDK_OPERATION_TYPE, status: NTSTATUS) {
+        self.set_operation(self.started, Operation::Local(Local::Done { kind, status }));
+        self.started += 1;
+    }
+
+    /// The oldest request, if it is started.
+    pub(super) fn oldest(&self) -> Option<Work> {
+        if self.started > 0 { self.get(0) } else { None }
+    }
+
+    /// The request that was started last.
+    pub(super) fn latest(&self) -> Option<Work> {
+        self.get(self.started.checked_sub(1)?)
+    }
+
+    /// The oldest read that is started.
+    pub(super) fn oldest_read(&self) -> Option<Work> {
+        let mut started = (0..self.started).filter_map(|index| self.get(index));
+        started.find(|work| matches!(work.operation, Operation::Read { .. }))
+    }
+
+    /// Has the deferred requests complete with `STATUS_CANCELLED`, in their turn.
+    pub(super) fn cancel_deferred(&mut self) {
+        for index in self.released..self.len {
+            if let Some(work) = self.get(index) {
+                let done = Local::Done { kind: work.operation.kind(), status: STATUS_CANCELLED };
+                self.set_operation(index, Operation::Local(done));
+            }
+        }
+        self.release();
+    }
+
+    /// Carries an invalidation of `place` out that waits its turn, if there is one.
+    pub(super) fn hurry_invalidation(&mut self, place: u32, invalidate: impl FnOnce() -> NTSTATUS) {
+        let wanted = Operation::Local(Local::Invalidate { place });
+        let waits = |index: &usize| self.get(*index).is_some_and(|work| work.operation == wanted);
+        if let Some(index) = (self.started..self.len).find(waits) {
+            let done = Local::Done { kind: NdkOperationTypeInvalidate, status: invalidate() };
+            self.set_operation(index, Operation::Local(done));
+        }
+    }
+
+    /// Who carries requests out, if it is not who posts them.
+    pub(super) fn stream(&self) -> Option<Shared<Stream>> {
+        match &self.phase {
+            Phase::Ready(Peer::Stream { stream, .. }) => Some(stream.clone()),
+            _ => None,
+        }
     }
 
     /// The elements or the inline data of a request just taken.

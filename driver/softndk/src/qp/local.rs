@@ -9,6 +9,7 @@ use core::cell::Cell;
 use kernel::pool::Shared;
 
 use super::Qp;
+use super::initiator::Local;
 use crate::config::{FAST_REGISTER_PAGES_MAX, PAGE_SIZE};
 use crate::life::{Hold, Object as _};
 use crate::memory::{FastRegistration, Memory, RegistrationFault, Rights, WindowRange};
@@ -29,7 +30,7 @@ const BIND_FLAGS: NDK_OP_FLAG =
     COMMON_FLAGS.union(NDK_OP_FLAG::ALLOW_REMOTE_READ).union(NDK_OP_FLAG::ALLOW_REMOTE_WRITE);
 
 impl Qp {
-    fn memory(&self) -> &Memory {
+    pub(super) fn memory(&self) -> &Memory {
         self.adapter().core().memory()
     }
 
@@ -53,12 +54,14 @@ impl Qp {
                 return status;
             }
         };
-        self.post_local(NdkOperationTypeFastRegister, context, flags, || {
-            match self.memory().fast_register(self.domain(), mr.place(), &registration) {
+        self.post_local(NdkOperationTypeFastRegister, context, flags, |initiator| {
+            initiator.hurry_invalidation(mr.place(), || self.invalidate_now(mr.place()));
+            let status = match self.memory().fast_register(self.domain(), mr.place(), &registration) {
                 Ok(()) => STATUS_SUCCESS,
                 Err(RegistrationFault::State) => STATUS_INVALID_DEVICE_REQUEST,
                 Err(_) => STATUS_ACCESS_VIOLATION,
-            }
+            };
+            Local::Done { kind: NdkOperationTypeFastRegister, status }
         })
     }
 
@@ -133,14 +136,16 @@ impl Qp {
         // Before the consumer can hear that the window is bound, and close the region.
         let region = Hold::new(mr);
         let bound = Cell::new(false);
-        let posted = self.post_local(NdkOperationTypeBind, context, flags, || {
-            match self.memory().bind(mr.place(), mw.place(), &wanted, pages) {
+        let posted = self.post_local(NdkOperationTypeBind, context, flags, |initiator| {
+            initiator.hurry_invalidation(mw.place(), || self.invalidate_now(mw.place()));
+            let status = match self.memory().bind(mr.place(), mw.place(), &wanted, pages) {
                 Ok(()) => {
                     bound.set(true);
                     STATUS_SUCCESS
                 }
                 Err(_) => STATUS_INVALID_DEVICE_REQUEST,
-            }
+            };
+            Local::Done { kind: NdkOperationTypeBind, status }
         });
         if bound.get() {
             mw.keep(region);
@@ -155,12 +160,22 @@ impl Qp {
             self.kick();
             return STATUS_INVALID_PARAMETER;
         };
-        self.post_local(NdkOperationTypeInvalidate, context, flags, || {
-            match self.memory().invalidate(self.domain(), place) {
-                Ok(()) => STATUS_SUCCESS,
-                Err(_) => STATUS_ACCESS_VIOLATION,
+        self.post_local(NdkOperationTypeInvalidate, context, flags, |initiator| {
+            // Requests before it may use the memory as long as they have not gone out.
+            if initiator.is_empty() {
+                Local::Done { kind: NdkOperationTypeInvalidate, status: self.invalidate_now(place) }
+            } else {
+                Local::Invalidate { place }
             }
         })
+    }
+
+    /// Carries out `NdkInvalidate`, and gives the status of its entry.
+    pub(super) fn invalidate_now(&self, place: u32) -> NTSTATUS {
+        match self.memory().invalidate(self.domain(), place) {
+            Ok(()) => STATUS_SUCCESS,
+            Err(_) => STATUS_ACCESS_VIOLATION,
+        }
     }
 }
 

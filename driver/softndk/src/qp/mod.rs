@@ -11,6 +11,7 @@ mod initiator;
 mod local;
 mod posting;
 mod receives;
+mod streaming;
 mod table;
 mod work;
 
@@ -27,7 +28,7 @@ use crate::adapter::Adapter;
 use crate::config::{ELEMENTS_MAX, INLINE_BYTES_MAX, QUEUE_DEPTH_MAX};
 use crate::cq::{Completion, Cq, Overrun};
 use crate::life::{AnyObject, Hold, Life, Object};
-use crate::loopback::{Cause, Link, Peer, Side};
+use crate::fabric::{Cause, Connection, Peer};
 use crate::memory::Domain;
 use crate::opaque::Opaque;
 use crate::pd::Pd;
@@ -84,7 +85,7 @@ pub(crate) struct Qp {
     /// Something has arrived from the peer.
     heard: AtomicBool,
     /// The connection, from the first attempt on.
-    link: SpinLock<Option<(Shared<Link>, Side)>>,
+    connection: SpinLock<Option<Connection>>,
 }
 
 impl Qp {
@@ -124,7 +125,7 @@ impl Qp {
             initiator: SpinLock::new(initiator),
             inbound: SpinLock::new(inbound),
             heard: AtomicBool::new(false),
-            link: SpinLock::new(None),
+            connection: SpinLock::new(None),
         };
         Ok(Shared::try_new(tag::OBJECT, qp)?)
     }
@@ -142,22 +143,22 @@ impl Qp {
     ///
     /// # Errors
     /// `STATUS_CONNECTION_ACTIVE`: it has one; `STATUS_CONNECTION_INVALID`: it was flushed.
-    pub(crate) fn attach(&self, link: &Shared<Link>, side: Side) -> Result<(), NTSTATUS> {
+    pub(crate) fn attach(&self, connection: Connection) -> Result<(), NTSTATUS> {
         if matches!(self.initiator.lock().phase, Phase::Dead) {
             return Err(STATUS_CONNECTION_INVALID);
         }
-        let mut attached = self.link.lock();
+        let mut attached = self.connection.lock();
         if attached.is_some() {
             return Err(STATUS_CONNECTION_ACTIVE);
         }
-        *attached = Some((link.clone(), side));
+        *attached = Some(connection);
         Ok(())
     }
 
     /// The attempt has failed: the queue pair is as before.
     pub(crate) fn detach(&self) {
-        let link = self.link.lock().take();
-        drop(link);
+        let connection = self.connection.lock().take();
+        drop(connection);
     }
 
     /// The connection is established. Returns `false`, changing nothing, if the queue pair was flushed meanwhile.
@@ -201,7 +202,12 @@ impl Qp {
                 Phase::Dead => None,
                 _ => Some(core::mem::replace(&mut initiator.phase, to)),
             };
-            self.cancel_all(&mut initiator);
+            // What a stream has begun goes on until the end.
+            if matches!((&before, &initiator.phase), (Some(Phase::Ready(Peer::Stream { .. })), Phase::Closing)) {
+                initiator.cancel_deferred();
+            } else {
+                self.cancel_all(&mut initiator);
+            }
             before
         };
         // The peer's reference goes after the lock.
@@ -210,9 +216,9 @@ impl Qp {
 
     /// Breaks the connection, if there is one. Called without locks.
     pub(crate) fn break_link(&self, cause: Cause) {
-        let link = self.link.lock().clone();
-        if let Some((link, side)) = link {
-            Link::terminate(&link, side, cause);
+        let connection = self.connection.lock().clone();
+        if let Some(connection) = connection {
+            connection.terminate(cause);
         }
     }
 

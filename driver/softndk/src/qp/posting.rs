@@ -10,11 +10,13 @@ use abi::status::{
 use super::credits::QueueKind;
 use super::element::Element;
 use super::inbound::Gate;
-use super::initiator::{Initiator, Operation, Phase, Post};
+use super::initiator::{Initiator, Local, Operation, Phase, Post};
 use super::work::Broken;
 use super::{Arrival, Qp};
-use crate::loopback::Cause;
+use crate::fabric::Cause;
 use crate::opaque::Opaque;
+use crate::stream::Stream;
+use kernel::pool::Shared;
 
 impl Qp {
     /// Posts a request to the peer.
@@ -30,8 +32,9 @@ impl Qp {
         let posted = unsafe { self.enqueue(&mut initiator, post) };
         let deferred = posted.is_ok() && post.flags.contains(NDK_OP_FLAG::DEFER);
         let ran = if deferred { Ok(()) } else { self.run(&mut initiator) };
+        let stream = if deferred { None } else { initiator.stream() };
         drop(initiator);
-        self.after(ran);
+        self.after(ran, stream);
         posted.err().unwrap_or(STATUS_SUCCESS)
     }
 
@@ -56,21 +59,22 @@ impl Qp {
         if self.initiator_cq.is_dead() {
             return Err(STATUS_INTERNAL_ERROR);
         }
-        if read && peer.read_limit == 0 {
+        if read && peer.read_limit() == 0 {
             return Err(STATUS_INVALID_PARAMETER);
         }
         Ok(())
     }
 
-    /// Performs a request that concerns this side only, in its turn: everything deferred runs first.
+    /// Performs a request that concerns this side only: everything deferred runs first.
     ///
-    /// `work` gives the status of the request's entry. Returns what the consumer's call returns.
+    /// `work` gives the status of the request's entry, or, where requests before it are not complete, may say that it waits its
+    /// turn. Returns what the consumer's call returns.
     pub(super) fn post_local(
         &self,
         operation: abi::ndk::NDK_OPERATION_TYPE,
         context: Opaque,
         flags: NDK_OP_FLAG,
-        work: impl FnOnce() -> NTSTATUS,
+        work: impl FnOnce(&mut Initiator) -> Local,
     ) -> NTSTATUS {
         let mut initiator = self.initiator.lock();
         let admitted = self.admit(&initiator, false).and_then(|()| {
@@ -78,28 +82,41 @@ impl Qp {
             if taken { Ok(()) } else { Err(STATUS_NO_MORE_ENTRIES) }
         });
         let mut ran = self.run(&mut initiator);
+        let stream = initiator.stream();
         if admitted.is_ok() {
-            let status = if ran.is_ok() { work() } else { STATUS_CANCELLED };
-            ran = self.settle(&mut initiator, operation, context, flags, status).and(ran);
+            let cancelled = Local::Done { kind: operation, status: STATUS_CANCELLED };
+            let local = if ran.is_ok() { work(&mut initiator) } else { cancelled };
+            match local {
+                Local::Done { kind, status } if initiator.is_empty() => {
+                    ran = self.settle(&mut initiator, kind, context, flags, status).and(ran);
+                }
+                local => {
+                    initiator.push_local(context, flags, local);
+                    initiator.release();
+                }
+            }
         }
         drop(initiator);
-        self.after(ran);
+        self.after(ran, stream);
         admitted.err().unwrap_or(STATUS_SUCCESS)
     }
 
     /// Starts what was deferred, for a request that failed its checks.
     pub(super) fn kick(&self) {
-        let ran = {
+        let (ran, stream) = {
             let mut initiator = self.initiator.lock();
-            self.run(&mut initiator)
+            (self.run(&mut initiator), initiator.stream())
         };
-        self.after(ran);
+        self.after(ran, stream);
     }
 
-    fn after(&self, ran: Result<(), Broken>) {
+    /// What a post leads to once the lock is released.
+    fn after(&self, ran: Result<(), Broken>, stream: Option<Shared<Stream>>) {
         if let Err(Broken) = ran {
             self.die();
             self.break_link(Cause::Fault);
+        } else if let Some(stream) = stream {
+            Stream::run(&stream);
         }
     }
 

@@ -14,7 +14,7 @@ use super::element::list;
 use super::initiator::{Operation, Post};
 use super::local::Wanted;
 use crate::life::{close, from_handle};
-use crate::loopback::Cause;
+use crate::fabric::Cause;
 use crate::mr::{Mr, place_of};
 use crate::mw::Mw;
 use crate::opaque::Opaque;

@@ -8,21 +8,30 @@ use super::Qp;
 use super::credits::{Debt, QueueKind};
 use super::initiator::{Initiator, Phase};
 use crate::cq::{Completion, Cq, Overrun};
+use crate::fabric::Peer;
 use crate::loopback;
 use crate::opaque::Opaque;
 
 /// A request failed: the connection must be broken once the locks are released.
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Broken;
+pub(crate) struct Broken;
 
 impl Qp {
-    /// Performs everything in the queue. After a failure the rest is cancelled and the queue pair initiates no more.
+    /// Performs everything in the queue, or leaves it to the stream. After a failure the rest is cancelled and the queue pair initiates no more.
     pub(super) fn run(&self, initiator: &mut Initiator) -> Result<(), Broken> {
+        if matches!(initiator.phase, Phase::Ready(Peer::Stream { .. })) {
+            initiator.release();
+            return Ok(());
+        }
         while let Some(work) = initiator.pop() {
             let status = match &initiator.phase {
-                Phase::Ready(peer) => loopback::perform(self, peer, &work, initiator.data(&work)),
-                Phase::Idle | Phase::Closing | Phase::Dead => STATUS_CANCELLED,
+                Phase::Ready(Peer::Memory(peer)) => {
+                    loopback::perform(self, peer, &work, initiator.data(&work))
+                }
+                Phase::Ready(Peer::Stream { .. }) | Phase::Idle | Phase::Closing | Phase::Dead => {
+                    STATUS_CANCELLED
+                }
             };
             self.settle(initiator, work.operation.kind(), work.context, work.flags, status)?;
         }
@@ -58,7 +67,7 @@ impl Qp {
         }
     }
 
-    fn complete(
+    pub(super) fn complete(
         &self,
         initiator: &mut Initiator,
         operation: NDK_OPERATION_TYPE,

@@ -11,9 +11,11 @@ use std::vec::Vec;
 use abi::NTSTATUS;
 use abi::ndk::*;
 use abi::status::{STATUS_PENDING, STATUS_SUCCESS};
-use abi::wsk::SOCKADDR;
+use abi::wsk::{
+    SOCKADDR, WSK_CLIENT_DISPATCH, WSK_CLIENT_NPI, WSK_PROVIDER_NPI, WSK_REGISTRATION,
+};
 
-use crate::{AnswerMode, Config, SoftNdk};
+use crate::{AnswerMode, Config, Iwarp, SoftNdk, SystemWsk};
 
 /// Far longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -91,6 +93,7 @@ impl<T> Signal<T> {
     }
 
     pub(super) fn count(&self) -> usize {
+        settle();
         self.value.lock().unwrap().len()
     }
 }
@@ -219,8 +222,108 @@ macro_rules! close_slot {
 
 pub(super) use close_slot;
 
+/// Which way the ends of a test are connected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fabric {
+    Memory,
+    /// iWARP over the simulated system's TCP.
+    Iwarp,
+}
+
+std::thread_local! {
+    static FABRIC: Cell<Fabric> = const { Cell::new(Fabric::Memory) };
+}
+
+/// The fabric of the present test.
+pub(super) fn fabric() -> Fabric {
+    FABRIC.get()
+}
+
+/// Runs a test over that fabric.
+pub(super) fn over(fabric: Fabric, test: impl FnOnce()) {
+    FABRIC.set(fabric);
+    test();
+    FABRIC.set(Fabric::Memory);
+}
+
+/// Makes tests of functions, each over both fabrics.
+macro_rules! over_both_fabrics {
+    ($($test:ident),* $(,)?) => {
+        $(mod $test {
+            use crate::tests::harness::{Fabric, over};
+
+            #[test]
+            fn memory() {
+                over(Fabric::Memory, super::$test);
+            }
+
+            #[test]
+            fn iwarp() {
+                over(Fabric::Iwarp, super::$test);
+            }
+        })*
+    };
+}
+
+pub(super) use over_both_fabrics;
+
+/// Over iWARP things happen in DPCs of the simulated system: waits until all have.
+pub(super) fn settle() {
+    if fabric() == Fabric::Iwarp {
+        ksim::quiesce();
+    }
+}
+
+/// A registration with the simulated system's WSK.
+pub(super) struct TestWsk {
+    registration: std::boxed::Box<WSK_REGISTRATION>,
+    system: SystemWsk,
+}
+
+static WSK_CLIENT: WSK_CLIENT_DISPATCH =
+    WSK_CLIENT_DISPATCH { Version: 0x0100, Reserved: 0, WskClientEvent: None };
+
+impl TestWsk {
+    pub(super) fn new() -> Self {
+        let block = WSK_REGISTRATION {
+            ReservedRegistrationState: 0,
+            ReservedRegistrationContext: ptr::null_mut(),
+            ReservedRegistrationLock: 0,
+        };
+        let mut registration = std::boxed::Box::new(block);
+        let mut npi = WSK_CLIENT_NPI { ClientContext: ptr::null_mut(), Dispatch: &WSK_CLIENT };
+        // SAFETY: the block stays in its box until it is deregistered; the table is static.
+        assert_eq!(unsafe { kernel::wsk::register(&mut npi, &mut *registration) }, STATUS_SUCCESS);
+        let mut npi = WSK_PROVIDER_NPI { Client: ptr::null_mut(), Dispatch: ptr::null() };
+        // SAFETY: registered.
+        assert_eq!(unsafe { kernel::wsk::capture(&mut *registration, 0, &mut npi) }, STATUS_SUCCESS);
+        // SAFETY: captured until the test is over.
+        let dispatch = unsafe { &*npi.Dispatch };
+        // SAFETY: as above.
+        let system = unsafe { SystemWsk::new(npi.Client, dispatch) };
+        Self { registration, system }
+    }
+
+    pub(super) const fn system(&self) -> SystemWsk {
+        self.system
+    }
+}
+
+impl Drop for TestWsk {
+    fn drop(&mut self) {
+        // SAFETY: captured once, and every adapter is stopped.
+        unsafe { kernel::wsk::release(&mut *self.registration) };
+        // SAFETY: registered once.
+        unsafe { kernel::wsk::deregister(&mut *self.registration) };
+    }
+}
+
+/// Every port.
+pub(super) const ALL_PORTS: &[(u16, u16)] = &[(1, u16::MAX)];
+
 /// A software adapter, one open of it, and the leak check.
 pub(super) struct World {
+    wsk: Option<TestWsk>,
     soft: Option<SoftNdk>,
     pub(super) adapter: *mut NDK_ADAPTER,
     _alone: Option<MutexGuard<'static, ()>>,
@@ -228,13 +331,13 @@ pub(super) struct World {
 
 pub(super) const VERSION: NDK_VERSION = NDK_VERSION { Major: 2, Minor: 1 };
 /// Tags of this crate, and of the events it uses. (Memory of a test may outlive its world.)
-const TAGS: [&[u8; 4]; 5] = [b"WrSo", b"WrSj", b"WrSm", b"WrSp", b"WrEv"];
+const TAGS: [&[u8; 4]; 6] = [b"WrSo", b"WrSj", b"WrSm", b"WrSp", b"WrSt", b"WrEv"];
 
 /// What was allocated when the present test began: not nothing if an earlier one failed.
-static BEFORE: Mutex<[usize; 5]> = Mutex::new([0; 5]);
+static BEFORE: Mutex<[usize; 6]> = Mutex::new([0; 6]);
 
 /// Blocks allocated now, by tag.
-pub(super) fn outstanding() -> [usize; 5] {
+pub(super) fn outstanding() -> [usize; 6] {
     TAGS.map(ksim::pool::outstanding)
 }
 
@@ -258,13 +361,16 @@ pub(super) fn assert_nothing_left() {
 impl World {
     pub(super) fn new(config: Config<'_>) -> Self {
         let alone = boot();
-        let soft = SoftNdk::start(config).unwrap();
+        let wsk = (fabric() == Fabric::Iwarp).then(TestWsk::new);
+        let iwarp =
+            wsk.as_ref().map(|wsk| Iwarp { local_too: true, ..Iwarp::new(wsk.system(), ALL_PORTS) });
+        let soft = SoftNdk::start(Config { iwarp: config.iwarp.or(iwarp), ..config }).unwrap();
         let adapter = soft.open_adapter(VERSION).unwrap();
-        Self::over(soft, adapter, alone)
+        Self { wsk, ..Self::over(soft, adapter, alone) }
     }
 
     pub(super) fn over(soft: SoftNdk, adapter: *mut NDK_ADAPTER, alone: MutexGuard<'static, ()>) -> Self {
-        Self { soft: Some(soft), adapter, _alone: Some(alone) }
+        Self { wsk: None, soft: Some(soft), adapter, _alone: Some(alone) }
     }
 
     pub(super) fn plain() -> Self {
@@ -284,13 +390,14 @@ impl World {
         // SAFETY: opened by `new`, closed once.
         unsafe { soft.close_adapter(self.adapter) };
         soft.stop();
+        drop(self.wsk.take());
         assert_nothing_left();
     }
 
     /// Another open of the same adapter.
     pub(super) fn second(&self) -> Self {
         let adapter = self.soft().open_adapter(NDK_VERSION { Major: 1, Minor: 0 }).unwrap();
-        Self { soft: None, adapter, _alone: None }
+        Self { wsk: None, soft: None, adapter, _alone: None }
     }
 
     pub(super) fn close_second(self, first: &Self) {
@@ -396,6 +503,7 @@ impl TestCq {
 }
 
 pub(super) fn drain(cq: *mut NDK_CQ) -> Vec<NDK_RESULT_EX> {
+    settle();
     let mut all = Vec::new();
     loop {
         let mut batch = [EMPTY; 3];

@@ -7,12 +7,11 @@
 //! | [`Call`] | a call that goes on in a continuation |
 //! | [`SystemSocket`] | a socket of the system's that belongs to a socket of ours |
 
-mod call;
 mod registration;
 mod socket;
 mod wait;
 
-pub(crate) use call::Call;
+pub(crate) use kernel::call::Call;
 pub(crate) use registration::{CLIENT_DISPATCH, System};
 pub(crate) use socket::{Owner, SystemSocket};
 pub(crate) use wait::Wait;

@@ -238,6 +238,12 @@ impl<B: DerefMut<Target = [u8]>> Connection<B> {
         }
     }
 
+    /// Whether the work request before has not gone out as a whole, so that none is taken.
+    #[must_use]
+    pub const fn is_busy(&self) -> bool {
+        self.stream.outbound.is_busy()
+    }
+
     /// Writes the next FPDU to the start of `out`. With room for [`fpdu_len_max`](Self::fpdu_len_max) octets, nothing written and no
     /// event means that there is nothing to send until something else happens; with less it may be for want of room.
     ///

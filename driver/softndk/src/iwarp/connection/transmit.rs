@@ -56,6 +56,10 @@ impl Outbound {
         self.begun
     }
 
+    pub(super) const fn is_busy(&self) -> bool {
+        self.current.is_some()
+    }
+
     pub(super) const fn is_idle(&self) -> bool {
         self.current.is_none() && self.rtr.is_empty()
     }

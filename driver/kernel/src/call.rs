@@ -1,4 +1,4 @@
-//! Calls of the system's functions that go on in a continuation.
+//! Calls of functions that take an IRP, as those of WSK, which go on in a continuation.
 
 use abi::NTSTATUS;
 use abi::nt::{DEVICE_OBJECT, IRP};
@@ -6,18 +6,18 @@ use abi::status::{STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING};
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use kernel::irp::{InvokeOn, OwnedIrp};
-use kernel::pool::Shared;
+use crate::irp::{self, InvokeOn, OwnedIrp};
+use crate::pool::Shared;
 
 /// What happens when a call has ended: the owner, `IoStatus.Status` and `IoStatus.Information`. IRQL <= DISPATCH_LEVEL, in
-/// any context, also inside [`Call::start`]; no lock of this driver's is held.
-pub(crate) type Continuation<T> = fn(Shared<T>, NTSTATUS, usize);
+/// any context, also inside [`Call::start`]; no lock is held that the caller of `start` did not hold.
+pub type Continuation<T> = fn(Shared<T>, NTSTATUS, usize);
 
 /// An IRP of one owner, for one call at a time.
 ///
 /// It is a field of its owner. From [`start`](Self::start) until the continuation has been called it holds a reference to
 /// the owner.
-pub(crate) struct Call<T> {
+pub struct Call<T> {
     /// NULL until prepared.
     irp: AtomicPtr<IRP>,
     owner: AtomicPtr<T>,
@@ -29,7 +29,8 @@ pub(crate) struct Call<T> {
 
 impl<T: Send + Sync + 'static> Call<T> {
     /// A call without its IRP.
-    pub(crate) const fn new(then: Continuation<T>) -> Self {
+    #[must_use]
+    pub const fn new(then: Continuation<T>) -> Self {
         Self {
             irp: AtomicPtr::new(ptr::null_mut()),
             owner: AtomicPtr::new(ptr::null_mut()),
@@ -43,7 +44,7 @@ impl<T: Send + Sync + 'static> Call<T> {
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES.
-    pub(crate) fn prepare(&self) -> Result<(), NTSTATUS> {
+    pub fn prepare(&self) -> Result<(), NTSTATUS> {
         if self.irp.load(Ordering::Acquire).is_null() {
             let irp = OwnedIrp::try_new(1).map_err(|e| e.status())?;
             self.irp.store(irp.into_raw(), Ordering::Release);
@@ -55,7 +56,7 @@ impl<T: Send + Sync + 'static> Call<T> {
     ///
     /// # Safety
     /// Prepared, and no call is outstanding nor begins meanwhile.
-    pub(crate) unsafe fn start(&self, owner: &Shared<T>, invoke: impl FnOnce(*mut IRP) -> NTSTATUS) {
+    pub unsafe fn start(&self, owner: &Shared<T>, invoke: impl FnOnce(*mut IRP) -> NTSTATUS) {
         let irp = self.irp.load(Ordering::Acquire);
         // SAFETY: from `prepare`; taken back only to reuse it.
         let owned = unsafe { OwnedIrp::from_raw(irp) };
@@ -66,7 +67,7 @@ impl<T: Send + Sync + 'static> Call<T> {
         self.owner.store(Shared::into_raw(owner.clone()).cast_mut(), Ordering::Relaxed);
         let context: *mut c_void = ptr::from_ref(self).cast_mut().cast();
         // SAFETY: a fresh IRP with one location; this field lives as long as the reference just stored.
-        unsafe { kernel::irp::set_completion_routine(irp, completed::<T>, context, InvokeOn::ALL) };
+        unsafe { irp::set_completion_routine(irp, completed::<T>, context, InvokeOn::ALL) };
         let returned = invoke(irp);
         // `owner` keeps this field until here. A function that is not served may leave the IRP alone: by contract a
         // completion comes before such a return.
@@ -79,7 +80,7 @@ impl<T: Send + Sync + 'static> Call<T> {
     ///
     /// # Safety
     /// A call was started, and none begins meanwhile.
-    pub(crate) unsafe fn cancel(&self) {
+    pub unsafe fn cancel(&self) {
         // SAFETY: from `prepare`; freed with the owner, whom the caller holds.
         let irp = unsafe { OwnedIrp::from_raw(self.irp.load(Ordering::Acquire)) };
         // SAFETY: as promised by the caller.
@@ -93,6 +94,12 @@ impl<T: Send + Sync + 'static> Call<T> {
         // SAFETY: the reference that `start` stored, taken once.
         let owner = unsafe { Shared::from_raw(owner.cast_const()) };
         then(owner, status, information);
+    }
+}
+
+impl<T> core::fmt::Debug for Call<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Call").finish_non_exhaustive()
     }
 }
 
@@ -116,7 +123,7 @@ unsafe extern "system" fn completed<T: Send + Sync + 'static>(
     // SAFETY: the call lives in its owner, whose reference it holds.
     let call = unsafe { &*context.cast::<Call<T>>() };
     // SAFETY: the completion routine holds the IRP.
-    let (status, information) = unsafe { kernel::irp::result(irp) };
+    let (status, information) = unsafe { irp::result(irp) };
     call.completions.fetch_add(1, Ordering::AcqRel);
     call.go_on(status, information);
     STATUS_MORE_PROCESSING_REQUIRED

@@ -6,7 +6,7 @@ use crate::qp::{Data, Element};
 
 /// Some bytes that one end of a request names.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Buffer<'a> {
+pub(crate) enum Buffer<'a> {
     /// Scatter/gather elements of a queue pair.
     Elements { domain: Domain, elements: &'a [Element], write: bool },
     /// Inline data, already copied.
@@ -17,7 +17,7 @@ pub(super) enum Buffer<'a> {
 
 impl<'a> Buffer<'a> {
     /// The local end of a request.
-    pub(super) const fn local(domain: Domain, data: Data<'a>, write: bool) -> Self {
+    pub(crate) const fn local(domain: Domain, data: Data<'a>, write: bool) -> Self {
         match data {
             Data::Elements(elements) => Self::Elements { domain, elements, write },
             Data::Inline(bytes) => Self::Inline(bytes),
@@ -25,7 +25,7 @@ impl<'a> Buffer<'a> {
     }
 
     /// Bytes in all.
-    pub(super) fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         match self {
             Self::Elements { elements, .. } => elements.iter().map(|element| element.length as usize).sum(),
             Self::Inline(bytes) => bytes.len(),
@@ -37,7 +37,7 @@ impl<'a> Buffer<'a> {
     ///
     /// # Errors
     /// [`Violation`]: a token, range or right is wrong.
-    pub(super) fn check(&self, memory: &Memory, length: usize) -> Result<(), Violation> {
+    pub(crate) fn check(&self, memory: &Memory, length: usize) -> Result<(), Violation> {
         let mut checked = 0;
         while checked < length {
             checked += self.find(memory, checked)?.available.min(length - checked);
@@ -46,7 +46,7 @@ impl<'a> Buffer<'a> {
     }
 
     /// Finds the bytes from `offset` on, as far as one element reaches.
-    fn find(&self, memory: &Memory, offset: usize) -> Result<Found, Violation> {
+    pub(crate) fn find(&self, memory: &Memory, offset: usize) -> Result<Found, Violation> {
         match self {
             Self::Elements { domain, elements, write } => {
                 let mut skip = offset;
@@ -64,7 +64,7 @@ impl<'a> Buffer<'a> {
                     }
                     skip -= length;
                 }
-                Err(Violation)
+                Err(Violation::Name)
             }
             Self::Inline(bytes) => Ok(Found::own(bytes).skip(offset)),
             Self::Remote { domain, token, address, length, needed } => {
@@ -76,7 +76,7 @@ impl<'a> Buffer<'a> {
 
 /// Which end of a copy was wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     From,
     To,
 }
@@ -85,7 +85,7 @@ pub(super) enum End {
 ///
 /// # Errors
 /// The end that may not be used (any more); the bytes before are copied.
-pub(super) fn copy(
+pub(crate) fn copy(
     memory: &Memory,
     counters: &CounterSet,
     from: &Buffer<'_>,
@@ -95,12 +95,12 @@ pub(super) fn copy(
 ) -> Result<(), End> {
     let mut done = 0;
     while done < length {
-        let source = from.find(memory, offset + done).map_err(|Violation| End::From)?;
-        let target = to.find(memory, offset + done).map_err(|Violation| End::To)?;
+        let source = from.find(memory, offset + done).map_err(|_| End::From)?;
+        let target = to.find(memory, offset + done).map_err(|_| End::To)?;
         let part = source.available.min(target.available).min(length - done);
         // An end that changes between the look and the copy is as wrong as one that had changed before; which of the two it
         // was no longer matters to anybody.
-        memory.copy(&source, &target, part, counters).map_err(|Violation| End::To)?;
+        memory.copy(&source, &target, part, counters).map_err(|_| End::To)?;
         done += part;
     }
     Ok(())

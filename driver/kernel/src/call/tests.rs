@@ -4,7 +4,7 @@ use abi::nt::IRP;
 use abi::status::{STATUS_PENDING, STATUS_SUCCESS, STATUS_UNSUCCESSFUL};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
-use kernel::pool::Shared;
+use crate::pool::{PoolTag, Shared};
 use std::sync::Mutex;
 use std::vec::Vec;
 
@@ -19,7 +19,7 @@ impl Owner {
     fn new() -> Shared<Self> {
         let (ends, second) = (Mutex::new(Vec::new()), AtomicPtr::new(ptr::null_mut()));
         let owner =
-            Shared::try_new(crate::TAG_SOCKET, Self { call: Call::new(went_on), ends, second }).unwrap();
+            Shared::try_new(PoolTag::new(b"Test"), Self { call: Call::new(went_on), ends, second }).unwrap();
         owner.call.prepare().unwrap();
         owner
     }
@@ -48,16 +48,15 @@ fn went_on(owner: Shared<Owner>, status: NTSTATUS, _information: usize) {
 
 fn complete(irp: *mut IRP, status: NTSTATUS) {
     // SAFETY: handed over with a location left.
-    unsafe { kernel::irp::set_next_irp_stack_location(irp) };
+    unsafe { crate::irp::set_next_irp_stack_location(irp) };
     // SAFETY: held, without a cancel routine, and not touched again.
-    unsafe { kernel::irp::complete(irp, status, 0, 0) };
+    unsafe { crate::irp::complete(irp, status, 0, 0) };
 }
 
 /// A function that ends its request before it returns, and says so, while the continuation has made the next call: that
 /// one has not ended.
 #[test]
 fn the_next_call_is_made_before_the_function_has_returned() {
-    let _turn = crate::tests::harness::boot();
     for status in [STATUS_SUCCESS, STATUS_UNSUCCESSFUL] {
         let owner = Owner::new();
         let end_at_once = |irp| {
