@@ -25,7 +25,6 @@ fn disconnect(end: &End) -> i32 {
     }
 }
 
-#[test]
 fn both_sides_disconnect_and_only_then_are_receives_cancelled() {
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         for active_first in [true, false] {
@@ -62,7 +61,6 @@ fn both_sides_disconnect_and_only_then_are_receives_cancelled() {
     }
 }
 
-#[test]
 fn a_flush_cancels_everything_here_and_breaks_the_connection_there() {
     for active_flushes in [true, false] {
         let world = World::plain();
@@ -92,7 +90,6 @@ fn a_flush_cancels_everything_here_and_breaks_the_connection_there() {
     }
 }
 
-#[test]
 fn closing_a_connected_connector_is_an_abort() {
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         for disconnects in [true, false] {
@@ -123,7 +120,6 @@ fn closing_a_connected_connector_is_an_abort() {
     }
 }
 
-#[test]
 fn closing_a_queue_pair_or_a_pending_disconnect_ends_the_requests() {
     let world = World::plain();
     let mut pair = Pair::new(&world);
@@ -149,7 +145,6 @@ fn closing_a_queue_pair_or_a_pending_disconnect_ends_the_requests() {
     world.finish();
 }
 
-#[test]
 fn an_overrun_completion_queue_takes_its_connection_along() {
     let world = World::plain();
     let pd = world.pd();
@@ -174,7 +169,6 @@ fn an_overrun_completion_queue_takes_its_connection_along() {
     world.finish();
 }
 
-#[test]
 fn a_disconnect_that_nobody_answers_ends_in_time() {
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         let disconnect_timeout = kernel::time::milliseconds(20);
@@ -197,7 +191,6 @@ fn a_disconnect_that_nobody_answers_ends_in_time() {
     }
 }
 
-#[test]
 fn an_adapter_can_be_closed_with_its_timer_set() {
     let world = World::plain();
     let mut pair = Pair::new(&world);
@@ -207,3 +200,13 @@ fn an_adapter_can_be_closed_with_its_timer_set() {
     pair.close();
     world.finish();
 }
+
+over_both_fabrics!(
+    both_sides_disconnect_and_only_then_are_receives_cancelled,
+    a_flush_cancels_everything_here_and_breaks_the_connection_there,
+    closing_a_connected_connector_is_an_abort,
+    closing_a_queue_pair_or_a_pending_disconnect_ends_the_requests,
+    an_overrun_completion_queue_takes_its_connection_along,
+    a_disconnect_that_nobody_answers_ends_in_time,
+    an_adapter_can_be_closed_with_its_timer_set,
+);

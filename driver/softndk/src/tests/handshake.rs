@@ -102,7 +102,6 @@ fn handshake(answers: AnswerMode, ip: &str) {
     world.finish();
 }
 
-#[test]
 fn private_data_limits_and_addresses_cross_in_every_answer_mode() {
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         handshake(answers, "127.0.0.1");
@@ -110,7 +109,6 @@ fn private_data_limits_and_addresses_cross_in_every_answer_mode() {
     }
 }
 
-#[test]
 fn two_opens_of_one_adapter_connect_to_each_other() {
     let world = World::plain();
     let other = world.second();
@@ -146,7 +144,6 @@ fn two_opens_of_one_adapter_connect_to_each_other() {
     world.finish();
 }
 
-#[test]
 fn a_reject_is_a_refusal_and_its_data_can_be_read() {
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         let world = World::with_answers(answers);
@@ -179,7 +176,6 @@ fn a_reject_is_a_refusal_and_its_data_can_be_read() {
     }
 }
 
-#[test]
 fn the_active_side_may_reject_or_give_up() {
     let world = World::plain();
     let pd = world.pd();
@@ -217,7 +213,6 @@ fn the_active_side_may_reject_or_give_up() {
     world.finish();
 }
 
-#[test]
 fn a_connection_attempt_fails_without_somebody_who_listens() {
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         let config = Config { answers, backlog: 1, ..Config::default() };
@@ -265,7 +260,6 @@ fn a_connection_attempt_fails_without_somebody_who_listens() {
     }
 }
 
-#[test]
 fn connectors_and_queue_pairs_serve_one_connection() {
     let world = World::plain();
     let mut pair = Pair::new(&world);
@@ -294,7 +288,6 @@ fn connectors_and_queue_pairs_serve_one_connection() {
     world.finish();
 }
 
-#[test]
 fn a_listener_being_closed_refuses_what_was_on_its_way() {
     let world = World::plain();
     let pd = world.pd();
@@ -324,7 +317,6 @@ fn a_listener_being_closed_refuses_what_was_on_its_way() {
     world.finish();
 }
 
-#[test]
 fn the_version_in_force_is_the_highest_of_its_major() {
     let _alone = boot();
     let soft = crate::SoftNdk::start(Config::default()).unwrap();
@@ -357,3 +349,14 @@ fn the_version_in_force_is_the_highest_of_its_major() {
     soft.stop();
     assert_nothing_left();
 }
+
+over_both_fabrics!(
+    private_data_limits_and_addresses_cross_in_every_answer_mode,
+    two_opens_of_one_adapter_connect_to_each_other,
+    a_reject_is_a_refusal_and_its_data_can_be_read,
+    the_active_side_may_reject_or_give_up,
+    a_connection_attempt_fails_without_somebody_who_listens,
+    connectors_and_queue_pairs_serve_one_connection,
+    a_listener_being_closed_refuses_what_was_on_its_way,
+    the_version_in_force_is_the_highest_of_its_major,
+);

@@ -57,6 +57,7 @@ pub(super) fn post(call: impl FnOnce() -> NTSTATUS) -> NTSTATUS {
     POSTING.set(true);
     let status = call();
     POSTING.set(false);
+    settle();
     status
 }
 
@@ -267,16 +268,16 @@ macro_rules! over_both_fabrics {
 
 pub(super) use over_both_fabrics;
 
-/// Over iWARP things happen in DPCs of the simulated system: waits until all have.
+/// Over iWARP things happen in DPCs of the simulated system: waits until all have, unless inside one.
 pub(super) fn settle() {
-    if fabric() == Fabric::Iwarp {
+    if fabric() == Fabric::Iwarp && ksim::processor::irql() == 0 {
         ksim::quiesce();
     }
 }
 
 /// A registration with the simulated system's WSK.
 pub(super) struct TestWsk {
-    registration: std::boxed::Box<WSK_REGISTRATION>,
+    registration: core::mem::ManuallyDrop<std::boxed::Box<WSK_REGISTRATION>>,
     system: SystemWsk,
 }
 
@@ -301,7 +302,7 @@ impl TestWsk {
         let dispatch = unsafe { &*npi.Dispatch };
         // SAFETY: as above.
         let system = unsafe { SystemWsk::new(npi.Client, dispatch) };
-        Self { registration, system }
+        Self { registration: core::mem::ManuallyDrop::new(registration), system }
     }
 
     pub(super) const fn system(&self) -> SystemWsk {
@@ -311,10 +312,16 @@ impl TestWsk {
 
 impl Drop for TestWsk {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // What the failed test has left open would be waited for.
+            return;
+        }
         // SAFETY: captured once, and every adapter is stopped.
-        unsafe { kernel::wsk::release(&mut *self.registration) };
+        unsafe { kernel::wsk::release(&mut **self.registration) };
         // SAFETY: registered once.
-        unsafe { kernel::wsk::deregister(&mut *self.registration) };
+        unsafe { kernel::wsk::deregister(&mut **self.registration) };
+        // SAFETY: not used again.
+        unsafe { core::mem::ManuallyDrop::drop(&mut self.registration) };
     }
 }
 

@@ -12,7 +12,6 @@ use super::pair::*;
 use super::registration::*;
 use crate::AnswerMode;
 
-#[test]
 fn antecedents_may_be_closed_first_and_complete_last() {
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         let world = World::with_answers(answers);
@@ -53,7 +52,6 @@ fn antecedents_may_be_closed_first_and_complete_last() {
     }
 }
 
-#[test]
 fn the_adapter_closes_when_the_last_object_has() {
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         let world = World::with_answers(answers);
@@ -94,7 +92,6 @@ unsafe extern "system" fn slow_completion(context: *mut core::ffi::c_void) {
     slow.has_returned.store(true, Ordering::SeqCst);
 }
 
-#[test]
 fn the_adapter_waits_for_the_last_close_completion_to_return() {
     for answers in [AnswerMode::Later, AnswerMode::Early] {
         let world = World::with_answers(answers);
@@ -129,7 +126,6 @@ fn the_adapter_waits_for_the_last_close_completion_to_return() {
     }
 }
 
-#[test]
 fn a_completion_queue_may_be_closed_inside_its_own_notification() {
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         let world = World::with_answers(answers);
@@ -162,7 +158,6 @@ fn a_completion_queue_may_be_closed_inside_its_own_notification() {
     }
 }
 
-#[test]
 fn a_close_waits_for_the_notification_that_runs() {
     let world = World::plain();
     let pair = Pair::new(&world);
@@ -191,7 +186,6 @@ fn a_close_waits_for_the_notification_that_runs() {
     world.finish();
 }
 
-#[test]
 fn notifiers_are_used_again() {
     let world = World::plain();
     for _ in 0..50 {
@@ -210,7 +204,6 @@ fn notifiers_are_used_again() {
     world.finish();
 }
 
-#[test]
 fn the_layer_above_may_own_header_and_dispatch() {
     let world = World::plain();
     let pair = Pair::new(&world);
@@ -244,3 +237,13 @@ unsafe extern "system" fn refuse(
 ) -> i32 {
     STATUS_NOT_SUPPORTED
 }
+
+over_both_fabrics!(
+    antecedents_may_be_closed_first_and_complete_last,
+    the_adapter_closes_when_the_last_object_has,
+    the_adapter_waits_for_the_last_close_completion_to_return,
+    a_completion_queue_may_be_closed_inside_its_own_notification,
+    a_close_waits_for_the_notification_that_runs,
+    notifiers_are_used_again,
+    the_layer_above_may_own_header_and_dispatch,
+);

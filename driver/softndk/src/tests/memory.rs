@@ -23,7 +23,6 @@ fn privileged(pd: *mut NDK_PD) -> u32 {
     token
 }
 
-#[test]
 fn the_privileged_token_reaches_exactly_the_bytes_of_a_mapping() {
     for scattered_pages in [false, true] {
         let world = World::new(Config { scattered_pages, ..Config::default() });
@@ -71,7 +70,6 @@ fn the_privileged_token_reaches_exactly_the_bytes_of_a_mapping() {
     }
 }
 
-#[test]
 fn bytes_beside_the_buffer_are_out_of_reach_even_in_its_pages() {
     type Choose = fn(&TestLam) -> (i64, u32);
     let cases: [Choose; 4] = [
@@ -96,7 +94,6 @@ fn bytes_beside_the_buffer_are_out_of_reach_even_in_its_pages() {
     }
 }
 
-#[test]
 fn a_released_mapping_is_gone_also_for_receives_and_regions_made_of_it() {
     // A receive posted before the release.
     let world = World::plain();
@@ -132,7 +129,6 @@ fn a_released_mapping_is_gone_also_for_receives_and_regions_made_of_it() {
     world.finish();
 }
 
-#[test]
 fn mappings_and_registrations_want_virtually_contiguous_chains() {
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         let world = World::with_answers(answers);
@@ -173,7 +169,6 @@ fn mappings_and_registrations_want_virtually_contiguous_chains() {
     }
 }
 
-#[test]
 fn a_chain_of_contiguous_mdls_is_one_buffer() {
     // Two MDLs that meet in the middle of a page.
     let world = World::plain();
@@ -207,7 +202,6 @@ fn a_chain_of_contiguous_mdls_is_one_buffer() {
     world.finish();
 }
 
-#[test]
 fn fast_registration_checks_its_numbers_in_the_call() {
     let world = World::plain();
     let pair = Pair::new(&world);
@@ -238,7 +232,6 @@ fn fast_registration_checks_its_numbers_in_the_call() {
     world.finish();
 }
 
-#[test]
 fn a_region_must_be_invalid_to_be_registered_and_valid_to_be_invalidated() {
     type Step = fn(&Pair, &TestMr, &TestLam) -> i32;
     let register: Step = |pair, mr, lam| pair.active.fast_register(1, mr, lam, 4096, 0x1000, NONE);
@@ -268,7 +261,6 @@ fn a_region_must_be_invalid_to_be_registered_and_valid_to_be_invalidated() {
     }
 }
 
-#[test]
 fn fast_registration_takes_only_pages_of_this_adapter_instance() {
     type Choose = fn(&TestLam, &TestLam) -> [i64; 2];
     // Pages that are in no mapping, in a mapping of another open, or not the start of a page.
@@ -301,3 +293,14 @@ fn fast_registration_takes_only_pages_of_this_adapter_instance() {
         world.finish();
     }
 }
+
+over_both_fabrics!(
+    the_privileged_token_reaches_exactly_the_bytes_of_a_mapping,
+    bytes_beside_the_buffer_are_out_of_reach_even_in_its_pages,
+    a_released_mapping_is_gone_also_for_receives_and_regions_made_of_it,
+    mappings_and_registrations_want_virtually_contiguous_chains,
+    a_chain_of_contiguous_mdls_is_one_buffer,
+    fast_registration_checks_its_numbers_in_the_call,
+    a_region_must_be_invalid_to_be_registered_and_valid_to_be_invalidated,
+    fast_registration_takes_only_pages_of_this_adapter_instance,
+);

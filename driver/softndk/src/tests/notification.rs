@@ -12,7 +12,6 @@ use crate::AnswerMode;
 
 const NONE: NDK_OP_FLAG = NDK_OP_FLAG::empty();
 
-#[test]
 fn draining_and_then_arming_inside_the_notification_misses_nothing() {
     const MESSAGES: usize = 5000;
     let world = World::plain();
@@ -58,7 +57,6 @@ fn draining_and_then_arming_inside_the_notification_misses_nothing() {
     world.finish();
 }
 
-#[test]
 fn a_solicited_send_wakes_a_queue_armed_for_it() {
     let world = World::plain();
     let pair = Pair::new(&world);
@@ -81,7 +79,6 @@ fn a_solicited_send_wakes_a_queue_armed_for_it() {
     world.finish();
 }
 
-#[test]
 fn depth_limits_and_resizing() {
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         let world = World::with_answers(answers);
@@ -107,7 +104,6 @@ fn depth_limits_and_resizing() {
 }
 
 /// Every number that the page of NdkControlCqInterruptModeration names.
-#[test]
 fn notifications_are_held_back() {
     const ENDLESS: u32 = u32::MAX;
     let world = World::plain();
@@ -160,7 +156,6 @@ fn notifications_are_held_back() {
     world.finish();
 }
 
-#[test]
 fn what_the_limits_exclude_cannot_be_created() {
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         let world = World::with_answers(answers);
@@ -200,3 +195,11 @@ fn what_the_limits_exclude_cannot_be_created() {
         world.finish();
     }
 }
+
+over_both_fabrics!(
+    draining_and_then_arming_inside_the_notification_misses_nothing,
+    a_solicited_send_wakes_a_queue_armed_for_it,
+    depth_limits_and_resizing,
+    notifications_are_held_back,
+    what_the_limits_exclude_cannot_be_created,
+);

@@ -48,7 +48,6 @@ fn connect_shared(
     })
 }
 
-#[test]
 fn a_local_endpoint_has_one_user() {
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         let world = World::with_answers(answers);
@@ -72,7 +71,6 @@ fn a_local_endpoint_has_one_user() {
     }
 }
 
-#[test]
 fn only_the_adapters_own_addresses_can_be_used() {
     let addresses = ["10.1.2.3".parse().unwrap(), "fe80::1".parse().unwrap()];
     let world = World::new(Config { addresses: &addresses, ..Config::default() });
@@ -101,7 +99,6 @@ fn only_the_adapters_own_addresses_can_be_used() {
     world.finish();
 }
 
-#[test]
 fn the_ephemeral_range_can_be_used_up() {
     let world = World::new(Config { ephemeral_ports: (50000, 50002), ..Config::default() });
     let endpoints: std::vec::Vec<_> =
@@ -137,7 +134,6 @@ fn the_ephemeral_range_can_be_used_up() {
     world.finish();
 }
 
-#[test]
 fn a_port_is_busy_until_its_connectors_are_closed() {
     let world = World::plain();
     let pd = world.pd();
@@ -177,7 +173,6 @@ fn a_port_is_busy_until_its_connectors_are_closed() {
     world.finish();
 }
 
-#[test]
 fn a_shared_endpoint_serves_many_destinations_once_each() {
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         let world = World::with_answers(answers);
@@ -229,7 +224,6 @@ fn a_shared_endpoint_serves_many_destinations_once_each() {
 }
 
 /// Failures that a test asks for happen once, to the function that they are meant for.
-#[test]
 fn a_failure_is_asked_for() {
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         let world = World::with_answers(answers);
@@ -244,3 +238,12 @@ fn a_failure_is_asked_for() {
         world.finish();
     }
 }
+
+over_both_fabrics!(
+    a_local_endpoint_has_one_user,
+    only_the_adapters_own_addresses_can_be_used,
+    the_ephemeral_range_can_be_used_up,
+    a_port_is_busy_until_its_connectors_are_closed,
+    a_shared_endpoint_serves_many_destinations_once_each,
+    a_failure_is_asked_for,
+);

@@ -108,7 +108,6 @@ impl Bed {
 const REMOTE: Attempt = Attempt { status: STATUS_REMOTE_RESOURCES, receive: STATUS_CANCELLED };
 const LOCAL: Attempt = Attempt { status: STATUS_ACCESS_VIOLATION, receive: STATUS_CANCELLED };
 
-#[test]
 fn a_write_stays_inside_what_the_peer_has_opened() {
     let write = |pair: &Pair, bed: &Bed, offset: i64, length: u32, token: u32| {
         let address = bed.far.address().wrapping_add_signed(offset);
@@ -145,7 +144,6 @@ fn a_write_stays_inside_what_the_peer_has_opened() {
     });
 }
 
-#[test]
 fn a_read_stays_inside_what_the_peer_has_opened() {
     let read = |pair: &Pair, bed: &Bed, offset: u64, token: u32, sink: u32| {
         let sink = [sge(bed.near.address(), 8, sink)];
@@ -156,7 +154,6 @@ fn a_read_stays_inside_what_the_peer_has_opened() {
     attempt(&LOCAL, |pair, bed| read(pair, bed, 0, bed.readable.remote(), bed.constant.local()));
 }
 
-#[test]
 fn local_elements_are_checked_as_well() {
     let send = |pair: &Pair, address: u64, length: u32, token: u32| {
         pair.active.send(1, &[sge(address, length, token)], NONE)
@@ -172,7 +169,6 @@ fn local_elements_are_checked_as_well() {
     });
 }
 
-#[test]
 fn a_send_needs_a_receive_that_fits() {
     let too_small = Attempt { status: STATUS_REMOTE_RESOURCES, receive: STATUS_BUFFER_OVERFLOW };
     attempt(&too_small, |pair, bed| pair.active.send(1, &bed.data(17), NDK_OP_FLAG::SILENT_SUCCESS));
@@ -187,7 +183,6 @@ fn a_send_needs_a_receive_that_fits() {
     world.finish();
 }
 
-#[test]
 fn a_receive_into_memory_that_must_not_be_written_fails_at_both_ends() {
     for stale in [false, true] {
         let world = World::plain();
@@ -213,7 +208,6 @@ fn a_receive_into_memory_that_must_not_be_written_fails_at_both_ends() {
     }
 }
 
-#[test]
 fn a_fault_cancels_the_rest_of_the_chain() {
     let world = World::plain();
     let pair = Pair::new(&world);
@@ -236,7 +230,6 @@ fn a_fault_cancels_the_rest_of_the_chain() {
     world.finish();
 }
 
-#[test]
 fn a_remote_invalidation_ends_exactly_the_region_it_names() {
     let world = World::plain();
     let pair = Pair::new(&world);
@@ -273,7 +266,17 @@ fn a_remote_invalidation_ends_exactly_the_region_it_names() {
     world.finish();
 }
 
-#[test]
 fn an_ordinary_region_cannot_be_invalidated_by_the_peer() {
     attempt(&REMOTE, |pair, bed| pair.active.send_and_invalidate(1, &[], bed.writable.remote()));
 }
+
+over_both_fabrics!(
+    a_write_stays_inside_what_the_peer_has_opened,
+    a_read_stays_inside_what_the_peer_has_opened,
+    local_elements_are_checked_as_well,
+    a_send_needs_a_receive_that_fits,
+    a_receive_into_memory_that_must_not_be_written_fails_at_both_ends,
+    a_fault_cancels_the_rest_of_the_chain,
+    a_remote_invalidation_ends_exactly_the_region_it_names,
+    an_ordinary_region_cannot_be_invalidated_by_the_peer,
+);

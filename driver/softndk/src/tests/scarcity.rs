@@ -53,7 +53,6 @@ fn pending(begun: Result<Pending, NTSTATUS>) -> Result<Pending, NTSTATUS> {
     }
 }
 
-#[test]
 fn a_failed_allocation_fails_the_call_and_nothing_else() {
     for answers in [AnswerMode::Inline, AnswerMode::Early, AnswerMode::Later] {
         everything(answers);
@@ -156,7 +155,6 @@ fn everything(answers: AnswerMode) {
     world.finish();
 }
 
-#[test]
 fn tables_can_be_full() {
     let world = World::new(Config { regions_max: 1, mappings_max: 1, ..Config::default() });
     let pd = world.pd();
@@ -176,7 +174,6 @@ fn tables_can_be_full() {
     world.finish();
 }
 
-#[test]
 fn a_configuration_that_cannot_be_is_refused() {
     let _alone = boot();
     for config in [
@@ -189,3 +186,9 @@ fn a_configuration_that_cannot_be_is_refused() {
     }
     assert_nothing_left();
 }
+
+over_both_fabrics!(
+    a_failed_allocation_fails_the_call_and_nothing_else,
+    tables_can_be_full,
+    a_configuration_that_cannot_be_is_refused,
+);

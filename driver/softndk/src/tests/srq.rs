@@ -152,7 +152,6 @@ impl Bed {
     }
 }
 
-#[test]
 fn receives_go_to_whoever_needs_them_in_posting_order() {
     for answers in MODES {
         let world = World::with_answers(answers);
@@ -177,7 +176,6 @@ fn receives_go_to_whoever_needs_them_in_posting_order() {
     }
 }
 
-#[test]
 fn one_connection_ends_and_the_receives_stay() {
     for answers in MODES {
         let world = World::with_answers(answers);
@@ -201,7 +199,6 @@ fn one_connection_ends_and_the_receives_stay() {
     }
 }
 
-#[test]
 fn the_consumer_is_told_once_when_receives_run_short() {
     for answers in MODES {
         let world = World::with_answers(answers);
@@ -239,7 +236,6 @@ fn the_consumer_is_told_once_when_receives_run_short() {
     }
 }
 
-#[test]
 fn depth_and_threshold_have_limits() {
     for answers in MODES {
         let world = World::with_answers(answers);
@@ -277,7 +273,6 @@ fn depth_and_threshold_have_limits() {
 }
 
 /// The queue pairs are its successors: its close pends, and they still take from it.
-#[test]
 fn it_is_closed_before_its_queue_pairs() {
     for answers in MODES {
         let world = World::with_answers(answers);
@@ -304,3 +299,11 @@ fn it_is_closed_before_its_queue_pairs() {
         world.finish();
     }
 }
+
+over_both_fabrics!(
+    receives_go_to_whoever_needs_them_in_posting_order,
+    one_connection_ends_and_the_receives_stay,
+    the_consumer_is_told_once_when_receives_run_short,
+    depth_and_threshold_have_limits,
+    it_is_closed_before_its_queue_pairs,
+);

@@ -86,7 +86,6 @@ impl Side<'_> {
     }
 }
 
-#[test]
 fn two_threads_write_and_send_to_each_other() {
     const MESSAGES: usize = 4000;
     let world = World::plain();
@@ -134,7 +133,6 @@ enum Ending {
     DeregisterUnderWindow,
 }
 
-#[test]
 fn a_peer_may_end_everything_while_it_is_written_to() {
     for ending in [
         Ending::CloseConnector,
@@ -247,7 +245,6 @@ impl Writer<'_> {
     }
 }
 
-#[test]
 fn many_connections_come_and_go_on_two_threads() {
     let world = World::plain();
     let opens = [world.second(), world.second()];
@@ -287,7 +284,6 @@ impl Worker<'_> {
     }
 }
 
-#[test]
 fn a_close_waits_for_the_end_that_the_other_side_has_begun() {
     for round in 0..20 {
         let world = World::plain();
@@ -378,7 +374,6 @@ impl Closer {
     }
 }
 
-#[test]
 fn both_ends_may_be_closed_at_once() {
     let world = World::plain();
     for round in 0..400 {
@@ -399,3 +394,11 @@ fn both_ends_may_be_closed_at_once() {
     }
     world.finish();
 }
+
+over_both_fabrics!(
+    two_threads_write_and_send_to_each_other,
+    a_peer_may_end_everything_while_it_is_written_to,
+    many_connections_come_and_go_on_two_threads,
+    a_close_waits_for_the_end_that_the_other_side_has_begun,
+    both_ends_may_be_closed_at_once,
+);

@@ -43,7 +43,6 @@ impl Buffers {
     }
 }
 
-#[test]
 fn a_send_fills_the_oldest_receive_across_any_cut_of_both_lists() {
     let world = World::plain();
     let pair = Pair::new(&world);
@@ -72,7 +71,6 @@ fn a_send_fills_the_oldest_receive_across_any_cut_of_both_lists() {
     world.finish();
 }
 
-#[test]
 fn written_data_is_there_when_the_send_behind_it_arrives() {
     let world = World::plain();
     let pair = Pair::new(&world);
@@ -101,7 +99,6 @@ fn written_data_is_there_when_the_send_behind_it_arrives() {
     world.finish();
 }
 
-#[test]
 fn a_read_fetches_and_may_invalidate_its_sink() {
     let world = World::plain();
     let pair = Pair::new(&world);
@@ -134,7 +131,6 @@ fn a_read_fetches_and_may_invalidate_its_sink() {
     world.finish();
 }
 
-#[test]
 fn reads_need_a_read_limit() {
     let world = World::plain();
     let pair = Pair::with_sizes(&world, Sizes { read_limit: 0, ..Sizes::default() });
@@ -147,7 +143,6 @@ fn reads_need_a_read_limit() {
     world.finish();
 }
 
-#[test]
 fn inline_data_is_copied_during_the_call() {
     let world = World::plain();
     let pair = Pair::new(&world);
@@ -173,7 +168,6 @@ fn inline_data_is_copied_during_the_call() {
     world.finish();
 }
 
-#[test]
 fn deferred_requests_wait_for_the_end_of_the_chain_or_a_failed_post() {
     let world = World::plain();
     let pair = Pair::new(&world);
@@ -216,7 +210,6 @@ fn deferred_requests_wait_for_the_end_of_the_chain_or_a_failed_post() {
     world.finish();
 }
 
-#[test]
 fn silent_requests_keep_their_slots_until_a_later_entry_is_taken() {
     let world = World::plain();
     let sizes = Sizes { initiators: 4, ..Sizes::default() };
@@ -248,7 +241,6 @@ fn silent_requests_keep_their_slots_until_a_later_entry_is_taken() {
     world.finish();
 }
 
-#[test]
 fn a_receive_queue_has_a_depth() {
     let world = World::plain();
     let sizes = Sizes { receives: 2, elements: 1, ..Sizes::default() };
@@ -268,7 +260,6 @@ fn a_receive_queue_has_a_depth() {
     world.finish();
 }
 
-#[test]
 fn the_short_form_of_the_results_has_the_same_entries() {
     let world = World::plain();
     let pair = Pair::new(&world);
@@ -283,7 +274,6 @@ fn the_short_form_of_the_results_has_the_same_entries() {
     world.finish();
 }
 
-#[test]
 fn the_passive_side_may_be_held_to_listen_first() {
     let config = crate::Config { active_speaks_first: true, ..crate::Config::default() };
     for speaks_early in [true, false] {
@@ -304,3 +294,16 @@ fn the_passive_side_may_be_held_to_listen_first() {
         world.finish();
     }
 }
+
+over_both_fabrics!(
+    a_send_fills_the_oldest_receive_across_any_cut_of_both_lists,
+    written_data_is_there_when_the_send_behind_it_arrives,
+    a_read_fetches_and_may_invalidate_its_sink,
+    reads_need_a_read_limit,
+    inline_data_is_copied_during_the_call,
+    deferred_requests_wait_for_the_end_of_the_chain_or_a_failed_post,
+    silent_requests_keep_their_slots_until_a_later_entry_is_taken,
+    a_receive_queue_has_a_depth,
+    the_short_form_of_the_results_has_the_same_entries,
+    the_passive_side_may_be_held_to_listen_first,
+);

@@ -101,7 +101,6 @@ impl Bed {
     }
 }
 
-#[test]
 fn the_peer_reaches_what_the_window_opens() {
     for answers in MODES {
         let world = World::with_answers(answers);
@@ -137,7 +136,6 @@ fn violates(flags: NDK_OP_FLAG, deed: impl Fn(&Bed, u32) -> NTSTATUS) {
     world.finish();
 }
 
-#[test]
 fn beside_the_window_nothing_is_open() {
     violates(BOTH, |bed, token| bed.write(63, 1, token));
     violates(BOTH, |bed, token| bed.write(64, 65, token));
@@ -151,7 +149,6 @@ fn beside_the_window_nothing_is_open() {
     violates(BOTH, |bed, token| bed.write(64, 1, token & !1));
 }
 
-#[test]
 fn a_window_that_is_shut_stays_shut() {
     violates(BOTH, |bed, token| {
         assert_eq!(bed.invalidate(), STATUS_SUCCESS);
@@ -179,7 +176,6 @@ fn a_window_that_is_shut_stays_shut() {
     });
 }
 
-#[test]
 fn a_closed_window_is_shut() {
     for answers in MODES {
         let world = World::with_answers(answers);
@@ -192,7 +188,6 @@ fn a_closed_window_is_shut() {
     }
 }
 
-#[test]
 fn what_cannot_be_bound() {
     let world = World::plain();
     let bed = Bed::with(&world, NDK_MR_FLAG::ALLOW_REMOTE_READ);
@@ -227,7 +222,6 @@ fn what_cannot_be_bound() {
     world.finish();
 }
 
-#[test]
 fn a_window_that_is_not_bound_cannot_be_invalidated() {
     let world = World::plain();
     let bed = Bed::new(&world);
@@ -245,7 +239,6 @@ fn a_window_that_is_not_bound_cannot_be_invalidated() {
 }
 
 /// A bind makes the region an antecedent of the window, for as long as the window is there.
-#[test]
 fn a_region_waits_for_its_windows() {
     for answers in MODES {
         let world = World::with_answers(answers);
@@ -263,3 +256,13 @@ fn a_region_waits_for_its_windows() {
         world.finish();
     }
 }
+
+over_both_fabrics!(
+    the_peer_reaches_what_the_window_opens,
+    beside_the_window_nothing_is_open,
+    a_window_that_is_shut_stays_shut,
+    a_closed_window_is_shut,
+    what_cannot_be_bound,
+    a_window_that_is_not_bound_cannot_be_invalidated,
+    a_region_waits_for_its_windows,
+);
