@@ -12,6 +12,7 @@
 //! | [`build`] | the Windows artefacts |
 //! | [`wine`] | running them under Wine |
 //! | [`conformance`] | the WSK conformance cases in every world, as a page |
+//! | `interop` | Linux programs as peers |
 //! | [`demo`] | a file through the driver, for a person to see |
 //! | [`test`], [`ci`] | every test; everything that has to hold before a change lands |
 //! | [`tidy`] | rules of the repository |
@@ -22,6 +23,8 @@ pub mod ci;
 pub mod command;
 pub mod conformance;
 pub mod demo;
+#[cfg(unix)]
+pub mod interop;
 mod kit;
 pub mod progress;
 pub mod setup;

@@ -7,6 +7,8 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use xtask::build::{Action, Build};
+#[cfg(unix)]
+use xtask::interop;
 use xtask::test::Worlds;
 use xtask::workspace::Workspace;
 use xtask::{Told, ci, conformance, demo, setup, test, tidy, verify, wine};
@@ -35,6 +37,9 @@ enum Command {
     Demo(DemoArgs),
     /// Run the WSK conformance cases in every world and write the page with the results.
     Conformance(ConformanceArgs),
+    /// Run Linux programs over software iWARP, in a guest, as peers of the driver.
+    #[cfg(unix)]
+    Interop(InteropArgs),
     /// Check what the design says about the repository.
     Tidy,
     /// Check the built images and the INF without running them.
@@ -70,6 +75,14 @@ struct ConformanceArgs {
     /// Run nothing: write the page from what earlier runs have left in this folder.
     #[arg(long)]
     from: Option<PathBuf>,
+}
+
+#[cfg(unix)]
+#[derive(Args)]
+struct InteropArgs {
+    /// Names of the scenarios to run; all without any.
+    #[arg(long, num_args = 1..)]
+    only: Vec<String>,
 }
 
 #[derive(Args)]
@@ -114,6 +127,8 @@ fn run(command: Command) -> Result<()> {
         Command::Demo(args) => demo::run(&workspace, &args.world, args.file.as_deref()),
         Command::Test(args) => test::run(&workspace, args.world),
         Command::Conformance(args) => conformance::run(&workspace, args.from.as_deref()),
+        #[cfg(unix)]
+        Command::Interop(args) => interop::run(&workspace, &args.only),
         Command::Ci => ci::run(&workspace),
         Command::Tidy => tidy::run(&workspace),
         Command::Wine(args) => wine::command::run(&workspace, &args.prefix, args.release, args.reload),

@@ -11,10 +11,12 @@ pub enum Need {
     Build,
     /// Run them under Wine.
     Wine,
+    /// Build and run a Linux guest. Not part of [`ALL`](Self::ALL): only one command wants it.
+    Interop,
 }
 
 impl Need {
-    /// Every need.
+    /// What every command but `interop` needs.
     pub const ALL: &[Need] = &[Need::Build, Need::Wine];
 }
 
@@ -71,6 +73,15 @@ const TOOLS: &[Tool] = &[
         need: Need::Wine,
         probe: Probe::File(&["/usr/lib/wine/wine64", "/usr/bin/wine64"]),
     },
+    Tool {
+        name: "QEMU",
+        package: "qemu-system-x86",
+        need: Need::Interop,
+        probe: Probe::Program("qemu-system-x86_64"),
+    },
+    Tool { name: "gcc", package: "gcc", need: Need::Interop, probe: Probe::Program("gcc") },
+    Tool { name: "make", package: "make", need: Need::Interop, probe: Probe::Program("make") },
+    Tool { name: "xz", package: "xz-utils", need: Need::Interop, probe: Probe::Program("xz") },
 ];
 
 /// Every tool there is.
