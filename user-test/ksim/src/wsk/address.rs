@@ -138,8 +138,11 @@ impl World {
                 port
             }
         };
-        self.next_port = self.next_port.wrapping_add(1);
         let listens = socket.category == Category::Listen;
+        if listens {
+            self.listen_outside(at, SocketAddr::new(ip, port))?;
+        }
+        self.next_port = self.next_port.wrapping_add(1);
         if let Some(socket) = self.sockets.get_mut(&at) {
             socket.local = Some(SocketAddr::new(ip, port));
             socket.owns_port = true;

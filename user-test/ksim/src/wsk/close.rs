@@ -65,6 +65,7 @@ impl World {
     /// Takes a socket out of the network.
     fn leave(&mut self, at: usize) {
         self.withdraw_request(at);
+        self.leave_outside(at);
         let Some(socket) = self.sockets.get_mut(&at) else { return };
         socket.owns_port = false;
         let arrivals: Vec<_> = socket.listen.arrivals.drain(..).collect();

@@ -93,6 +93,9 @@ impl World {
         match route {
             Some(Route::Hangs) => {}
             Some(Route::Fails(status)) => self.connect_ends(at, Err(status)),
+            None if self.is_joined() && self.listener_at(to).is_none() => {
+                self.connect_outside(at, here, to);
+            }
             None if !self.is_local(to.ip()) => self.connect_ends(at, Err(STATUS_HOST_UNREACHABLE)),
             None => match self.listener_at(to) {
                 None => self.connect_ends(at, Err(STATUS_CONNECTION_REFUSED)),

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use abi::NTSTATUS;
 use abi::ndk::WSK_PROVIDER_NDK_DISPATCH;
 use abi::status::STATUS_SUCCESS;
 use abi::wsk::{WSK_SOCKET, WSK_TRANSPORT};
 
+use super::bridge::Bridge;
 use super::world;
 
 /// How operations answer that have all they need.
@@ -189,6 +191,16 @@ pub fn route(to: SocketAddr, route: Option<Route>) {
     };
 }
 
+/// Joins the machine to the host's TCP until the next [`reset`]: a connect that no listener of the machine takes is made by the
+/// host, to that very address, and listeners on ports of `listens` listen on the host as well. Connections that arrive so are
+/// not inspected.
+pub fn join_host(listens: RangeInclusive<u16>) {
+    let mut world = world::lock();
+    world.part_from_host();
+    world.bridge = Some(Bridge::new(listens));
+    world::finish(world, 0);
+}
+
 /// Gives the machine an address, beside 127.0.0.0/8 and ::1.
 pub fn add_address(address: IpAddr) {
     change_addresses(address, true);
@@ -276,6 +288,7 @@ pub fn reset() {
     world.faults = Faults::default();
     world.addresses.clear();
     world.names.clear();
+    world.part_from_host();
     world.ndk = None;
     world.transports = super::lists::first_transports();
     world::CHANGED.notify_all();

@@ -169,11 +169,16 @@ impl World {
     /// # Errors
     /// Not a bound stream socket.
     pub(super) fn listen(&mut self, at: usize) -> Result<(), NTSTATUS> {
-        let Some(socket) = self.sockets.get_mut(&at) else { return Err(STATUS_INVALID_DEVICE_STATE) };
+        let Some(socket) = self.sockets.get(&at) else { return Err(STATUS_INVALID_DEVICE_STATE) };
         if socket.category != Category::Stream || socket.state != State::Bound {
             return Err(STATUS_INVALID_DEVICE_STATE);
         }
-        socket.state = State::Listening;
+        if let Some(local) = socket.local {
+            self.listen_outside(at, local)?;
+        }
+        if let Some(socket) = self.sockets.get_mut(&at) {
+            socket.state = State::Listening;
+        }
         self.touch(at);
         Ok(())
     }

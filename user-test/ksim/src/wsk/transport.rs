@@ -1,8 +1,8 @@
 //! The seam to the network: pairs of ends of byte streams, in memory.
 //!
 //! Sockets know no more of the network than these functions. An end says through [`Transport::take_changed`] that it may
-//! have become readable, writable, finished or reset; whoever owns it then asks. A transport over the host's TCP would
-//! answer the same questions.
+//! have become readable, writable, finished or reset; whoever owns it then asks. The host's TCP
+//! (`bridge`) sits at one of them.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -124,6 +124,11 @@ impl Transport {
     /// Whether the stream is broken. What waited is lost.
     pub(super) fn is_reset(&self, end: End) -> bool {
         self.halves.get(&end).is_none_or(|half| half.reset)
+    }
+
+    /// Whether both directions have ended. What this end has not read waits.
+    pub(super) fn is_over(&mut self, end: End) -> bool {
+        self.is_finished(end) && self.peer_of(end).is_none_or(|(_, peer)| peer.finished)
     }
 
     /// Breaks the stream.

@@ -8,6 +8,7 @@ use abi::NTSTATUS;
 use abi::ndk::WSK_PROVIDER_NDK_DISPATCH;
 use abi::wsk::WSK_TRANSPORT;
 
+use super::bridge::Bridge;
 use super::control::{Answers, Config, Faults, Function};
 use super::lists;
 use super::names::Names;
@@ -52,6 +53,8 @@ pub(super) struct World {
     pub(super) sockets: HashMap<usize, Socket>,
     pub(super) waiting: HashMap<usize, Waiting>,
     pub(super) transport: Transport,
+    /// The way to the host's TCP, where a test has opened it.
+    pub(super) bridge: Option<Bridge>,
     /// Which socket an end is; the ends of connections that are not accepted are in none.
     pub(super) owners: HashMap<End, usize>,
     /// Completed requests of no socket.
@@ -146,6 +149,7 @@ impl World {
             sockets: HashMap::new(),
             waiting: HashMap::new(),
             transport: Transport::default(),
+            bridge: None,
             owners: HashMap::new(),
             loose: Vec::new(),
             dirty: BTreeSet::new(),
@@ -256,8 +260,9 @@ impl World {
                 return;
             }
             for end in changed {
-                if let Some(&socket) = self.owners.get(&end) {
-                    self.progress(socket);
+                match self.owners.get(&end).copied() {
+                    Some(socket) => self.progress(socket),
+                    None => self.changed_outside(end),
                 }
             }
         }

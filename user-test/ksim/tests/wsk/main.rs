@@ -3,6 +3,7 @@
 
 extern crate wskrdma_ksim as ksim;
 
+mod bridge;
 mod connection;
 mod datagram;
 mod events;
