@@ -1,13 +1,13 @@
 //! Calls of functions that take an IRP, as those of WSK, which go on in a continuation.
 
+use crate::irp::{self, InvokeOn, OwnedIrp};
+use crate::pool::Shared;
 use abi::NTSTATUS;
 use abi::nt::{DEVICE_OBJECT, IRP};
 use abi::status::{STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING};
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use crate::irp::{self, InvokeOn, OwnedIrp};
-use crate::pool::Shared;
 
 /// What happens when a call has ended: the owner, `IoStatus.Status` and `IoStatus.Information`. IRQL <= DISPATCH_LEVEL, in
 /// any context, also inside [`Call::start`]; no lock is held that the caller of `start` did not hold.

@@ -20,7 +20,7 @@ use irp::CompletionWorker;
 use kernel::pool::{PoolTag, Shared};
 use ndk::{Adapter, CloseAdapter};
 use softndk::SoftNdk;
-pub use softndk::{AnswerMode, LOOPBACK_ADDRESSES};
+pub use softndk::{AnswerMode, Iwarp, LOOPBACK_ADDRESSES, SystemWsk};
 use wsk::{Hardware, Interface, NdkSource, NmrRegistration, Provider, Settings};
 
 /// Pool tag of the composition.
@@ -35,6 +35,8 @@ pub struct Config<'a> {
     pub settings: Settings,
     /// Whether the software adapter is there, and which addresses it owns.
     pub software_adapter: Option<&'a [IpAddr]>,
+    /// The software adapter's way to other machines; without it every peer is on this one.
+    pub iwarp: Option<Iwarp<'a>>,
     /// How the software adapter answers control requests.
     pub answers: AnswerMode,
     /// Stands between the driver and the software adapter: takes over the adapter that was opened, with its close, and gives
@@ -55,6 +57,7 @@ impl Default for Config<'_> {
         Self {
             settings: Settings::DEFAULT,
             software_adapter: None,
+            iwarp: None,
             answers: AnswerMode::Inline,
             layer: |adapter, close| (adapter, close),
             register_with_nmr: true,
@@ -119,6 +122,7 @@ impl Runtime {
         let software = SoftNdk::start(softndk::Config {
             addresses,
             answers: config.answers,
+            iwarp: config.iwarp,
             ..softndk::Config::default()
         })?;
         let software = self.software.insert(Shared::try_new(TAG, software).map_err(|e| e.status())?);

@@ -57,9 +57,7 @@ impl Deadline {
             (Waiting::Link(link, side), Target::Link(other, other_side)) => {
                 core::ptr::eq(Shared::as_ptr(link), other) && *side == other_side
             }
-            (Waiting::Stream(stream), Target::Stream(other)) => {
-                core::ptr::eq(Shared::as_ptr(stream), other)
-            }
+            (Waiting::Stream(stream), Target::Stream(other)) => core::ptr::eq(Shared::as_ptr(stream), other),
             (Waiting::Acceptor(acceptor), Target::Acceptor(other)) => {
                 core::ptr::eq(Shared::as_ptr(acceptor), other)
             }

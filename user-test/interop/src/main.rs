@@ -4,6 +4,10 @@
 //! Every command prints one line of JSON for each thing that has happened, for the program that started it.
 
 mod capture;
+mod peer;
+mod socket;
+mod steps;
+mod world;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -11,6 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use peer::Peer;
 
 /// Peers of Linux programs, and captures of them.
 #[derive(Parser)]
@@ -21,6 +26,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Be a peer of Linux programs.
+    Peer(Peer),
     /// Judge captured connections by the wire references, one line each.
     Capture {
         /// A pcap file.
@@ -32,6 +39,11 @@ enum Command {
         #[arg(long, required = true, value_delimiter = ',')]
         ports: Vec<u16>,
     },
+}
+
+/// Tells the program that has started this one.
+fn tell(what: &serde_json::Value) {
+    println!("{what}");
 }
 
 fn main() -> ExitCode {
@@ -46,6 +58,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
+        Command::Peer(peer) => peer.run(),
         Command::Capture { file, linux, ports } => {
             for connection in capture::read(&file, &linux, &ports)? {
                 println!("{}", serde_json::to_string(&connection)?);

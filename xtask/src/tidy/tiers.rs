@@ -68,6 +68,7 @@ const TIERS: &[(&str, Uses)] = &[
         Uses::Only(&["driver/abi", "driver/control", "driver/kernel", "user-test/client"]),
     ),
     ("user-test/fuzz", Uses::Anything),
+    ("user-test/interop", Uses::Anything),
     ("user-test/ksim", Uses::Only(&["driver/abi"])),
     ("user-test/ndkcheck", Uses::Only(&["driver/abi", "driver/kernel", "user-test/ksim"])),
     ("user-test/wdfldr", Uses::Only(&["driver/abi"])),

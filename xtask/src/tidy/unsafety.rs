@@ -23,6 +23,7 @@ const UNSAFE: &[&str] = &[
     "user-test",
     "user-test/client",
     "user-test/client/driver",
+    "user-test/interop",
     "user-test/ksim",
     "user-test/ndkcheck",
     "user-test/wdfldr",

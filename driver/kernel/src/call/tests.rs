@@ -1,10 +1,10 @@
 use super::Call;
+use crate::pool::{PoolTag, Shared};
 use abi::NTSTATUS;
 use abi::nt::IRP;
 use abi::status::{STATUS_PENDING, STATUS_SUCCESS, STATUS_UNSUCCESSFUL};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
-use crate::pool::{PoolTag, Shared};
 use std::sync::Mutex;
 use std::vec::Vec;
 

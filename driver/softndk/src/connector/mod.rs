@@ -11,9 +11,9 @@ use kernel::lock::SpinLock;
 use kernel::pool::{AllocError, Shared};
 
 use crate::adapter::Adapter;
+use crate::fabric::{Cause, Connection};
 use crate::life::{AnyObject, Hold, Life, Object, discard};
 use crate::listener::Listener;
-use crate::fabric::{Cause, Connection};
 use crate::public::{Public, header};
 use crate::qp::Qp;
 use crate::shared_endpoint::SharedEndpoint;

@@ -21,9 +21,9 @@ use crate::address;
 use crate::answer::{Holder, Request};
 use crate::config::PRIVATE_DATA_BYTES;
 use crate::events::{DisconnectCallback, Job};
+use crate::fabric::{DisconnectEvent, Handshake, PrivateData, ReadLimits, Side};
 use crate::faults::Function;
 use crate::life::{Object as _, close, from_handle};
-use crate::fabric::{DisconnectEvent, Handshake, PrivateData, ReadLimits, Side};
 use crate::opaque::Opaque;
 use crate::public::query_extension;
 

@@ -23,7 +23,9 @@ use super::teardown::Outcome;
 use crate::answer::Request;
 use crate::connector::Connector;
 use crate::deadlines::{Deadline, Waiting};
-use crate::fabric::{self, Cause, DisconnectEvent, Handshake, PrivateData, REASON_DISCONNECTED, ReadLimits, Side};
+use crate::fabric::{
+    self, Cause, DisconnectEvent, Handshake, PrivateData, REASON_DISCONNECTED, ReadLimits, Side,
+};
 use crate::life::{Hold, Object as _};
 use crate::listener::Backlog;
 use crate::provider::Core;
@@ -268,7 +270,8 @@ impl Link {
         let connections = &self.core.counters().active_connections;
         connections.add(2);
         // The passive end first: the active consumer is the one that may speak when the call returns.
-        let opened = passive.open(fabric::Peer::Memory(to_active)) && active.open(fabric::Peer::Memory(to_passive));
+        let opened =
+            passive.open(fabric::Peer::Memory(to_active)) && active.open(fabric::Peer::Memory(to_passive));
         if !opened {
             connections.subtract(2);
         }

@@ -2,11 +2,12 @@
 
 use abi::NTSTATUS;
 use abi::ndk::{
-    NDK_OP_FLAG, NDK_OPERATION_TYPE, NDK_SGE, NdkOperationTypeInvalidate, NdkOperationTypeRead, NdkOperationTypeSend,
-    NdkOperationTypeWrite,
+    NDK_OP_FLAG, NDK_OPERATION_TYPE, NDK_SGE, NdkOperationTypeInvalidate, NdkOperationTypeRead,
+    NdkOperationTypeSend, NdkOperationTypeWrite,
 };
 use abi::status::{
-    STATUS_BUFFER_OVERFLOW, STATUS_CANCELLED, STATUS_DATA_OVERRUN, STATUS_INVALID_PARAMETER, STATUS_NO_MORE_ENTRIES,
+    STATUS_BUFFER_OVERFLOW, STATUS_CANCELLED, STATUS_DATA_OVERRUN, STATUS_INVALID_PARAMETER,
+    STATUS_NO_MORE_ENTRIES,
 };
 use kernel::pool::{AllocError, PoolSlice, Shared};
 

@@ -27,8 +27,8 @@ use kernel::pool::Shared;
 use crate::adapter::Adapter;
 use crate::config::{ELEMENTS_MAX, INLINE_BYTES_MAX, QUEUE_DEPTH_MAX};
 use crate::cq::{Completion, Cq, Overrun};
-use crate::life::{AnyObject, Hold, Life, Object};
 use crate::fabric::{Cause, Connection, Peer};
+use crate::life::{AnyObject, Hold, Life, Object};
 use crate::memory::Domain;
 use crate::opaque::Opaque;
 use crate::pd::Pd;
@@ -203,7 +203,10 @@ impl Qp {
                 _ => Some(core::mem::replace(&mut initiator.phase, to)),
             };
             // What a stream has begun goes on until the end.
-            if matches!((&before, &initiator.phase), (Some(Phase::Ready(Peer::Stream { .. })), Phase::Closing)) {
+            if matches!(
+                (&before, &initiator.phase),
+                (Some(Phase::Ready(Peer::Stream { .. })), Phase::Closing)
+            ) {
                 initiator.cancel_deferred();
             } else {
                 self.cancel_all(&mut initiator);

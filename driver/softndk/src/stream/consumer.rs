@@ -13,9 +13,7 @@ use super::{Buffers, EMSS, Protocol, Stage, State, Stream, startup};
 use crate::answer::Request;
 use crate::connector::Connector;
 use crate::deadlines::Deadline;
-use crate::fabric::{
-    Cause, DisconnectEvent, Handshake, Peer, PrivateData, REASON_BROKEN, ReadLimits,
-};
+use crate::fabric::{Cause, DisconnectEvent, Handshake, Peer, PrivateData, REASON_BROKEN, ReadLimits};
 use crate::iwarp;
 use crate::iwarp::mpa::Agreement;
 use crate::qp::Qp;

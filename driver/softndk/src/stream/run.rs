@@ -222,7 +222,8 @@ impl Stream {
     fn make_output(&self, state: &mut State, outcome: &mut Outcome) {
         while let Protocol::Full(connection) = &mut state.protocol {
             let qp = state.qp.clone();
-            if let Some(qp) = qp.as_ref().filter(|_| matches!(state.stage, Stage::Answered | Stage::Established))
+            if let Some(qp) =
+                qp.as_ref().filter(|_| matches!(state.stage, Stage::Answered | Stage::Established))
             {
                 match qp.start_next(connection.is_busy()) {
                     Ok(None) => {}

@@ -58,7 +58,8 @@ enum Frame {
 impl Stream {
     /// TCP is there: the active end sends its request.
     pub(super) fn begin_startup(&self, state: &mut State, outcome: &mut Outcome) {
-        let State { protocol: Protocol::Initiator(initiator), wire, own_data, stage, .. } = &mut *state else {
+        let State { protocol: Protocol::Initiator(initiator), wire, own_data, stage, .. } = &mut *state
+        else {
             return;
         };
         if *stage != Stage::Connecting {

@@ -282,7 +282,8 @@ impl Wire {
 
     /// A connect that is outstanding is cancelled by the close; a WskSocket or WskBind ends soon.
     fn close(&mut self) -> Option<Step> {
-        let wait = self.setting_up && matches!(self.opening, Opening::Socket | Opening::Bind | Opening::BindAny);
+        let wait =
+            self.setting_up && matches!(self.opening, Opening::Socket | Opening::Bind | Opening::BindAny);
         if wait {
             return None;
         }

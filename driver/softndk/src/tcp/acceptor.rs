@@ -42,9 +42,8 @@ pub(crate) struct HalfOpen(Shared<Acceptor>);
 impl HalfOpen {
     fn take(acceptor: &Shared<Acceptor>, limit: u32) -> Option<Self> {
         let count = &acceptor.half_open;
-        let counted = count.try_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-            (count < limit).then_some(count + 1)
-        });
+        let counted = count
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |count| (count < limit).then_some(count + 1));
         counted.is_ok().then(|| Self(acceptor.clone()))
     }
 }
@@ -121,13 +120,20 @@ enum Step {
     Adopt(Prepared, Socket, Option<SocketAddr>),
     Close(Socket),
     /// The stream that was to be connected, and the listen that is over.
-    Finish { prepared: Option<Prepared>, listener: Option<Hold<Listener>>, request: Option<Request> },
+    Finish {
+        prepared: Option<Prepared>,
+        listener: Option<Hold<Listener>>,
+        request: Option<Request>,
+    },
     Answer(Request, NTSTATUS),
 }
 
 impl Acceptor {
     /// Room for a listener's TCP side at `local`, with the deadline that it needs.
-    pub(crate) fn new(system: SystemWsk, local: SocketAddr) -> Result<(Shared<Self>, PoolBox<Deadline>), AllocError> {
+    pub(crate) fn new(
+        system: SystemWsk,
+        local: SocketAddr,
+    ) -> Result<(Shared<Self>, PoolBox<Deadline>), AllocError> {
         let state = State {
             stage: Stage::Socket,
             socket: None,

@@ -106,15 +106,7 @@ impl Socket {
         let (context, callbacks) = (ptr::null_mut(), ptr::null());
         // SAFETY: as promised by the caller.
         unsafe {
-            (table.WskAccept)(
-                self.0.as_ptr(),
-                0,
-                context,
-                callbacks,
-                ptr::null_mut(),
-                remote.cast(),
-                irp,
-            )
+            (table.WskAccept)(self.0.as_ptr(), 0, context, callbacks, ptr::null_mut(), remote.cast(), irp)
         }
     }
 

@@ -11,9 +11,7 @@ use std::vec::Vec;
 use abi::NTSTATUS;
 use abi::ndk::*;
 use abi::status::{STATUS_PENDING, STATUS_SUCCESS};
-use abi::wsk::{
-    SOCKADDR, WSK_CLIENT_DISPATCH, WSK_CLIENT_NPI, WSK_PROVIDER_NPI, WSK_REGISTRATION,
-};
+use abi::wsk::{SOCKADDR, WSK_CLIENT_DISPATCH, WSK_CLIENT_NPI, WSK_PROVIDER_NPI, WSK_REGISTRATION};
 
 use crate::{AnswerMode, Config, Iwarp, SoftNdk, SystemWsk};
 
@@ -369,8 +367,7 @@ impl World {
     pub(super) fn new(config: Config<'_>) -> Self {
         let alone = boot();
         let wsk = (fabric() == Fabric::Iwarp).then(TestWsk::new);
-        let iwarp =
-            wsk.as_ref().map(|wsk| Iwarp { local_too: true, ..Iwarp::new(wsk.system(), ALL_PORTS) });
+        let iwarp = wsk.as_ref().map(|wsk| Iwarp { local_too: true, ..Iwarp::new(wsk.system(), ALL_PORTS) });
         let soft = SoftNdk::start(Config { iwarp: config.iwarp.or(iwarp), ..config }).unwrap();
         let adapter = soft.open_adapter(VERSION).unwrap();
         Self { wsk, ..Self::over(soft, adapter, alone) }
