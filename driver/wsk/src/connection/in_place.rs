@@ -109,6 +109,11 @@ impl SendsInPlace {
 }
 
 impl Link {
+    /// Whether every octet of the stream is posted.
+    pub(super) fn all_posted(&self) -> bool {
+        self.engine.posted_offset() == self.engine.queued_offset()
+    }
+
     /// Takes octets of the send that is in its turn into the stream.
     pub(super) fn take_in_place(&mut self, copied: &Counter, after: &mut After) -> Taken {
         loop {

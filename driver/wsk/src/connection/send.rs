@@ -180,7 +180,8 @@ impl State {
             // From its first octet on a send cannot be taken back: it is begun only when there is room for it.
             let may_begin = match front.buffer.len() {
                 0 => true,
-                _ if in_place => link.in_place.has_place(),
+                // A mapping has no end of room: what waits behind unposted octets can still be taken back.
+                _ if in_place => link.in_place.has_place() && link.all_posted(),
                 _ => link.send_stream.room(&link.layout).1 != 0,
             };
             if !may_begin {

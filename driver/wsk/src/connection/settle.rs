@@ -20,9 +20,13 @@ impl State {
     pub(super) fn settle(&mut self, connection: &Shared<Connection>, after: &mut After) {
         if self.phase == Phase::Connected && !self.silent {
             self.serve_receives(connection, after);
-            self.take_sends(connection, after);
-            if let Some(link) = &mut self.link {
-                link.transmit();
+            loop {
+                self.take_sends(connection, after);
+                let posted = self.link.as_mut().is_some_and(|link| link.transmit());
+                // A send may have waited for the octets before it to be posted.
+                if !posted || self.sends.is_empty() {
+                    break;
+                }
             }
             self.complete_sends(after);
             self.end_stream(connection, after);
@@ -88,16 +92,19 @@ impl State {
 }
 
 impl Link {
-    /// Posts all the work that the engine has. A post that fails loses the connection: the engine counts it as posted.
-    fn transmit(&mut self) {
+    /// Posts all the work that the engine has, and says whether octets were among it. A post that fails loses the
+    /// connection: the engine counts it as posted.
+    fn transmit(&mut self) -> bool {
+        let before = self.engine.posted_offset();
         while self.poster.is_some() && self.unposted.is_none() {
             let (offset, info) = (self.engine.posted_offset(), self.adapter.info());
             let reach = self.send_stream.reach(&self.layout, info, offset);
-            let Some(work) = self.engine.poll_transmit(reach) else { return };
+            let Some(work) = self.engine.poll_transmit(reach) else { break };
             if let Err(status) = self.post(work) {
                 self.give_up(status);
             }
         }
+        self.engine.posted_offset() != before
     }
 
     /// A post has failed. The peer may be gone, but what it has said before is heard first.
