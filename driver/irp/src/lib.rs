@@ -8,8 +8,7 @@
 //! |---|---|---|
 //! | an [`OwnedIrp`] in a variable or field | only sets the flag | work in progress, the close IRP |
 //! | [`IrpQueue`] | completes at once, inside `IoCancelIrp` | requests that wait: accept, receive, connect, a send without credit |
-//! | [`IrpList`] | only sets the flag | requests whose MDL an adapter reads, held until the adapter is done |
-//! | [`Posted`] | decided between the canceller and the adapter | a posted request that can be aborted |
+//! | [`Posted`] | decided between the canceller and the adapter | requests whose memory an adapter has |
 //! | [`CompletionBatch`] | only sets the flag | decided, waiting for the lock to be dropped |
 //!
 //! An IRP also holds its owner: a socket's last reference goes after the completion of every IRP that was
@@ -32,7 +31,6 @@ mod batch;
 mod entry;
 mod invariant;
 mod keeper;
-mod list;
 mod nesting;
 mod outcome;
 mod owned;
@@ -53,7 +51,6 @@ mod tests;
 pub use account::{Account, account};
 pub use batch::CompletionBatch;
 pub use entry::{Refused, enter, fail_unmarked, pend};
-pub use list::IrpList;
 pub use nesting::CompletionWorker;
 pub use outcome::Outcome;
 pub use owned::OwnedIrp;

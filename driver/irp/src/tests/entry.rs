@@ -12,8 +12,8 @@ use abi::status::{
 use kernel::pool::{PoolTag, Shared};
 
 use super::client::{Client, Seen, assert_violation};
-use crate::invariant::{IRP_COMPLETED_AS_PENDING, IRP_DROPPED, QUEUE_DROPPED};
-use crate::{CompletionBatch, IrpList, Outcome, Refused, enter, fail_unmarked, pend};
+use crate::invariant::{IRP_COMPLETED_AS_PENDING, IRP_DROPPED};
+use crate::{Outcome, Refused, enter, fail_unmarked, pend};
 
 #[test]
 fn no_irp_is_an_invalid_parameter() {
@@ -124,38 +124,4 @@ fn a_failure_carries_no_information_unless_it_is_called_partial() {
     assert_eq!(Outcome::failure(STATUS_CANCELLED).information(), 0);
     assert_eq!(Outcome::CANCELLED, Outcome::partial(STATUS_CANCELLED, 0));
     assert_eq!(Outcome::partial(STATUS_CANCELLED, 40).information(), 40);
-}
-
-#[test]
-fn a_held_irp_ignores_cancel_until_it_is_taken() {
-    let clients = [Client::new(0), Client::new(1), Client::new(2)];
-    let mut held = IrpList::new();
-    held.push_back(clients[1].enter(), 11_u64);
-    held.push_back(clients[2].enter(), 12);
-    held.push_front(clients[0].enter(), 10);
-    assert!(!clients[0].cancel(), "there is no cancel routine");
-    assert!(!clients[0].is_completed());
-    assert_eq!((held.len(), held.front()), (3, Some(10)));
-    assert_eq!(held.update_front(|record| mem::replace(record, 20)), Some(10));
-    let (irp, record) = held.pop_front().unwrap();
-    assert_eq!(record, 20);
-    assert!(irp.is_cancelled());
-    irp.complete(Outcome::CANCELLED);
-    let mut batch = CompletionBatch::new();
-    held.drain_into(&mut batch, |record| Outcome::success(*record as usize));
-    assert!(held.is_empty());
-    assert!(held.front().is_none());
-    batch.flush();
-    assert_eq!(clients[0].outcome(), (STATUS_CANCELLED, 0));
-    assert_eq!(clients[1].outcome(), (STATUS_SUCCESS, 11));
-    assert_eq!(clients[2].outcome(), (STATUS_SUCCESS, 12));
-}
-
-#[test]
-fn a_list_dropped_with_irps_in_it_stops_the_machine() {
-    let client = Client::new(0);
-    let mut held = IrpList::new();
-    held.push_back(client.enter(), ());
-    assert_violation(QUEUE_DROPPED, || drop(held));
-    mem::forget(client);
 }
