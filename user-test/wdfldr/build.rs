@@ -12,7 +12,17 @@ fn main() {
     if let Ok(kit) = env::var("WDKContentRoot") {
         println!("cargo::rustc-link-search=native={kit}/Lib");
     }
-    for argument in ["/DRIVER", "/NODEFAULTLIB", "/SUBSYSTEM:NATIVE", "/NOENTRY", "/OPT:REF,ICF", "/Brepro"] {
+    let arguments = [
+        "/DRIVER",
+        "/NODEFAULTLIB",
+        "/SUBSYSTEM:NATIVE",
+        "/NOENTRY",
+        "/OPT:REF,ICF",
+        "/Brepro",
+        // What control flow guard needs.
+        "BufferOverflowFastFailK.lib",
+    ];
+    for argument in arguments {
         println!("cargo::rustc-cdylib-link-arg={argument}");
     }
 }

@@ -25,10 +25,13 @@ pub(crate) const ROOT_VARIABLE: &str = "WDKContentRoot";
 pub(crate) const C_FLAGS: &str = "--target=x86_64-w64-windows-gnu -ffreestanding -g0 -w";
 
 /// Sources of the kit in `xtask/kit`.
-const SOURCES: [&str; 3] = ["wdf.h", "supplement.h", "entry.c"];
+const SOURCES: [&str; 4] = ["wdf.h", "supplement.h", "entry.c", "guard.s"];
+
+/// Libraries that are made of a source.
+const MADE: [(&str, &str); 2] = [("entry.c", "WdfDriverEntry"), ("guard.s", "BufferOverflowFastFailK")];
 
 /// Bumped when this module lays the kit out differently.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// A complete kit.
 #[derive(Debug)]
@@ -97,11 +100,14 @@ impl Kit {
         for library in import_library::LIBRARIES {
             library.make(&folder, &mingw.join("lib"))?;
         }
-        let object = folder.join("entry.obj");
-        let clang = cmd("clang", self.clang_arguments(&sources.join("entry.c"), &object));
-        command::quiet("clang", &clang)?;
-        let library = folder.join("WdfDriverEntry.lib");
-        command::quiet("llvm-ar", &cmd!("llvm-ar", "crsD", &library, &object))
+        for (source, name) in MADE {
+            let object = folder.join(format!("{name}.obj"));
+            let clang = cmd("clang", self.clang_arguments(&sources.join(source), &object));
+            command::quiet("clang", &clang)?;
+            let library = folder.join(format!("{name}.lib"));
+            command::quiet("llvm-ar", &cmd!("llvm-ar", "crsD", &library, &object))?;
+        }
+        Ok(())
     }
 
     fn clang_arguments(&self, source: &Path, object: &Path) -> Vec<String> {

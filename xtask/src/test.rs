@@ -109,9 +109,6 @@ fn windows(workspace: &Workspace, tally: &mut Tally) {
         for verdict in &report.verdicts {
             tally.judge(&format!("verify: {}", verdict.name), &verdict.wrong);
         }
-        for remark in &report.remarks {
-            tally.remark(remark);
-        }
     }
     wine::run(workspace, &dist, tally);
 }

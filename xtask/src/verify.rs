@@ -45,8 +45,6 @@ pub(crate) struct Verdict {
 pub(crate) struct Report {
     /// One for each check and file.
     pub(crate) verdicts: Vec<Verdict>,
-    /// What is neither right nor wrong, and what no check covers.
-    pub(crate) remarks: Vec<String>,
 }
 
 /// Checks what `build` left in `dist`, and the INF.
@@ -67,9 +65,6 @@ pub(crate) fn report(workspace: &Workspace, dist: &Path) -> Result<Report> {
             let name = format!("{}: {}", row.file, check.name);
             report.verdicts.push(Verdict { name, wrong: check.findings(&image) });
         }
-        report
-            .remarks
-            .extend(image::remarks(&image).into_iter().map(|remark| format!("{}: {remark}", row.file)));
     }
     let library = "wskrdma.lib";
     let bytes = fs::read(dist.join(library)).with_context(|| library.to_owned())?;
@@ -99,7 +94,6 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         verdict.wrong.iter().for_each(note);
         failed += usize::from(outcome.is_err());
     }
-    report.remarks.iter().for_each(note);
     if failed > 0 {
         bail!("{failed} of {} checks failed", report.verdicts.len());
     }

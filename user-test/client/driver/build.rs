@@ -26,6 +26,8 @@ fn main() {
         "/NXCOMPAT",
         "/DYNAMICBASE",
         "/OPT:REF,ICF",
+        // What control flow guard needs.
+        "BufferOverflowFastFailK.lib",
         "/MANIFEST:NO",
         "/Brepro",
     ];

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use duct::Expression;
 
 use super::Action;
-use super::artefact::{Artefact, KERNEL_TARGET};
+use super::artefact::{Artefact, KERNEL_TARGET, Kind};
 use crate::command;
 use crate::kit::{C_FLAGS, Kit};
 use crate::setup::RustLibraries;
@@ -70,7 +70,7 @@ impl<'a> CrossCargo<'a> {
         if target == KERNEL_TARGET && self.kit.is_some() {
             arguments.extend(self.stand_in()?);
         }
-        arguments.push(format!("--config={}", self.rustflags(target)?));
+        arguments.push(format!("--config={}", self.rustflags(target, rows)?));
         if action == Action::Clippy {
             arguments.extend(["--keep-going", "--", "-Dwarnings"].map(str::to_owned));
         }
@@ -118,8 +118,9 @@ impl<'a> CrossCargo<'a> {
         Ok(copy)
     }
 
-    /// Keeps this machine's folders out of the binaries, so that two machines build the same ones.
-    fn rustflags(&self, target: &str) -> Result<String> {
+    /// Keeps this machine's folders out of the binaries, so that two machines build the same ones. Images have their indirect
+    /// calls checked where the kernel has control flow guard; a library must not ask its clients for what that needs.
+    fn rustflags(&self, target: &str, rows: &[&Artefact]) -> Result<String> {
         let mut folders = vec![
             (self.workspace.root().to_owned(), "wskrdma".to_owned()),
             (self.workspace.cross(), "target".to_owned()),
@@ -132,7 +133,10 @@ impl<'a> CrossCargo<'a> {
         let remap = |(folder, name): (PathBuf, String)| {
             quote(Path::new(&format!("--remap-path-prefix={}={name}", folder.display())))
         };
-        let flags: Vec<_> = folders.into_iter().map(remap).collect();
+        let mut flags: Vec<_> = folders.into_iter().map(remap).collect();
+        if rows.iter().any(|row| row.kind == Kind::Image) {
+            flags.push(quote(Path::new("-Ccontrol-flow-guard")));
+        }
         Ok(format!("target.{target}.rustflags=[{}]", flags.join(",")))
     }
 

@@ -19,34 +19,32 @@ use crate::command;
 pub(crate) struct ImportLibrary {
     /// Name of the library without extension.
     name: &'static str,
-    /// Module that is imported from; `None` makes an empty library.
-    module: Option<&'static str>,
+    /// Module that is imported from.
+    module: &'static str,
     /// mingw-w64's library with most of the names.
     archive: Option<&'static str>,
     /// Further names.
     names: &'static [&'static str],
 }
 
-/// All that `wdk-sys` puts on the link line, and `netio`, which it does not.
+/// The modules that `wdk-sys` puts on the link line, and two that it does not: `netio` and `ndis`.
 pub(crate) const LIBRARIES: &[ImportLibrary] = &[
     ImportLibrary {
         name: "ntoskrnl",
-        module: Some("ntoskrnl.exe"),
+        module: "ntoskrnl.exe",
         archive: Some("libntoskrnl.a"),
         names: &["ExAllocatePool2", "ExFreePool2", "__chkstk"],
     },
-    ImportLibrary { name: "hal", module: Some("hal.dll"), archive: Some("libhal.a"), names: &[] },
-    ImportLibrary { name: "wmilib", module: Some("wmilib.sys"), archive: Some("libwmilib.a"), names: &[] },
-    ImportLibrary { name: "netio", module: Some("netio.sys"), archive: Some("libnetio.a"), names: &[] },
-    ImportLibrary { name: "ndis", module: Some("ndis.sys"), archive: Some("libndis.a"), names: &[] },
+    ImportLibrary { name: "hal", module: "hal.dll", archive: Some("libhal.a"), names: &[] },
+    ImportLibrary { name: "wmilib", module: "wmilib.sys", archive: Some("libwmilib.a"), names: &[] },
+    ImportLibrary { name: "netio", module: "netio.sys", archive: Some("libnetio.a"), names: &[] },
+    ImportLibrary { name: "ndis", module: "ndis.sys", archive: Some("libndis.a"), names: &[] },
     ImportLibrary {
         name: "WdfLdr",
-        module: Some("WDFLDR.SYS"),
+        module: "WDFLDR.SYS",
         archive: None,
         names: &["WdfVersionBind", "WdfVersionUnbind", "WdfVersionBindClass", "WdfVersionUnbindClass"],
     },
-    // Stack cookies, which nothing here is compiled with.
-    ImportLibrary { name: "BufferOverflowFastFailK", module: None, archive: None, names: &[] },
 ];
 
 /// Adds everything that this module decides to `hasher`.
@@ -62,9 +60,6 @@ impl ImportLibrary {
     /// If the archive cannot be read or a tool fails.
     pub(crate) fn make(&self, folder: &Path, archives: &Path) -> Result<()> {
         let library = folder.join(format!("{}.lib", self.name));
-        let Some(module) = self.module else {
-            return command::quiet("llvm-ar", &cmd!("llvm-ar", "crsD", &library));
-        };
         let mut exports: BTreeSet<String> = self.names.iter().map(|&name| name.to_owned()).collect();
         if let Some(archive) = self.archive {
             let path = archives.join(archive);
@@ -72,7 +67,7 @@ impl ImportLibrary {
             exports.extend(exports_of(&bytes).with_context(|| path.display().to_string())?);
         }
         let definition = folder.join(format!("{}.def", self.name));
-        fs::write(&definition, module_definition(module, &exports))?;
+        fs::write(&definition, module_definition(self.module, &exports))?;
         let dlltool = cmd!("llvm-dlltool", "-m", "i386:x86-64", "-d", &definition, "-l", &library);
         command::quiet("llvm-dlltool", &dlltool)
     }

@@ -63,11 +63,6 @@ impl Tally {
         println!("not run: {what}: {why}");
     }
 
-    /// Says something that is neither passed nor failed.
-    pub(crate) fn remark(&self, text: &str) {
-        println!("       {text}");
-    }
-
     /// Prints the failures once more, and the line that counts.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 mod checks;
 #[cfg(test)]
 mod fixture;
+mod guard;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,7 @@ use object::read::pe::{ImageNtHeaders, PeFile64};
 
 use super::policy::ImagePolicy;
 
-pub(crate) use checks::{CHECKS, remarks};
+pub(crate) use checks::CHECKS;
 
 /// An image that has been taken apart.
 #[derive(Debug)]

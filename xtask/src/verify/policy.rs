@@ -77,7 +77,11 @@ mod tests {
         let driver = policy.images.iter().find(|row| row.file == "wskrdma.sys").expect("the driver");
         assert!(driver.ships);
         let modules: Vec<_> = driver.imports.keys().map(String::as_str).collect();
-        assert!(modules.iter().all(|module| ["ntoskrnl.exe", "netio.sys", "wdfldr.sys"].contains(module)));
+        assert!(
+            modules
+                .iter()
+                .all(|module| ["ntoskrnl.exe", "netio.sys", "ndis.sys", "wdfldr.sys"].contains(module))
+        );
     }
 
     #[test]

@@ -7,16 +7,15 @@ use object::pe::{
     DllFlags, IMAGE_DEBUG_TYPE_CODEVIEW, IMAGE_DEBUG_TYPE_REPRO, IMAGE_DIRECTORY_ENTRY_BASERELOC,
     IMAGE_DIRECTORY_ENTRY_BOUND_IMPORT, IMAGE_DIRECTORY_ENTRY_COM_DESCRIPTOR, IMAGE_DIRECTORY_ENTRY_DEBUG,
     IMAGE_DIRECTORY_ENTRY_DELAY_IMPORT, IMAGE_DIRECTORY_ENTRY_TLS, IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE,
-    IMAGE_DLLCHARACTERISTICS_GUARD_CF, IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA,
-    IMAGE_DLLCHARACTERISTICS_NX_COMPAT, IMAGE_FILE_MACHINE_AMD64, IMAGE_FILE_RELOCS_STRIPPED,
-    IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_SHARED, IMAGE_SCN_MEM_WRITE, IMAGE_SUBSYSTEM_NATIVE,
-    ImageDebugDirectory, ImageNtHeaders64, ImageOptionalHeader64,
+    IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA, IMAGE_DLLCHARACTERISTICS_NX_COMPAT, IMAGE_FILE_MACHINE_AMD64,
+    IMAGE_FILE_RELOCS_STRIPPED, IMAGE_SCN_MEM_EXECUTE, IMAGE_SCN_MEM_SHARED, IMAGE_SCN_MEM_WRITE,
+    IMAGE_SUBSYSTEM_NATIVE, ImageDebugDirectory, ImageNtHeaders64, ImageOptionalHeader64,
 };
 use object::read::pe::{ImageNtHeaders, Import};
 use object::{LittleEndian as LE, pod};
 
 use super::super::strings;
-use super::{Check, Image, name_of};
+use super::{Check, Image, guard, name_of};
 
 /// Who may open the control device: the system and administrators, and the list is protected.
 const SDDL: &str = "D:P(A;;GA;;;SY)(A;;GA;;;BA)";
@@ -35,6 +34,11 @@ pub(crate) const CHECKS: &[Check] = &[
     Check { name: "can be loaded anywhere (DYNAMIC_BASE)", only_shipped: false, find: dynamic_base },
     Check { name: "has data that cannot be executed (NX_COMPAT)", only_shipped: false, find: nx_compat },
     Check { name: "takes high addresses (HIGH_ENTROPY_VA)", only_shipped: false, find: high_entropy },
+    Check {
+        name: "checks its indirect calls (control flow guard)",
+        only_shipped: false,
+        find: guard::findings,
+    },
     Check { name: "has the right checksum", only_shipped: false, find: checksum },
     Check {
         name: "has no section that is writable and executable",
@@ -52,17 +56,6 @@ pub(crate) const CHECKS: &[Check] = &[
     Check { name: "uses nothing outside the driver store", only_shipped: true, find: isolation },
     Check { name: "opens its device to administrators only", only_shipped: true, find: security },
 ];
-
-/// What is worth knowing and neither right nor wrong.
-pub(crate) fn remarks(image: &Image<'_>) -> Vec<String> {
-    let flags = image.optional_header().dll_characteristics.get(LE);
-    let guard = if flags.contains(IMAGE_DLLCHARACTERISTICS_GUARD_CF) {
-        "control flow guard (GUARD_CF) is set"
-    } else {
-        "control flow guard (GUARD_CF) is not set: indirect calls are not checked"
-    };
-    vec![guard.to_owned()]
-}
 
 /// A finding, if something is wrong.
 fn unless(right: bool, wrong: impl FnOnce() -> String) -> Result<Vec<String>> {

@@ -20,6 +20,7 @@ pub(super) struct Fixture {
     pub(super) function: &'static str,
     pub(super) directory: Option<usize>,
     pub(super) relocations: bool,
+    pub(super) guard: Guard,
     pub(super) is_reproducible: bool,
     pub(super) symbols: &'static str,
     pub(super) text: Vec<u8>,
@@ -32,6 +33,7 @@ impl Default for Fixture {
             subsystem: pe::IMAGE_SUBSYSTEM_NATIVE,
             flags: pe::IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE
                 | pe::IMAGE_DLLCHARACTERISTICS_NX_COMPAT
+                | pe::IMAGE_DLLCHARACTERISTICS_GUARD_CF
                 | pe::IMAGE_DLLCHARACTERISTICS_HIGH_ENTROPY_VA,
             section_alignment: 0x1000,
             text_flags: pe::IMAGE_SCN_CNT_CODE | pe::IMAGE_SCN_MEM_EXECUTE | pe::IMAGE_SCN_MEM_READ,
@@ -41,12 +43,46 @@ impl Default for Fixture {
             function: "KeSetEvent",
             directory: None,
             relocations: true,
+            guard: Guard::default(),
             is_reproducible: true,
             symbols: "x.pdb",
             text: "D:P(A;;GA;;;SY)(A;;GA;;;BA)".encode_utf16().flat_map(u16::to_le_bytes).collect(),
         }
     }
 }
+
+/// A place in the code, or in data that can be written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    Text(u32),
+    Data(u32),
+}
+
+/// The load configuration.
+#[derive(Debug, Clone)]
+pub(super) struct Guard {
+    pub(super) size: u32,
+    pub(super) flags: u32,
+    /// In which section the pointers to the check function and to the dispatch function are.
+    pub(super) pointers_are_writable: bool,
+    /// Where they point to.
+    pub(super) pointed_to: Place,
+    pub(super) functions: Vec<Place>,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self {
+            size: 0x140,
+            flags: 0x500,
+            pointers_are_writable: false,
+            pointed_to: Place::Text(0),
+            functions: vec![Place::Text(0), Place::Text(16)],
+        }
+    }
+}
+
+const BASE: u64 = 0x1_4000_0000;
 
 const HEAD: usize = 512;
 const ROOM: u32 = 0x400;
@@ -75,6 +111,11 @@ impl Fixture {
             writer.reserve_reloc_section();
         }
         writer.set_data_directory(pe::IMAGE_DIRECTORY_ENTRY_IMPORT, rdata.virtual_address, 40);
+        writer.set_data_directory(
+            pe::IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG,
+            rdata.virtual_address + 0x200,
+            0x140,
+        );
         writer.set_data_directory(pe::IMAGE_DIRECTORY_ENTRY_DEBUG, rdata.virtual_address + 0x100, 56);
         if let Some(index) = self.directory {
             writer.set_data_directory(index, data.virtual_address, 8);
@@ -84,7 +125,7 @@ impl Fixture {
         writer.write_nt_headers(self.headers(entry));
         writer.write_section_headers();
         writer.write_section(text.file_offset, &[0xC3; HEAD]);
-        writer.write_section(rdata.file_offset, &self.read_only(rdata));
+        writer.write_section(rdata.file_offset, &self.read_only([text, rdata, data]));
         writer.write_section(data.file_offset, &self.text);
         if self.relocations {
             writer.write_reloc_section();
@@ -101,7 +142,7 @@ impl Fixture {
             major_linker_version: 14,
             minor_linker_version: 0,
             address_of_entry_point: entry.virtual_address,
-            image_base: 0x1_4000_0000,
+            image_base: BASE,
             major_operating_system_version: 10,
             minor_operating_system_version: 0,
             major_image_version: 0,
@@ -117,8 +158,8 @@ impl Fixture {
         }
     }
 
-    /// Import directory at 0, debug directory at 0x100, what they point to behind.
-    fn read_only(&self, section: SectionRange) -> Vec<u8> {
+    /// Import directory at 0, debug directory at 0x100, load configuration at 0x200, what they point to behind each.
+    fn read_only(&self, [text, section, writable]: [SectionRange; 3]) -> Vec<u8> {
         let mut data = vec![0; ROOM as usize];
         let mut put = |place: usize, bytes: &[u8]| data[place..place + bytes.len()].copy_from_slice(bytes);
         let address = |place: u32| (section.virtual_address + place).to_le_bytes();
@@ -137,6 +178,29 @@ impl Fixture {
         put(0x114, &address(0x180));
         put(0x118, &file(0x180));
         put(0x180, &symbols);
+        let guard = &self.guard;
+        let relative = |place: &Place| match place {
+            Place::Text(offset) => text.virtual_address + offset,
+            Place::Data(offset) => writable.virtual_address + offset,
+        };
+        let absolute = |relative: u32| (BASE + u64::from(relative)).to_le_bytes();
+        let read_only = |place: u32| absolute(section.virtual_address + place);
+        let pointers = if guard.pointers_are_writable {
+            absolute(relative(&Place::Data(0x80)))
+        } else {
+            read_only(0x348)
+        };
+        put(0x200, &guard.size.to_le_bytes());
+        put(0x270, &pointers);
+        put(0x278, &pointers);
+        put(0x280, &read_only(0x350));
+        put(0x288, &(guard.functions.len() as u64).to_le_bytes());
+        put(0x290, &guard.flags.to_le_bytes());
+        put(0x348, &absolute(relative(&guard.pointed_to)));
+        put(
+            0x350,
+            &guard.functions.iter().flat_map(|function| relative(function).to_le_bytes()).collect::<Vec<_>>(),
+        );
         if self.is_reproducible {
             put(0x128, &16_u32.to_le_bytes());
         }

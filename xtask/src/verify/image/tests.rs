@@ -2,8 +2,8 @@
 
 use object::pe;
 
-use super::fixture::{Fixture, set_checksum};
-use super::{CHECKS, Image, remarks};
+use super::fixture::{Fixture, Place, set_checksum};
+use super::{CHECKS, Image};
 
 /// Names of the checks that fail.
 fn failing(bytes: &[u8]) -> Vec<&'static str> {
@@ -173,12 +173,21 @@ fn a_device_that_is_open_to_everybody_fails() {
 }
 
 #[test]
-fn control_flow_guard_is_told_as_it_is() {
-    let policy = Fixture::policy();
-    let told =
-        |fixture: Fixture| remarks(&Image::parse(&fixture.build(), &policy, &[]).expect("an image")).concat();
-    assert!(told(Fixture::default()).contains("is not set"));
-    let mut guarded = Fixture::default();
-    guarded.flags |= pe::IMAGE_DLLCHARACTERISTICS_GUARD_CF;
-    assert!(told(guarded).contains("is set"));
+fn each_way_to_pretend_control_flow_guard_fails() {
+    let broken = |change: &dyn Fn(&mut Fixture)| {
+        let failing = failing_with(change);
+        assert_eq!(failing, ["checks its indirect calls (control flow guard)"]);
+    };
+    broken(&|f| f.flags = pe::DllFlags(f.flags.0 & !pe::IMAGE_DLLCHARACTERISTICS_GUARD_CF.0));
+    broken(&|f| f.guard.size = 0x70);
+    broken(&|f| f.guard.flags = 0x400);
+    broken(&|f| f.guard.flags = 0x100);
+    broken(&|f| f.guard.pointers_are_writable = true);
+    broken(&|f| f.guard.pointed_to = Place::Data(0));
+    broken(&|f| f.guard.functions.clear());
+    broken(&|f| f.guard.functions.reverse());
+    broken(&|f| f.guard.functions.push(Place::Data(0)));
+    broken(&|f| f.guard.functions.push(Place::Text(0x10_0000)));
+    let elsewhere = failing_with(|f| f.directory = Some(pe::IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG));
+    assert!(elsewhere.contains(&"checks its indirect calls (control flow guard)"));
 }
