@@ -24,7 +24,8 @@ pub const MAX_SEND_QUEUE_DEPTH: u16 = 128;
 /// Sizes of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Octets of the ring: even, 2 to [`MAX_RING_LEN`]. The peer gets it in halves.
+    /// Octets of the ring: even, 2 to [`MAX_RING_LEN`]. The peer gets it in halves. It can
+    /// [grow](crate::Engine::grow) later.
     pub ring_len: u32,
     /// Entries of the local target list, 2 to [`MAX_LIST_ENTRIES`]. Linux uses 2.
     pub list_entries: u8,
@@ -65,7 +66,7 @@ impl Config {
     ///
     /// The first field out of range.
     pub const fn validate(&self) -> Result<(), ConfigError> {
-        if self.ring_len < 2 || self.ring_len > MAX_RING_LEN || !self.ring_len.is_multiple_of(2) {
+        if !is_ring_len(self.ring_len) {
             return Err(ConfigError::RingLen);
         }
         if self.list_entries < 2 || self.list_entries as usize > MAX_LIST_ENTRIES {
@@ -105,6 +106,11 @@ impl Config {
     pub const fn list_len(&self) -> usize {
         (self.list_entries as usize).saturating_mul(TARGET_ENTRY_LEN)
     }
+}
+
+/// Whether a ring can have `len` octets.
+pub(crate) const fn is_ring_len(len: u32) -> bool {
+    len >= 2 && len <= MAX_RING_LEN && len.is_multiple_of(2)
 }
 
 /// Why an engine could not be built.

@@ -2,9 +2,11 @@
 
 mod alive;
 mod direct;
+mod growth;
 mod poll;
 mod queue;
 mod receive;
+mod ring;
 mod send;
 mod share;
 mod state;
@@ -20,11 +22,13 @@ use crate::wire::{
 };
 use alive::{Alive, Verdict};
 use direct::{Sink, Source};
+use growth::Growth;
 use queue::SendQueue;
 use receive::ReceiveSide;
 use send::SendSide;
 
 pub use alive::Keepalive;
+pub use ring::Span;
 pub use state::{Event, State};
 pub use transmit::{MAX_HEAD_LEN, Publish, Transmit};
 
@@ -48,6 +52,7 @@ pub struct Engine {
     receive: ReceiveSide,
     queue: SendQueue,
     alive: Alive,
+    growth: Growth,
     sink: Sink,
     source: Source,
     /// The peer has asked for a sign of life: a credit message.
@@ -83,6 +88,7 @@ impl Engine {
             receive: ReceiveSide::new(ring, credits),
             queue: SendQueue::new(config.send_queue_depth),
             alive: Alive::new(),
+            growth: Growth::new(),
             sink: Sink::new(),
             source: Source::new(),
             answer_due: false,
@@ -276,11 +282,10 @@ impl Engine {
         self.receive.readable()
     }
 
-    /// The longest contiguous piece of the ring that holds readable octets, from `skip` octets after the
-    /// first readable one: its ring offset and length. `None` when `skip` is not less than
-    /// [`Engine::readable`].
+    /// The longest piece of a ring that holds readable octets, from `skip` octets after the first readable one. `None` when
+    /// `skip` is not less than [`Engine::readable`]. All readable octets are in at most two pieces.
     #[must_use]
-    pub fn readable_span(&self, skip: u64) -> Option<(u32, u32)> {
+    pub fn readable_span(&self, skip: u64) -> Option<Span> {
         self.receive.readable_span(skip)
     }
 
@@ -292,6 +297,45 @@ impl Engine {
     /// Fewer octets are readable.
     pub fn consume(&mut self, len: u64) -> Result<(), UsageError> {
         self.receive.consume(len)
+    }
+
+    /// Whether a longer ring pays: the reader has emptied this one four times within a second. `now`, in units of 100 ns of
+    /// a clock that never goes back, is asked for only when a number of turns are complete. Once said, it is not said again
+    /// for ten seconds: an owner that finds no memory, or wants to spend none, does nothing.
+    ///
+    /// To be asked after [`Engine::consume`]. Never while the connection is not open, the peer has finished its direction, or
+    /// [`Engine::grow`] has left an old ring that is not drained.
+    pub fn growth_pays(&mut self, now: impl FnOnce() -> u64) -> bool {
+        let rings = self.receive.rings();
+        self.may_grow() && self.growth.pays(self.receive.consumed(), rings.len(), now)
+    }
+
+    /// Gives the stream a longer ring: remotely writable memory of the same rules as the first. Every region published from
+    /// now on is of that ring. What the peer was told of the old one before stays its to fill, and comes first; so both are
+    /// kept until [`Engine::take_drained_ring`] names the old one, which takes as long as the peer takes to fill what it was
+    /// told. Returns the number of the new ring in [`Span::ring`].
+    ///
+    /// Nothing is negotiated: an entry of the peer's target list says address, key and length, so a writer follows to
+    /// wherever it points.
+    ///
+    /// # Errors
+    ///
+    /// [`UsageError::NotGrowable`].
+    pub fn grow(&mut self, ring: TargetEntry) -> Result<u32, UsageError> {
+        let number = if self.may_grow() { self.receive.grow(ring) } else { None };
+        number.ok_or(UsageError::NotGrowable)
+    }
+
+    /// The number of the old ring, told once: every octet of it is consumed and the peer has no room left in it, so its key
+    /// can be made invalid. To be asked after [`Engine::consume`].
+    pub fn take_drained_ring(&mut self) -> Option<u32> {
+        self.receive.take_drained_ring()
+    }
+
+    /// Octets of the ring that regions are published of.
+    #[must_use]
+    pub const fn ring_len(&self) -> u32 {
+        self.receive.rings().len()
     }
 
     /// Lets the peer write the next octets of the stream into `buffer`, which it can until
@@ -423,6 +467,10 @@ impl Engine {
         self.extensions = both
             .map_or(Extensions::empty(), |(ours, theirs)| ours.extensions.intersection(theirs.extensions));
         self.send.establish(peer, self.credits, both.is_some())
+    }
+
+    fn may_grow(&self) -> bool {
+        self.state == State::Open && !self.receive.ended() && !self.receive.rings().growing()
     }
 
     fn fail<T>(&mut self, error: ProtocolError) -> Result<T, ProtocolError> {

@@ -52,6 +52,9 @@ pub enum UsageError {
     /// No buffer can be advertised now: octets are unread, one is advertised already, the peer has finished its
     /// direction or does not know of it, or the buffer is none.
     NotAdvertisable,
+    /// The ring cannot grow now: the connection is not open, the peer has finished its direction, or the old ring of an
+    /// earlier growth is not drained. Or the new one is no ring, or not longer.
+    NotGrowable,
     /// The sending direction is shut down, or the connection is not (or no longer) open.
     NotSendable,
     /// More than 2^64 - 1 octets in one stream.

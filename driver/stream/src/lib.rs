@@ -24,7 +24,8 @@
 //!    are then put into the ring ([`Event::Place`]).
 //! 6. Hands octets at [`Engine::readable_span`] to the reader and returns their room with
 //!    [`Engine::consume`]. The peer can still change octets that it reported: they are copied once, or used
-//!    as what they are, untrusted memory.
+//!    as what they are, untrusted memory. A ring may begin small: asks [`Engine::growth_pays`] then, and gives a longer
+//!    one ([`Engine::grow`]) when it has the memory.
 //! 7. Tells the time when it was asked to ([`Engine::handle_time`]): a peer that vanished is found so.
 //! 8. Before it aborts the transport, posts what [`Engine::abort`] returns.
 //!
@@ -56,7 +57,7 @@ pub use config::{
     MAX_SEND_QUEUE_DEPTH, MIN_CREDITS, MIN_RESERVE, MIN_SEND_QUEUE_DEPTH, Role,
 };
 pub use counters::Counters;
-pub use engine::{Engine, Event, Keepalive, MAX_HEAD_LEN, Publish, State, Transmit};
+pub use engine::{Engine, Event, Keepalive, MAX_HEAD_LEN, Publish, Span, State, Transmit};
 pub use error::{ProtocolError, UsageError};
 pub use wire::{
     AbortReason, Advert, CONN_DATA_LEN, ConnData, ConnDataError, Extensions, MESSAGE_LEN, Offer,

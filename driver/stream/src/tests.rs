@@ -5,6 +5,7 @@ mod direct;
 mod exhaustive;
 mod extensions;
 mod fabric;
+mod growth;
 mod hostile;
 mod keepalive;
 mod linux;

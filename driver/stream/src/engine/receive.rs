@@ -1,6 +1,7 @@
-//! The receiving direction: the ring, the messages in it, and what is given back to the peer.
+//! The receiving direction: what is in the ring, the messages in it, and what is given back to the peer.
 
 use super::Publish;
+use super::ring::{Rings, Span};
 use crate::config::MAX_CREDITS;
 use crate::error::{ProtocolError, UsageError};
 use crate::wire::{TargetEntry, TargetList};
@@ -9,7 +10,7 @@ use heapless::Deque;
 /// A credit message to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CreditDue {
-    /// With a drained half of the ring.
+    /// With a region to fill.
     Region,
     /// With nothing but the limit.
     Bare,
@@ -25,13 +26,11 @@ impl CreditDue {
     }
 }
 
-/// All offsets count octets that came through the ring, so the octet at `offset` lies at `offset % ring.len` of
-/// the ring. The ring is published in halves, of which the peer fills each completely before it touches the
-/// next.
+/// All offsets count octets that came through the ring.
 #[derive(Clone, Debug)]
 pub(super) struct ReceiveSide {
-    ring: TargetEntry,
-    half: u32,
+    rings: Rings,
+    first_region: TargetEntry,
     /// Octets that the peer reported, for the ring.
     arrived: u64,
     /// Octets that it has put into advertised buffers.
@@ -59,15 +58,14 @@ pub(super) struct ReceiveSide {
 
 impl ReceiveSide {
     pub(super) fn new(ring: TargetEntry, credits: u16) -> Self {
-        let half = ring.len / 2;
+        let first_region = TargetEntry { len: ring.len / 2, ..ring };
         Self {
-            ring,
-            half,
+            rings: Rings::new(ring),
+            first_region,
             arrived: 0,
             direct: 0,
             consumed: 0,
-            // The private data publishes the first half.
-            published: u64::from(half),
+            published: u64::from(first_region.len),
             credits,
             unread: Deque::new(),
             messages: 0,
@@ -80,8 +78,9 @@ impl ReceiveSide {
         }
     }
 
+    /// What the private data publishes.
     pub(super) const fn first_region(&self) -> TargetEntry {
-        TargetEntry { addr: self.ring.addr, key: self.ring.key, len: self.half }
+        self.first_region
     }
 
     pub(super) const fn establish(&mut self, peer_list: TargetList) {
@@ -104,34 +103,41 @@ impl ReceiveSide {
         self.ended = true;
     }
 
-    pub(super) fn readable_span(&self, skip: u64) -> Option<(u32, u32)> {
+    pub(super) const fn consumed(&self) -> u64 {
+        self.consumed
+    }
+
+    pub(super) const fn rings(&self) -> &Rings {
+        &self.rings
+    }
+
+    /// Regions to come are of `memory`. Returns the number of that ring; `None`: it cannot be.
+    pub(super) fn grow(&mut self, memory: TargetEntry) -> Option<u32> {
+        self.rings.grow(memory, self.published)
+    }
+
+    pub(super) fn take_drained_ring(&mut self) -> Option<u32> {
+        self.rings.take_drained(self.consumed)
+    }
+
+    pub(super) fn readable_span(&self, skip: u64) -> Option<Span> {
         let left = self.readable().checked_sub(skip).filter(|&left| left != 0)?;
-        let offset = self.ring_offset(self.consumed.wrapping_add(skip))?;
-        let to_end = self.ring.len.checked_sub(offset)?;
-        let len = u32::try_from(left).map_or(to_end, |left| left.min(to_end));
-        Some((offset, len))
+        Some(self.rings.span(self.consumed.wrapping_add(skip), left))
     }
 
     /// A data message. It stays within the region that the peer is filling and within the limit it was told. Returns
-    /// where in the ring its octets are.
-    pub(super) fn data(&mut self, len: u32) -> Result<u32, ProtocolError> {
+    /// where its octets are.
+    pub(super) fn data(&mut self, len: u32) -> Result<Span, ProtocolError> {
         self.check_counted()?;
-        // Published room ends on the end of a region, and so does the current region.
-        let unfilled = self.published.wrapping_sub(self.arrived);
-        let region_left = match unfilled.checked_rem(u64::from(self.half)) {
-            Some(0) | None => unfilled.min(u64::from(self.half)),
-            Some(rest) => rest,
-        };
-        if u64::from(len) > region_left {
+        if self.arrived == self.published || len > self.rings.left_of_region(self.arrived) {
             return Err(ProtocolError::DataBeyondRegion);
         }
         // As many as the credits fit, and the limit was checked.
         self.unread.push_back(len).map_err(|_| ProtocolError::MessagesBeyondCredit)?;
         self.messages = self.messages.wrapping_add(1);
-        // The ring is not empty.
-        let place = self.ring_offset(self.arrived).unwrap_or(0);
+        let span = self.rings.span(self.arrived, u64::from(len));
         self.arrived = self.arrived.wrapping_add(u64::from(len));
-        Ok(place)
+        Ok(span)
     }
 
     /// Octets of the stream so far.
@@ -175,12 +181,15 @@ impl ReceiveSide {
     }
 
     /// The credit message that should go out, if any. A peer that has finished its direction needs none.
+    ///
+    /// A region is due when no more than one is not fully consumed, of whichever ring. So there are never more than two,
+    /// every target list has an entry for each, and each further one costs the peer a region that it has filled.
     pub(super) fn credit_due(&self) -> Option<CreditDue> {
         if self.ended {
             return None;
         }
         let not_consumed = self.published.wrapping_sub(self.consumed);
-        if not_consumed <= u64::from(self.half) {
+        if not_consumed <= u64::from(self.rings.last_region_len(self.published)) {
             return Some(CreditDue::Region);
         }
         (self.unreturned() >= u64::from(self.credits / 2)).then_some(CreditDue::Bare)
@@ -208,14 +217,12 @@ impl ReceiveSide {
     }
 
     fn take_region(&mut self) -> Option<Publish> {
-        let offset = self.ring_offset(self.published)?;
-        // The ring was checked not to wrap, the peer's list as well.
-        let addr = self.ring.addr.checked_add(u64::from(offset))?;
+        let entry = self.rings.region(self.published)?;
+        // The peer's list was checked not to wrap.
         let remote_addr = self.peer_list.entry_addr(self.peer_index)?;
-        let entry = TargetEntry { addr, key: self.ring.key, len: self.half };
         let next = self.peer_index.wrapping_add(1);
         self.peer_index = if next == self.peer_list.entries { 0 } else { next };
-        self.published = self.published.wrapping_add(u64::from(self.half));
+        self.published = self.published.wrapping_add(u64::from(entry.len));
         Some(Publish { entry: entry.encode(), remote_addr, remote_key: self.peer_list.key })
     }
 
@@ -232,9 +239,5 @@ impl ReceiveSide {
             return Err(ProtocolError::MessagesBeyondCredit);
         }
         Ok(())
-    }
-
-    fn ring_offset(&self, offset: u64) -> Option<u32> {
-        u32::try_from(offset.checked_rem(u64::from(self.ring.len))?).ok()
     }
 }

@@ -1,5 +1,6 @@
 //! Where an engine stands, and what a message did to it.
 
+use super::Span;
 use crate::error::ProtocolError;
 use crate::wire::AbortReason;
 
@@ -30,15 +31,13 @@ pub enum State {
 pub enum Event {
     /// So many more octets are readable.
     Readable(u32),
-    /// So many more octets are readable once the owner has put them there, which it does before anything else: `len`
-    /// octets of the message, which begin at `message_offset`, to `ring_offset` of the ring.
+    /// So many more octets are readable once the owner has put them there, which it does before anything else: those from
+    /// `message_offset` to the end of the message belong into `span` of a ring.
     Place {
         /// Where they are in the message.
         message_offset: usize,
-        /// Where they belong in the ring.
-        ring_offset: u32,
-        /// Octets, up to the end of the message.
-        len: u32,
+        /// Where they belong.
+        span: Span,
     },
     /// So many octets lie at the beginning of the advertised buffer, which is the owner's again. They need not be
     /// consumed, and nothing before them is unread.

@@ -1,6 +1,6 @@
 //! What comes in, checked and taken over.
 
-use super::{Engine, Event, State};
+use super::{Engine, Event, Span, State};
 use crate::error::ProtocolError;
 use crate::wire::{Advert, Extensions, Message, TARGET_ENTRY_LEN, TargetEntry, Word, WordError};
 
@@ -20,8 +20,8 @@ impl Engine {
                 Ok(Event::Readable(len))
             }
             Word::SendData(len) => {
-                let ring_offset = self.take_data(len)?;
-                Ok(Event::Place { message_offset: data_offset, ring_offset, len })
+                let span = self.take_data(len)?;
+                Ok(Event::Place { message_offset: data_offset, span })
             }
             Word::Direct(len) => {
                 self.sink.fill(len, self.receive.position())?;
@@ -88,8 +88,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Returns where in the ring the octets belong.
-    fn take_data(&mut self, len: u32) -> Result<u32, ProtocolError> {
+    /// Returns where the octets belong.
+    fn take_data(&mut self, len: u32) -> Result<Span, ProtocolError> {
         let place = self.receive.data(len)?;
         self.count_received(len);
         Ok(place)

@@ -4,7 +4,7 @@ use super::fabric::Endpoint;
 use super::ours::Ours;
 use super::pair::{schedule, small_config};
 use super::rules::{CONFIG, MEMORY, PEER, open, receive};
-use crate::{Engine, Event, Extensions, ProtocolError, Role, State, Transmit, UsageError, Word};
+use crate::{Engine, Event, Extensions, ProtocolError, Role, Span, State, Transmit, UsageError, Word};
 use proptest::prelude::*;
 
 fn control(engine: &mut Engine) -> Option<Word> {
@@ -112,7 +112,7 @@ fn disconnect_of_the_peer_keeps_what_arrived_and_drops_what_waits() {
     assert!(engine.sent_offset() < engine.queued_offset());
 
     assert!(!engine.end_of_stream());
-    assert_eq!(engine.readable_span(0), Some((0, 9)));
+    assert_eq!(engine.readable_span(0), Some(Span { ring: 0, offset: 0, len: 9 }));
     engine.consume(9).unwrap();
     assert!(engine.end_of_stream());
     for word in [Word::Data(1), Word::Credit(9), Word::Disconnect] {

@@ -5,7 +5,7 @@ use super::hostile::refused;
 use super::ours::Ours;
 use super::rules::{CONFIG, NO_ENTRY, PEER, open, receive};
 use crate::{
-    Advert, Config, ConnData, Engine, Event, Extensions, Offer, ProtocolError, TargetEntry, Transmit,
+    Advert, Config, ConnData, Engine, Event, Extensions, Offer, ProtocolError, Span, TargetEntry, Transmit,
     UsageError, Word, WordError,
 };
 use std::vec::Vec;
@@ -91,7 +91,7 @@ fn a_buffer_is_advertised_where_it_continues_the_stream() {
     engine.advertise(BUFFER).unwrap();
     assert_eq!(next(&mut engine), Some(Transmit::Advert(Advert { buffer: BUFFER, stream_offset: 409 })));
     receive(&mut engine, Word::Data(2));
-    assert_eq!(engine.readable_span(0), Some((9, 2)));
+    assert_eq!(engine.readable_span(0), Some(Span { ring: 0, offset: 9, len: 2 }));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn octets_for_the_ring_may_overtake_an_advert() {
     assert_eq!(receive(&mut engine, Word::Data(3)), Event::Readable(3));
     assert!(engine.advertised());
     assert_eq!(receive(&mut engine, Word::Refused), Event::Refused);
-    assert_eq!(engine.readable_span(0), Some((9, 3)));
+    assert_eq!(engine.readable_span(0), Some(Span { ring: 0, offset: 9, len: 3 }));
     // After which the buffer is for other octets.
     let mut engine = advertised();
     receive(&mut engine, Word::Data(3));

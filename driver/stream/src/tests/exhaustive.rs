@@ -129,3 +129,9 @@ fn three_entries_for_two_regions() {
     let config = Config { ring_len: 2, list_entries: 3, ..tiny() };
     explore(config, &[Step::ShutDown], &[Step::Send(3), Step::ShutDown]);
 }
+
+#[test]
+fn a_ring_that_grows() {
+    let config = Config { ring_len: 2, ..tiny() };
+    explore(config, &[Step::Send(2), Step::ShutDown], &[Step::Grow(4), Step::ShutDown]);
+}

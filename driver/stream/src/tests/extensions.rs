@@ -3,8 +3,8 @@
 use super::hostile::refused;
 use super::rules::{CONFIG, MEMORY, NO_ENTRY, PEER, open, receive};
 use crate::{
-    AbortReason, Config, ConnData, Engine, Event, Extensions, Offer, ProtocolError, Role, State, TargetEntry,
-    Transmit, Word, WordError,
+    AbortReason, Config, ConnData, Engine, Event, Extensions, Offer, ProtocolError, Role, Span, State,
+    TargetEntry, Transmit, Word, WordError,
 };
 
 /// A peer that offers these, with receives of 24 octets: 16 of them are left beside the longest head.
@@ -124,10 +124,10 @@ fn octets_that_came_inside_are_put_where_a_write_would_have_put_them() {
     let mut engine = only(Extensions::SEND_DATA);
     receive(&mut engine, Word::Data(30));
     let event = hear(&mut engine, &[Word::SendData(2)], b"ab");
-    assert_eq!(event, Event::Place { message_offset: 4, ring_offset: 30, len: 2 });
-    assert_eq!(engine.readable_span(0), Some((0, 32)));
+    assert_eq!(event, Event::Place { message_offset: 4, span: Span { ring: 0, offset: 30, len: 2 } });
+    assert_eq!(engine.readable_span(0), Some(Span { ring: 0, offset: 0, len: 32 }));
     let event = hear(&mut engine, &[Word::SendData(3)], b"cde");
-    assert_eq!(event, Event::Place { message_offset: 4, ring_offset: 32, len: 3 });
+    assert_eq!(event, Event::Place { message_offset: 4, span: Span { ring: 0, offset: 32, len: 3 } });
     assert_eq!((engine.counters().data_messages_received, engine.counters().octets_received), (3, 35));
     // They are held to the region and the credits like any others.
     let mut engine = only(Extensions::SEND_DATA);
@@ -237,7 +237,7 @@ fn credit_that_came_beside_data_counts() {
     }
     assert_eq!(hear(&mut engine, &[Word::Data(1), Word::Credit(101)], b""), Event::Readable(1));
     let event = hear(&mut engine, &[Word::SendData(2), Word::Credit(103)], b"ab");
-    assert_eq!(event, Event::Place { message_offset: 8, ring_offset: 1, len: 2 });
+    assert_eq!(event, Event::Place { message_offset: 8, span: Span { ring: 0, offset: 1, len: 2 } });
     assert_eq!(engine.counters().credits_received, 2);
     let back = message(&[Word::Data(1), Word::Credit(102)], b"");
     refused(&mut engine, &back, TargetEntry::decode(NO_ENTRY), ProtocolError::CreditOutOfRange);
@@ -296,7 +296,11 @@ fn an_abort_says_why() {
     assert_eq!(receive(&mut peer, Word::Abort(AbortReason::CLOSED)), Event::Aborted);
     assert_eq!(peer.state(), State::Aborted(AbortReason::CLOSED));
     assert!(peer.ready_to_close());
-    assert_eq!(peer.readable_span(0), Some((0, 9)), "what came before stays readable");
+    assert_eq!(
+        peer.readable_span(0),
+        Some(Span { ring: 0, offset: 0, len: 9 }),
+        "what came before stays readable"
+    );
     peer.consume(9).unwrap();
     assert!(!peer.end_of_stream());
     assert_eq!(receive(&mut peer, Word::Data(1)), Event::Ignored);

@@ -64,6 +64,8 @@ pub(super) trait Endpoint: Clone + Debug {
     /// The program has a buffer for the next octets, or wants it back.
     fn advertise(&mut self, _len: u32) {}
     fn withdraw(&mut self) {}
+    /// The receiver has memory for a longer ring.
+    fn grow(&mut self, _len: u32) {}
     /// Time passes.
     fn pass_time(&mut self, _time: u64) {}
     /// Octets the program sent, and octets it read.
@@ -88,6 +90,7 @@ pub(super) enum Step {
     Time(u64),
     Advertise(u32),
     Withdraw,
+    Grow(u32),
 }
 
 /// Two endpoints and the fabric between them.
@@ -152,6 +155,10 @@ fn run(end: &mut impl Endpoint, peer_flight: &mut VecDeque<Op>, step: Step) -> b
         }
         Step::Withdraw => {
             end.withdraw();
+            true
+        }
+        Step::Grow(len) => {
+            end.grow(len);
             true
         }
         Step::Time(time) => {

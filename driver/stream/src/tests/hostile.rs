@@ -3,7 +3,7 @@
 use super::rules::{CONFIG, MEMORY, NO_ENTRY, PEER, open, receive};
 use crate::{
     Advert, Config, ConnData, ConnDataError, Engine, Event, Extensions, MAX_CREDITS, Offer, ProtocolError,
-    Role, State, TargetEntry, TargetList, Transmit, UsageError, Word, WordError,
+    Role, Span, State, TargetEntry, TargetList, Transmit, UsageError, Word, WordError,
 };
 use proptest::prelude::*;
 use std::vec::Vec;
@@ -205,6 +205,7 @@ enum Act {
     Disconnect,
     Advertise(u32),
     Withdraw,
+    Grow(u32),
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -245,6 +246,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Disconnect),
         2 => (0u32..40).prop_map(Act::Advertise),
         1 => Just(Act::Withdraw),
+        1 => (0u32..200).prop_map(Act::Grow),
     ]
 }
 
@@ -259,15 +261,18 @@ proptest! {
         let offer = Some(Offer { extensions, message_len: 40 });
         let mut engine = open(CONFIG, ConnData { offer, ..PEER });
         let mut regions = Vec::from([PEER.first_region]);
+        let mut rings =
+            Vec::from([TargetEntry { addr: MEMORY.ring_addr, key: MEMORY.ring_key, len: CONFIG.ring_len }]);
+        let mut drained = Vec::new();
         let mut posted = 0;
         for act in acts {
             match act {
                 Act::Message(message, entry) => {
                     let event = engine.handle_message(&message, entry.encode());
                     prop_assert!(!matches!(event, Ok(Event::Direct(len)) if len >= 40));
-                    if let Ok(Event::Place { message_offset, ring_offset, len }) = event {
-                        prop_assert_eq!(message_offset + len as usize, message.len());
-                        prop_assert!(ring_offset + len <= CONFIG.ring_len);
+                    if let Ok(Event::Place { message_offset, span }) = event {
+                        prop_assert_eq!(message_offset + span.len as usize, message.len());
+                        prop_assert!(span.offset + span.len <= rings[span.ring as usize].len);
                     }
                     if matches!(event, Ok(Event::Credit { clear_entry: Some(_) })) {
                         regions.push(entry);
@@ -305,8 +310,10 @@ proptest! {
                         prop_assert_eq!(publish.remote_key, PEER.target_list.key);
                         prop_assert!([0xa000, 0xa010].contains(&publish.remote_addr));
                         let entry = TargetEntry::decode(publish.entry);
-                        prop_assert!([0x1000, 0x1020].contains(&entry.addr));
-                        prop_assert_eq!((entry.key, entry.len), (MEMORY.ring_key, 32));
+                        let ring = rings.last().unwrap();
+                        let half = ring.len / 2;
+                        prop_assert!([ring.addr, ring.addr + u64::from(half)].contains(&entry.addr));
+                        prop_assert_eq!((entry.key, entry.len), (ring.key, half));
                     }
                     _ => {}
                 },
@@ -317,17 +324,29 @@ proptest! {
                     prop_assert!(engine.advertise(buffer).is_err() || !unread);
                 }
                 Act::Withdraw => engine.withdraw(),
+                Act::Grow(len) => {
+                    let number = rings.len() as u32;
+                    let ring = TargetEntry { addr: 0x10_0000 * u64::from(number), key: 100 + number, len };
+                    if let Ok(grown) = engine.grow(ring) {
+                        prop_assert_eq!(grown, number);
+                        prop_assert_eq!(drained.len() + 1, rings.len(), "more than two rings at a time");
+                        prop_assert!(len.is_multiple_of(2) && len > rings.last().unwrap().len);
+                        rings.push(ring);
+                    }
+                }
                 Act::ShutDown => engine.shutdown_send(),
                 Act::Disconnect => engine.disconnect(),
             }
-            prop_assert!(engine.readable() <= u64::from(CONFIG.ring_len));
+            prop_assert!(engine.readable() <= rings.iter().map(|ring| u64::from(ring.len)).sum());
             prop_assert!(regions.len() <= usize::from(CONFIG.list_entries));
             prop_assert!(engine.wanted_entry() < usize::from(CONFIG.list_entries));
             prop_assert!(engine.sent_offset() <= engine.posted_offset());
             prop_assert!(engine.posted_offset() <= engine.queued_offset());
-            if let Some((offset, len)) = engine.readable_span(0) {
-                prop_assert!(len > 0 && offset + len <= CONFIG.ring_len);
+            if let Some(Span { ring, offset, len }) = engine.readable_span(0) {
+                prop_assert!(!drained.contains(&ring));
+                prop_assert!(len > 0 && offset + len <= rings[ring as usize].len);
             }
+            drained.extend(engine.take_drained_ring());
         }
     }
 

@@ -3,7 +3,7 @@
 use super::fabric::{Endpoint, Memory, Op, stream_octet};
 use crate::wire::Message;
 use crate::{
-    Config, Engine, Event, Extensions, Keepalive, LocalMemory, ProtocolError, Publish, Role, State,
+    Config, Engine, Event, Extensions, Keepalive, LocalMemory, ProtocolError, Publish, Role, Span, State,
     TARGET_ENTRY_LEN, TargetEntry, Transmit, Word,
 };
 use std::collections::VecDeque;
@@ -24,7 +24,8 @@ struct Audit {
 pub(super) struct Ours {
     pub(super) engine: Engine,
     config: Config,
-    ring: Memory,
+    /// By their numbers, those that are drained empty.
+    rings: Vec<Option<Memory>>,
     list: Memory,
     /// Where octets go that are placed directly.
     buffer: Memory,
@@ -57,7 +58,11 @@ impl Ours {
         Self {
             engine: Engine::new(config, role, memory).unwrap(),
             config,
-            ring: Memory::new(memory.ring_addr, memory.ring_key, config.ring_len as usize),
+            rings: Vec::from([Some(Memory::new(
+                memory.ring_addr,
+                memory.ring_key,
+                config.ring_len as usize,
+            ))]),
             buffer: Memory::new(0x10_0000 * side + 0x9_0000, memory.list_key + 1, 0),
             list: Memory::new(memory.list_addr, memory.list_key, config.list_len()),
             receives: config.credits(),
@@ -127,6 +132,9 @@ impl Ours {
             Transmit::Credit { publish, word } => {
                 self.check_credit(word);
                 if let Some(Publish { entry, remote_addr, remote_key }) = publish {
+                    let ring = self.rings.last().and_then(Option::as_ref).unwrap();
+                    let TargetEntry { key, len, .. } = TargetEntry::decode(entry);
+                    assert_eq!((key, len as usize), (ring.key, ring.octets.len() / 2));
                     self.write(remote_addr, remote_key, entry.to_vec());
                 }
             }
@@ -180,10 +188,11 @@ impl Ours {
                     assert_eq!(index * TARGET_ENTRY_LEN, at);
                     self.list.octets[at..at + TARGET_ENTRY_LEN].fill(0);
                 }
-                if let Event::Place { message_offset, ring_offset, len } = event {
-                    let (at, len) = (ring_offset as usize, len as usize);
+                if let Event::Place { message_offset, span: Span { ring, offset, len } } = event {
+                    let (at, len) = (offset as usize, len as usize);
                     assert_eq!(message_offset + len, message.len());
-                    self.ring.octets[at..at + len].copy_from_slice(&message[message_offset..]);
+                    let ring = self.rings[ring as usize].as_mut().expect("octets for a ring that is drained");
+                    ring.octets[at..at + len].copy_from_slice(&message[message_offset..]);
                 }
                 if let Event::Direct(len) = event {
                     assert_eq!(self.engine.readable(), 0, "octets before these are unread");
@@ -213,8 +222,10 @@ impl Endpoint for Ours {
                 if octets.is_empty() {
                     return;
                 }
-                if let Some(start) = self.ring.place(addr, key, &octets) {
-                    let half = self.config.ring_len as usize / 2;
+                let ring = self.rings.iter_mut().flatten().find(|ring| ring.key == key);
+                if let Some(ring) = ring {
+                    let start = ring.place(addr, key, &octets).unwrap();
+                    let half = ring.octets.len() / 2;
                     assert_eq!(start / half, (start + octets.len() - 1) / half, "a Write crosses a region");
                 } else if self.buffer.place(addr, key, &octets).is_some() {
                     assert!(self.engine.advertised(), "a Write into a buffer that was given back");
@@ -266,23 +277,26 @@ impl Endpoint for Ours {
 
     fn read(&mut self, len: u64) -> u64 {
         let len = len.min(self.engine.readable());
-        assert!(self.engine.readable() <= u64::from(self.config.ring_len));
         let mut done = 0;
+        let mut pieces = 0;
         while done < len {
-            let (offset, piece) = self.engine.readable_span(done).unwrap();
-            for i in 0..u64::from(piece).min(len - done) {
+            let Span { ring, offset, len: piece } = self.engine.readable_span(done).unwrap();
+            let ring = self.rings[ring as usize].as_ref().expect("octets in a ring that is drained");
+            let piece = piece.min(u32::try_from(len - done).unwrap_or(u32::MAX));
+            for at in offset..offset + piece {
                 let expected = stream_octet(self.peer_seed, self.read);
-                assert_eq!(
-                    self.ring.octets[(u64::from(offset) + i) as usize],
-                    expected,
-                    "octet {}",
-                    self.read
-                );
+                assert_eq!(ring.octets[at as usize], expected, "octet {}", self.read);
                 self.read += 1;
             }
-            done += u64::from(piece).min(len - done);
+            done += u64::from(piece);
+            pieces += 1;
         }
+        assert!(pieces <= 2, "{len} octets in {pieces} pieces");
         self.engine.consume(len).unwrap();
+        if let Some(drained) = self.engine.take_drained_ring() {
+            // From here on a Write into it is one with a wrong key.
+            assert!(self.rings[drained as usize].take().is_some(), "drained twice");
+        }
         let mut left = len;
         while let Some(message) = self.unread_messages.front_mut() {
             let part = left.min(*message);
@@ -299,6 +313,18 @@ impl Endpoint for Ours {
 
     fn shut_down(&mut self) {
         self.engine.shutdown_send();
+    }
+
+    fn grow(&mut self, len: u32) {
+        let number = self.rings.len();
+        let addr = 0x10_0000 * self.seed + 0x1000 * number as u64;
+        let key = 0x100 * u32::try_from(self.seed).unwrap() + 0x10 + number as u32;
+        if let Ok(grown) = self.engine.grow(TargetEntry { addr, key, len }) {
+            assert_eq!(grown as usize, number);
+            assert_eq!(self.rings.iter().flatten().count(), 1, "an old ring is not drained");
+            self.rings.push(Some(Memory::new(addr, key, len as usize)));
+            self.engine.take_drained_ring().into_iter().for_each(|old| self.rings[old as usize] = None);
+        }
     }
 
     fn advertise(&mut self, len: u32) {

@@ -35,6 +35,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => (1u64..10).prop_map(Step::Time),
         2 => (1u32..100).prop_map(Step::Advertise),
         1 => Just(Step::Withdraw),
+        1 => (1u32..300).prop_map(Step::Grow),
     ]
 }
 

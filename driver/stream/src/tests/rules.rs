@@ -1,7 +1,7 @@
 //! The rules of one engine, call by call.
 
 use crate::{
-    Config, ConfigError, ConnData, Engine, Event, Extensions, LocalMemory, Publish, Role, State,
+    Config, ConfigError, ConnData, Engine, Event, Extensions, LocalMemory, Publish, Role, Span, State,
     TARGET_ENTRY_LEN, TargetEntry, TargetList, Transmit, UsageError, Word,
 };
 use std::vec::Vec;
@@ -155,7 +155,7 @@ fn the_captured_conversation_with_a_linux_peer() {
     let hear = |engine: &mut Engine, octets: [u8; 4], entry| engine.handle_message(&octets, entry).unwrap();
 
     assert_eq!(hear(&mut engine, [0x37, 0, 0, 0], NO_ENTRY), Event::Readable(55));
-    assert_eq!(engine.readable_span(0), Some((0, 55)));
+    assert_eq!(engine.readable_span(0), Some(Span { ring: 0, offset: 0, len: 55 }));
     let second_half = TargetEntry { addr: 0x7f93_bdf3_c000, key: 0x841e_0000, len: 0x1_0000 };
     assert_eq!(
         engine.poll_transmit(u32::MAX),
@@ -365,8 +365,8 @@ fn the_ring_is_read_in_contiguous_pieces() {
     assert_eq!(engine.readable_span(0), None);
     receive(&mut engine, Word::Data(32));
     receive(&mut engine, Word::Data(30));
-    assert_eq!(engine.readable_span(0), Some((0, 62)), "messages do not show");
-    assert_eq!(engine.readable_span(40), Some((40, 22)));
+    assert_eq!(engine.readable_span(0), Some(Span { ring: 0, offset: 0, len: 62 }), "messages do not show");
+    assert_eq!(engine.readable_span(40), Some(Span { ring: 0, offset: 40, len: 22 }));
     assert_eq!(engine.readable_span(62), None);
     assert_eq!(engine.consume(63), Err(UsageError::NotReadable));
     engine.consume(50).unwrap();
@@ -374,9 +374,9 @@ fn the_ring_is_read_in_contiguous_pieces() {
     receive(&mut engine, Word::Data(2));
     receive(&mut engine, Word::Data(9));
     assert_eq!(engine.readable(), 23);
-    assert_eq!(engine.readable_span(0), Some((50, 14)));
-    assert_eq!(engine.readable_span(14), Some((0, 9)));
-    assert_eq!(engine.readable_span(13), Some((63, 1)));
+    assert_eq!(engine.readable_span(0), Some(Span { ring: 0, offset: 50, len: 14 }));
+    assert_eq!(engine.readable_span(14), Some(Span { ring: 0, offset: 0, len: 9 }));
+    assert_eq!(engine.readable_span(13), Some(Span { ring: 0, offset: 63, len: 1 }));
     assert_eq!(engine.readable_span(u64::MAX), None);
 }
 
