@@ -111,10 +111,10 @@ impl Link {
         // What a peer did wrong stays in the engine's state; settling ends the connection.
         match self.engine.handle_message(message, snapshot) {
             Ok(Event::Credit { clear_entry: Some(index) }) => self.clear_entry(index),
-            Ok(Event::Place { message_offset, ring_offset, .. }) => {
+            Ok(Event::Place { message_offset, span }) => {
                 let octets = message.get(message_offset..).ok_or(STATUS_INTERNAL_ERROR)?;
                 let ring = self.memory(RING).ok_or(STATUS_INTERNAL_ERROR)?;
-                ring.region().write(ring_offset as usize, octets).map_err(|_| STATUS_INTERNAL_ERROR)?;
+                ring.region().write(span.offset as usize, octets).map_err(|_| STATUS_INTERNAL_ERROR)?;
                 counters.octets_copied_in.add(octets.len() as u64);
             }
             Ok(Event::Direct(len)) => self.buffer_filled(len),

@@ -68,7 +68,7 @@ use kernel::pool::{AllocError, PoolBox, Shared};
 use kernel::region::Region;
 use kernel::work::WorkItem;
 use ndk::{Adapter, Endpoint, FastRegion, Incoming, Memory, Poster};
-use stream::{AbortReason, Engine};
+use stream::{AbortReason, Engine, Span};
 use trace::{Counters, Reason};
 
 use crate::system::{Call, SystemSocket};
@@ -536,7 +536,7 @@ impl Link {
     }
 
     /// Where the first of them are in the ring, as far as they lie together.
-    fn unread_span(&self) -> Option<(u32, u32)> {
+    fn unread_span(&self) -> Option<Span> {
         self.engine.readable_span(self.retained.held())
     }
 

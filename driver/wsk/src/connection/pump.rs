@@ -243,7 +243,8 @@ impl State {
                 let link: &mut Link = self.link.as_mut()?;
                 let ring = link.endpoint.as_ref()?.memory(RING)?.region().mdl();
                 let (engine, retained) = (&link.engine, &mut link.retained);
-                let indication = retained.show(ring, |skip| engine.readable_span(skip));
+                let indication = retained
+                    .show(ring, |skip| engine.readable_span(skip).map(|span| (span.offset, span.len)));
                 self.pump.indicating = indication.is_some();
                 // There is one, because the call was due. Otherwise it would be due for ever.
                 self.pump.stopped = indication.is_none();

@@ -9,6 +9,7 @@ use irp::{IrpQueue, Outcome, OwnedIrp, QueueKind};
 use kernel::lock::SpinLock;
 use kernel::mdl::Part;
 use kernel::pool::Shared;
+use stream::Span;
 use trace::Counters;
 
 /// A receive that waits, perhaps filled in part.
@@ -158,7 +159,7 @@ impl State {
     /// Gives octets of the ring to a request; the outcome when it is done.
     fn fill(&mut self, request: &mut ReceiveRequest, counters: &Counters) -> Option<Outcome> {
         let link = self.link.as_mut()?;
-        while let Some((offset, length)) = link.unread_span() {
+        while let Some(Span { offset, len: length, .. }) = link.unread_span() {
             let room = request.buffer.len().saturating_sub(request.filled);
             let len = if request.drain { length as usize } else { room.min(length as usize) };
             if len == 0 {
