@@ -107,7 +107,7 @@ impl Memory {
     }
 
     /// Ends every access of the adapter and of the peer; the octets stay. Any number of times. IRQL <= DISPATCH_LEVEL.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         if self.body.closing.swap(true, Ordering::AcqRel) {
             return;
         }

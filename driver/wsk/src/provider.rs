@@ -32,8 +32,10 @@ const EPHEMERAL: (u16, u32) = (49152, 16384);
 /// Sizes, times and rules, read once when the provider starts.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Octets of a connection's receive ring, where SO_RCVBUF does not say another size; even.
+    /// Octets that a connection's receive ring grows to, where SO_RCVBUF does not say another size; even.
     pub ring_octets: u32,
+    /// Octets that it begins with, if that is less; even.
+    pub first_ring_octets: u32,
     /// Octets of a connection's send buffer.
     pub send_octets: u32,
     /// A WskSend of so many octets is written to the peer from the client's memory, one of fewer is copied; 0: all are.
@@ -52,11 +54,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What is used where nothing else is set: 128 KiB each way, as Linux' rsockets; 16 KiB are worth a
-    /// mapping; RDMA is preferred, may take five
+    /// What is used where nothing else is set: 128 KiB each way, as Linux' rsockets, of which a ring has 16 at first;
+    /// 16 KiB are worth a mapping; RDMA is preferred, may take five
     /// seconds, and is tried again after a minute; a peer is asked after a minute of silence and has ten seconds.
     pub const DEFAULT: Self = Self {
         ring_octets: 128 << 10,
+        first_ring_octets: 16 << 10,
         send_octets: 128 << 10,
         zero_copy_octets: 16 << 10,
         backlog: 64,

@@ -2,9 +2,10 @@
 
 use super::direct::Direct;
 use super::in_place::SendsInPlace;
-use super::layout::{LIST, Layout, RING};
+use super::layout::{LIST, Layout};
 use super::lent::{Answers, Loans};
 use super::retained::Retained;
+use super::rings::{self, Rings};
 use super::send_stream::SendStream;
 use super::{After, Connection, Leg, Link, Phase, SendRequest, State};
 use crate::TAG_SOCKET;
@@ -104,10 +105,11 @@ unsafe impl QueueKind for Connects {
 pub(super) unsafe fn work(context: *mut c_void) {
     // SAFETY: the caller's promise.
     let this = unsafe { Shared::<Connection>::from_raw(context.cast()) };
-    let (incoming, phase, leg, building, lending, region) = {
+    let (incoming, phase, leg, building, lending, growing, region) = {
         let mut state = this.state.lock();
         let region = state.link.as_ref().is_some_and(|link| link.direct.wants_region());
-        (state.incoming.take(), state.phase, state.leg, state.building, state.lending, region)
+        let incoming = state.incoming.take();
+        (incoming, state.phase, state.leg, state.building, state.lending, state.growing, region)
     };
     match (incoming, leg) {
         _ if !building => {}
@@ -121,6 +123,9 @@ pub(super) unsafe fn work(context: *mut c_void) {
     }
     if lending {
         Connection::serve_controls(&this);
+    }
+    if growing {
+        Connection::grow_ring(&this);
     }
 }
 
@@ -263,14 +268,13 @@ impl Connection {
     ) -> Result<Parts, NTSTATUS> {
         let receive_buffer = self.state.lock().options.receive_buffer;
         let layout = Layout::new(&self.client.provider().settings, receive_buffer, adapter.info());
+        let ring = rings::register(adapter, layout.config.ring_len)?;
         let memories = layout.register(adapter)?;
-        let (Some(ring), Some(list)) = (memories.get(RING), memories.get(LIST)) else {
-            return Err(STATUS_INSUFFICIENT_RESOURCES);
-        };
-        let memory = Layout::describe(ring, list);
+        let list = memories.get(LIST).ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
+        let memory = Layout::describe(&ring, list);
         let engine = Engine::new(layout.config, role, memory).map_err(|_| STATUS_INVALID_PARAMETER)?;
         let retained = Retained::new().map_err(|e| e.status())?;
-        let link = Link::new(engine, layout, adapter.clone(), retained);
+        let link = Link::new(engine, layout, adapter.clone(), Rings::new(ring), retained);
         let mut link = PoolBox::try_new(TAG_SOCKET, link).map_err(|e| e.status())?;
         if let Some(peer) = peer {
             link.engine.establish(peer).map_err(|_| STATUS_CONNECTION_REFUSED)?;
@@ -337,7 +341,13 @@ struct Parts {
 
 impl Link {
     /// A stream without an endpoint.
-    const fn new(engine: Engine, layout: Layout, adapter: Shared<Adapter>, retained: Retained) -> Self {
+    const fn new(
+        engine: Engine,
+        layout: Layout,
+        adapter: Shared<Adapter>,
+        rings: Rings,
+        retained: Retained,
+    ) -> Self {
         Self {
             engine,
             layout,
@@ -358,6 +368,7 @@ impl Link {
             abort_reason: None,
             ended_here: false,
             dead: false,
+            rings,
             retained,
             counted: stream::Counters::ZERO,
         }

@@ -1,6 +1,6 @@
 //! What the endpoint tells.
 
-use super::layout::{LOCAL, RING};
+use super::layout::LOCAL;
 use super::{Connection, Link};
 use abi::NTSTATUS;
 use abi::status::{STATUS_CONNECTION_RESET, STATUS_INTERNAL_ERROR, nt_success};
@@ -71,6 +71,7 @@ impl Handler for Connection {
         Self::with(&this, |state, after| {
             if let Some(link) = &mut state.link {
                 link.closed = true;
+                link.close_rings(after);
             }
             // Whoever waited for that goes on.
             state.end_loans(&this, after);
@@ -113,7 +114,7 @@ impl Link {
             Ok(Event::Credit { clear_entry: Some(index) }) => self.clear_entry(index),
             Ok(Event::Place { message_offset, span }) => {
                 let octets = message.get(message_offset..).ok_or(STATUS_INTERNAL_ERROR)?;
-                let ring = self.memory(RING).ok_or(STATUS_INTERNAL_ERROR)?;
+                let ring = self.rings.get(span.ring).ok_or(STATUS_INTERNAL_ERROR)?;
                 ring.region().write(span.offset as usize, octets).map_err(|_| STATUS_INTERNAL_ERROR)?;
                 counters.octets_copied_in.add(octets.len() as u64);
             }

@@ -7,12 +7,10 @@ use heapless::Vec;
 use ndk::{Access, Adapter, AdapterInfo, Depths, Memory, Piece};
 use stream::{Config, Extensions, LocalMemory, MAX_HEAD_LEN, TARGET_ENTRY_LEN};
 
-/// The ring: the peer writes stream octets here.
-pub(super) const RING: usize = 0;
 /// The target list: the peer writes descriptors here.
-pub(super) const LIST: usize = 1;
+pub(super) const LIST: usize = 0;
 /// Receive slots, send slots and the send buffer: nobody writes here but this side and its adapter.
-pub(super) const LOCAL: usize = 2;
+pub(super) const LOCAL: usize = 1;
 
 /// Octets of a send slot: a target entry to be written, then the head of the message.
 const SEND_SLOT: usize = (TARGET_ENTRY_LEN + MAX_HEAD_LEN).next_multiple_of(16);
@@ -43,6 +41,8 @@ const fn ring_octets(wanted: u32) -> u32 {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     pub(super) config: Config,
+    /// Octets that the ring may grow to.
+    pub(super) longest_ring: u32,
     /// Octets of the send buffer.
     send_octets: u32,
     /// A send of fewer octets is copied.
@@ -52,7 +52,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// `receive_buffer`: octets that SO_RCVBUF asks for, which are the ring's within bounds.
+    /// `receive_buffer`: octets that SO_RCVBUF asks for. They are the ring's within bounds, and from the beginning: the
+    /// client wants room for what nobody reads, and a ring grows only while somebody reads.
     pub(super) fn new(settings: &Settings, receive_buffer: Option<u32>, info: &AdapterInfo) -> Self {
         let limit = |wanted: u16, most: u32| wanted.min(u16::try_from(most).unwrap_or(u16::MAX));
         let in_place_from = match settings.zero_copy_octets {
@@ -65,9 +66,13 @@ impl Layout {
         extensions.set(Extensions::DIRECT, direct);
         // The head of a message and stream octets come from two places.
         extensions.set(Extensions::SEND_DATA, info.max_gather >= 2);
+        let (first_ring, longest_ring) = match receive_buffer.map(ring_octets) {
+            Some(asked) => (asked, asked),
+            None => (settings.first_ring_octets.min(settings.ring_octets), settings.ring_octets),
+        };
         let config = Config {
             extensions,
-            ring_len: receive_buffer.map_or(settings.ring_octets, ring_octets),
+            ring_len: first_ring,
             receive_depth: limit(Config::DEFAULT.receive_depth, info.max_receives),
             send_queue_depth: limit(
                 Config::DEFAULT.send_queue_depth,
@@ -76,7 +81,7 @@ impl Layout {
             ..Config::DEFAULT
         };
         let region_pages = info.fast_pages.min(REGION_PAGES_MAX);
-        Self { config, send_octets: settings.send_octets, in_place_from, region_pages }
+        Self { config, longest_ring, send_octets: settings.send_octets, in_place_from, region_pages }
     }
 
     pub(super) fn depths(&self) -> Depths {
@@ -84,14 +89,10 @@ impl Layout {
         Depths { receives: self.config.receive_depth.into(), initiators }
     }
 
-    /// Allocates and registers the memory, in the order of [`RING`], [`LIST`], [`LOCAL`]. IRQL: PASSIVE_LEVEL.
+    /// Allocates and registers the endpoint's memory, in the order of [`LIST`], [`LOCAL`]. IRQL: PASSIVE_LEVEL.
     pub(super) fn register(&self, adapter: &Adapter) -> Result<Vec<Memory, 4>, NTSTATUS> {
         let local = self.buffer_offset().saturating_add(self.send_octets as usize);
-        let parts = [
-            (self.config.ring_len as usize, Access::RemoteWrite),
-            (self.config.list_len(), Access::RemoteWrite),
-            (local, Access::LocalWrite),
-        ];
+        let parts = [(self.config.list_len(), Access::RemoteWrite), (local, Access::LocalWrite)];
         let mut memories = Vec::new();
         for (len, access) in parts {
             let memory = Memory::register(adapter, len, access)?;

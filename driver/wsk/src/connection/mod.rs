@@ -12,6 +12,7 @@
 //! | `in_place`, `send_stream` | sends from the client's memory, and where the octets of the stream are |
 //! | `direct` | receives into the client's memory |
 //! | `keepalive` | asking silent peers, and giving them up |
+//! | `rings` | the receive ring, and giving it a longer one |
 //! | `pump`, `retained`, `enabling` | calling the client's callbacks, what it keeps of the ring, which callbacks it wants |
 //! | `stream_socket`, `layout` | WskListen, the memory |
 //! | `control`, `unserved` | WskControlSocket, and what of it waits for a twin |
@@ -39,6 +40,7 @@ mod outgoing;
 mod pump;
 mod receive;
 mod retained;
+mod rings;
 mod send;
 mod send_stream;
 mod settle;
@@ -89,6 +91,7 @@ use pump::Pump;
 pub(crate) use receive::ReceiveRequest;
 use receive::Receives;
 use retained::Retained;
+use rings::Rings;
 pub(crate) use send::SendRequest;
 use send::{CopiedSends, Sends};
 use send_stream::SendStream;
@@ -159,7 +162,8 @@ struct Link {
     ended_here: bool,
     /// The adapter is gone.
     dead: bool,
-    /// What the client was shown of the ring.
+    rings: Rings,
+    /// What the client was shown of the rings.
     retained: Retained,
     /// What of the engine's counters is in the connection's already.
     counted: stream::Counters,
@@ -205,6 +209,8 @@ pub(crate) struct State {
     incoming: Option<Incoming>,
     /// A work item is building an endpoint, or will; or has not yet let go of one that it built for nothing.
     building: bool,
+    /// A work item is registering a longer ring, or will.
+    growing: bool,
     /// In memory of its own: a socket that is not connected does not need it.
     link: Option<PoolBox<Link>>,
     connect: IrpQueue<Connects>,
@@ -283,6 +289,8 @@ struct After {
     end_listen: Option<Shared<ListenSocket>>,
     /// The twin is to be closed.
     close_twin: Option<SystemSocket>,
+    /// Rings that the peer may not write to any more.
+    rings: Rings,
     /// What is left of a connect that failed: its memory.
     link: Option<PoolBox<Link>>,
     /// A work item is to build an endpoint.
@@ -383,6 +391,7 @@ impl Connection {
             listener: None,
             incoming: None,
             building: false,
+            growing: false,
             link: None,
             connect: IrpQueue::new(),
             sends: IrpQueue::new(),
@@ -535,7 +544,7 @@ impl Link {
         self.engine.readable().saturating_sub(self.retained.held())
     }
 
-    /// Where the first of them are in the ring, as far as they lie together.
+    /// Where the first of them are in a ring, as far as they lie together.
     fn unread_span(&self) -> Option<Span> {
         self.engine.readable_span(self.retained.held())
     }
@@ -615,6 +624,7 @@ impl After {
         if let Some(listener) = self.end_listen.take() {
             ListenSocket::close(listener, None);
         }
+        self.rings.close();
         drop(self.link.take());
         drop(self.early.take());
         if self.work {

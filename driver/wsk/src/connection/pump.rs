@@ -9,14 +9,13 @@
 //!
 //! Contract: "WskReceiveEvent", "WskDisconnectEvent", "WskSendBacklogEvent"; wsk.h for SIO_WSK_SET_RECEIVE_EX_CALLBACK.
 
-use super::layout::RING;
 use super::retained::{Answer, Indication};
 use super::{After, Connection, Link, Phase, State};
 use abi::NTSTATUS;
 use abi::status::{STATUS_PENDING, STATUS_SUCCESS};
 use abi::wsk::{
     PFN_WSK_DISCONNECT_EVENT, PFN_WSK_RECEIVE_EVENT, PFN_WSK_RECEIVE_EX_EVENT, PFN_WSK_SEND_BACKLOG_EVENT,
-    WSK_CLIENT_CONNECTION_DISPATCH, WSK_EVENT_DISCONNECT, WSK_EVENT_RECEIVE, WSK_EVENT_SEND_BACKLOG,
+    WSK_BUF, WSK_CLIENT_CONNECTION_DISPATCH, WSK_EVENT_DISCONNECT, WSK_EVENT_RECEIVE, WSK_EVENT_SEND_BACKLOG,
     WSK_FLAG_ABORTIVE, WSK_FLAG_AT_DISPATCH_LEVEL, WSK_FLAG_RELEASE_ASAP,
 };
 use core::ffi::c_void;
@@ -241,10 +240,12 @@ impl State {
         match call {
             Call::Receive(_) => {
                 let link: &mut Link = self.link.as_mut()?;
-                let ring = link.endpoint.as_ref()?.memory(RING)?.region().mdl();
-                let (engine, retained) = (&link.engine, &mut link.retained);
-                let indication = retained
-                    .show(ring, |skip| engine.readable_span(skip).map(|span| (span.offset, span.len)));
+                let (engine, rings, retained) = (&link.engine, &link.rings, &mut link.retained);
+                let indication = retained.show(|skip| {
+                    let span = engine.readable_span(skip)?;
+                    let mdl = rings.get(span.ring)?.region().mdl();
+                    Some(WSK_BUF { Mdl: mdl, Offset: span.offset, Length: span.len as usize })
+                });
                 self.pump.indicating = indication.is_some();
                 // There is one, because the call was due. Otherwise it would be due for ever.
                 self.pump.stopped = indication.is_none();

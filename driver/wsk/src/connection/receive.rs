@@ -1,6 +1,5 @@
 //! WskReceive: octets are copied out of the ring, in the order of the requests.
 
-use super::layout::RING;
 use super::{After, Connection, Phase, State};
 use crate::buffer::ClientBuffer;
 use abi::NTSTATUS;
@@ -159,14 +158,14 @@ impl State {
     /// Gives octets of the ring to a request; the outcome when it is done.
     fn fill(&mut self, request: &mut ReceiveRequest, counters: &Counters) -> Option<Outcome> {
         let link = self.link.as_mut()?;
-        while let Some(Span { offset, len: length, .. }) = link.unread_span() {
+        while let Some(Span { ring, offset, len: length }) = link.unread_span() {
             let room = request.buffer.len().saturating_sub(request.filled);
             let len = if request.drain { length as usize } else { room.min(length as usize) };
             if len == 0 {
                 break;
             }
             if !request.drain {
-                let copied = match link.memory(RING) {
+                let copied = match link.rings.get(ring) {
                     Some(ring) => request.buffer.copy_in(request.filled, ring.region(), offset as usize, len),
                     None => Err(STATUS_INVALID_DEVICE_STATE),
                 };

@@ -7,7 +7,6 @@
 //! and its `Next` is read only in a chain that WskRelease is given.
 
 use crate::TAG_SOCKET;
-use abi::nt::MDL;
 use abi::wsk::{WSK_BUF, WSK_DATA_INDICATION};
 use core::cell::UnsafeCell;
 use core::ptr;
@@ -15,7 +14,7 @@ use kernel::pool::{AllocError, PoolBox};
 
 /// Nodes of a connection. With all of them out nothing more is indicated until one is released.
 pub(super) const NODES: usize = 32;
-/// Nodes of one indication: the octets at the end of the ring, and those at its beginning.
+/// Nodes of one indication: the octets at the end of the ring, and those at its beginning or in the next ring.
 const PIECES: usize = 2;
 
 /// A node, which is the client's to write while it is out.
@@ -106,24 +105,19 @@ impl Retained {
         octets
     }
 
-    /// Shows the client what it has not had: `span` tells where in the ring, described by `mdl`, the octets are that
-    /// lie so far behind the first whose room is not given back. `None`: there are none, or no node is free.
-    pub(super) fn show(
-        &mut self,
-        mdl: *mut MDL,
-        span: impl Fn(u64) -> Option<(u32, u32)>,
-    ) -> Option<Indication> {
+    /// Shows the client what it has not had: `span` tells where in a ring the octets are that lie so far behind the first
+    /// whose room is not given back, as far as they lie together. `None`: there are none, or no node is free.
+    pub(super) fn show(&mut self, span: impl Fn(u64) -> Option<WSK_BUF>) -> Option<Indication> {
         let mut indication: Option<Indication> = None;
         let mut last: *mut WSK_DATA_INDICATION = ptr::null_mut();
         let mut at = self.taken;
         for _ in 0..PIECES {
-            let Some((offset, length)) = span(at.wrapping_sub(self.consumed)) else { break };
+            let Some(buffer) = span(at.wrapping_sub(self.consumed)) else { break };
             let index = self.out.trailing_ones();
             let slot = self.nodes.get(index as usize).zip(self.starts.get_mut(index as usize));
             let Some((node, start)) = slot else { break };
             let list = node.0.get();
-            let octets = length as usize;
-            let buffer = WSK_BUF { Mdl: mdl, Offset: offset, Length: octets };
+            let octets = buffer.Length;
             // SAFETY: the node is not out, so nobody else uses it.
             unsafe { list.write(WSK_DATA_INDICATION { Next: ptr::null_mut(), Buffer: buffer }) };
             *start = at;
@@ -136,7 +130,7 @@ impl Retained {
                 }
             }
             last = list;
-            at = at.wrapping_add(length.into());
+            at = at.wrapping_add(octets as u64);
             self.out |= 1 << index;
             self.shown |= 1 << index;
         }

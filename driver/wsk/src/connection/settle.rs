@@ -30,8 +30,10 @@ impl State {
             }
             self.complete_sends(after);
             self.end_stream(connection, after);
+            self.ask_for_ring(after);
         }
         if let Some(link) = &mut self.link {
+            link.drop_drained_ring(after);
             link.count(&connection.counters);
         }
     }

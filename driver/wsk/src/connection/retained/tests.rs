@@ -20,10 +20,11 @@ impl World {
 
     fn show(&mut self) -> Option<Indication> {
         let (arrived, consumed) = (self.arrived, self.consumed);
-        self.retained.show(ptr::null_mut(), |skip| {
+        self.retained.show(|skip| {
             let at = consumed + skip;
             let offset = at % RING;
-            (at < arrived).then(|| (offset as u32, (arrived - at).min(RING - offset) as u32))
+            let length = (arrived - at.min(arrived)).min(RING - offset) as usize;
+            (length != 0).then(|| WSK_BUF { Mdl: ptr::null_mut(), Offset: offset as u32, Length: length })
         })
     }
 
