@@ -299,15 +299,16 @@ impl Engine {
         self.receive.consume(len)
     }
 
-    /// Whether a longer ring pays: the reader has emptied this one four times within a second. `now`, in units of 100 ns of
-    /// a clock that never goes back, is asked for only when a number of turns are complete. Once said, it is not said again
-    /// for ten seconds: an owner that finds no memory, or wants to spend none, does nothing.
+    /// Whether a longer ring pays: the reader has emptied this one four times within a second, or it is full of what is not
+    /// consumed. `now`, in units of 100 ns of a clock that never goes back, is asked for only when it is full or a number of
+    /// turns are complete. Once said, it is not said again for ten seconds: an owner that finds no memory, or wants to spend
+    /// none, does nothing.
     ///
     /// To be asked after [`Engine::consume`]. Never while the connection is not open, the peer has finished its direction, or
     /// [`Engine::grow`] has left an old ring that is not drained.
     pub fn growth_pays(&mut self, now: impl FnOnce() -> u64) -> bool {
-        let rings = self.receive.rings();
-        self.may_grow() && self.growth.pays(self.receive.consumed(), rings.len(), now)
+        let (consumed, len, full) = (self.receive.consumed(), self.ring_len(), self.receive.is_full());
+        self.may_grow() && self.growth.pays(consumed, len, full, now)
     }
 
     /// Gives the stream a longer ring: remotely writable memory of the same rules as the first. Every region published from

@@ -2,7 +2,10 @@
 //!
 //! The peer can have no more than a ring of octets on their way, so a stream runs at most one ring in a round trip. One that
 //! the reader empties several times in a second is a stream that the ring may limit. A connection that is idle, or on which
-//! little is said now and then, never is one, however long it lives; and one whose reader is slow is not made faster by room.
+//! little is said now and then, never is one, however long it lives.
+//!
+//! The other reason is a ring that is full: its owner was promised more room for what nobody reads, or keeps what it has read
+//! until more of it is there.
 
 /// Units of 100 ns in a second.
 const SECOND: u64 = 10_000_000;
@@ -27,21 +30,29 @@ impl Growth {
     }
 
     /// Whether a longer ring pays, said of one of `ring_len` octets through which `consumed` octets went. Looks at the clock
-    /// only when a turn or more is complete.
-    pub(super) fn pays(&mut self, consumed: u64, ring_len: u32, now: impl FnOnce() -> u64) -> bool {
-        if consumed == 0 {
-            return false;
-        }
-        let Some((began, before)) = self.began else {
-            self.began = Some((now(), consumed));
-            return false;
+    /// only when it is full, or some turns are complete.
+    pub(super) fn pays(
+        &mut self,
+        consumed: u64,
+        ring_len: u32,
+        full: bool,
+        now: impl FnOnce() -> u64,
+    ) -> bool {
+        let turns = TURNS.saturating_mul(u64::from(ring_len));
+        let turned = match self.began {
+            Some((_, before)) => consumed.wrapping_sub(before) >= turns,
+            None => consumed != 0,
         };
-        if consumed.wrapping_sub(before) < TURNS.saturating_mul(u64::from(ring_len)) {
+        if !turned && !full {
             return false;
         }
         let now = now();
-        self.began = Some((now, consumed));
-        if now.saturating_sub(began) >= WINDOW || now < self.not_before {
+        let began = self.began;
+        if turned {
+            self.began = Some((now, consumed));
+        }
+        let fast = turned && began.is_some_and(|(began, _)| now.saturating_sub(began) < WINDOW);
+        if !(fast || full) || now < self.not_before {
             return false;
         }
         self.not_before = now.saturating_add(AGAIN);

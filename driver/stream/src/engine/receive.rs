@@ -182,17 +182,27 @@ impl ReceiveSide {
 
     /// The credit message that should go out, if any. A peer that has finished its direction needs none.
     ///
-    /// A region is due when no more than one is not fully consumed, of whichever ring. So there are never more than two,
-    /// every target list has an entry for each, and each further one costs the peer a region that it has filled.
+    /// A region is due when no more than one is not filled, of whichever ring, and its memory is free: half of the ring is
+    /// consumed, or the ring is a new one. So the peer never has more than two, every target list has an entry for each,
+    /// and each further one costs it a region that it has filled.
     pub(super) fn credit_due(&self) -> Option<CreditDue> {
         if self.ended {
             return None;
         }
-        let not_consumed = self.published.wrapping_sub(self.consumed);
-        if not_consumed <= u64::from(self.rings.last_region_len(self.published)) {
+        let unfilled = self.published.wrapping_sub(self.arrived);
+        if unfilled <= u64::from(self.rings.last_region_len(self.published)) && self.has_free_region() {
             return Some(CreditDue::Region);
         }
         (self.unreturned() >= u64::from(self.credits / 2)).then_some(CreditDue::Bare)
+    }
+
+    fn has_free_region(&self) -> bool {
+        self.rings.is_free(self.published, self.consumed)
+    }
+
+    /// The peer has no room, and gets none before something is consumed.
+    pub(super) fn is_full(&self) -> bool {
+        self.arrived == self.published && !self.has_free_region()
     }
 
     /// Counted messages that were consumed without the peer having been told.

@@ -96,6 +96,13 @@ impl Rings {
         Some(TargetEntry { addr: addr.checked_add(u64::from(offset))?, key, len: self.newest.half() })
     }
 
+    /// Whether nothing unread lies where the region that begins at stream offset `published` is.
+    pub(super) fn is_free(&self, published: u64, consumed: u64) -> bool {
+        let Ring { begin, memory, .. } = self.newest;
+        let first_turn = published.wrapping_sub(begin) < u64::from(memory.len);
+        first_turn || published.wrapping_sub(consumed) <= u64::from(self.newest.half())
+    }
+
     /// Octets of the region that ends at `published`.
     pub(super) fn last_region_len(&self, published: u64) -> u32 {
         match self.old {

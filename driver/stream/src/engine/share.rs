@@ -12,7 +12,9 @@
 //!   Each later credit message needs one of them for itself: a region ends with the end of a message, and
 //!   when a message is due for its credits alone, no region ended among the messages it is due for. The
 //!   exception is one region: the second half is due at the start, and two can become due together, the ring
-//!   having two.
+//!   having two. The first two regions of a [longer ring](super::ring) are due when one is filled, before it
+//!   is consumed: the end of that one pays for them, and its consumption later for no other. So two of the
+//!   messages that one for credits alone is due for may be used up, and it is due for eight at least.
 //! * **Data: the rest**, which bounds the messages not yet *proved* seen. A limit `X` proves that the peer
 //!   consumed data message `X - B`, so it had seen that one and posted its receive again.
 //!

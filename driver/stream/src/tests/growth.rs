@@ -187,6 +187,43 @@ fn octets_inside_a_message_are_put_into_the_ring_they_are_for() {
     assert_eq!(inside(2), placed(1, 0, 2));
 }
 
+/// A reader that keeps what it has until there is more: the peer goes on in the new ring.
+#[test]
+fn a_ring_that_is_full_needs_not_be_read_first() {
+    let mut engine = open(CONFIG, PEER);
+    receive(&mut engine, Word::Data(HALF));
+    receive(&mut engine, Word::Data(HALF));
+    assert_eq!(region(&mut engine), None);
+    engine.grow(LONGER).unwrap();
+    assert_eq!(region(&mut engine), Some(TargetEntry { len: 100, ..LONGER }));
+    assert_eq!(region(&mut engine), Some(TargetEntry { addr: LONGER.addr + 100, len: 100, ..LONGER }));
+    receive(&mut engine, Word::Data(100));
+    receive(&mut engine, Word::Data(100));
+    assert_eq!(engine.readable_span(2 * u64::from(HALF)), Some(Span { ring: 1, offset: 0, len: 200 }));
+    engine.consume(u64::from(2 * HALF)).unwrap();
+    assert_eq!(engine.take_drained_ring(), Some(0));
+    engine.consume(99).unwrap();
+    assert_eq!(region(&mut engine), None, "the new ring has no room");
+    engine.consume(1).unwrap();
+    assert_eq!(region(&mut engine), Some(TargetEntry { len: 100, ..LONGER }));
+}
+
+/// Each region of the new ring costs the peer one that it has filled, so its receives and entries are enough.
+#[test]
+fn a_region_that_is_filled_is_exchanged_for_one() {
+    let mut engine = open(CONFIG, PEER);
+    engine.grow(LONGER).unwrap();
+    receive(&mut engine, Word::Data(HALF - 1));
+    assert_eq!(region(&mut engine), None);
+    receive(&mut engine, Word::Data(1));
+    assert_eq!(region(&mut engine), Some(TargetEntry { len: 100, ..LONGER }));
+    receive(&mut engine, Word::Data(HALF - 1));
+    assert_eq!(region(&mut engine), None);
+    receive(&mut engine, Word::Data(1));
+    assert!(region(&mut engine).is_some());
+    assert_eq!(region(&mut engine), None);
+}
+
 /// What it is for: more octets on their way.
 #[test]
 fn a_writer_whose_reader_waits_fills_the_longer_ring() {
@@ -235,6 +272,24 @@ fn growing_pays_where_four_turns_take_less_than_a_second() {
     // Who could not grow hears of it again after ten seconds.
     assert_eq!(turns(&mut engine, &mut now, 45, SECOND / 5), []);
     assert_eq!(turns(&mut engine, &mut now, 10, SECOND / 5).len(), 1);
+}
+
+#[test]
+fn growing_pays_at_once_where_the_ring_is_full() {
+    let mut engine = open(CONFIG, PEER);
+    receive(&mut engine, Word::Data(HALF));
+    receive(&mut engine, Word::Data(HALF - 1));
+    assert!(!engine.growth_pays(|| panic!("there is room")));
+    receive(&mut engine, Word::Data(1));
+    assert!(engine.growth_pays(|| 5 * SECOND));
+    assert!(!engine.growth_pays(|| 15 * SECOND - 1));
+    assert!(engine.growth_pays(|| 15 * SECOND));
+    engine.consume((HALF - 1).into()).unwrap();
+    let mut now = 60 * SECOND;
+    assert!(engine.growth_pays(|| now), "still full");
+    engine.consume(1).unwrap();
+    now += 60 * SECOND;
+    assert!(!engine.growth_pays(|| now), "a region is due");
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl Connection {
 impl Controlled for Connection {
     fn with_options<R>(&self, f: impl FnOnce(&Standing, &mut Options) -> R) -> R {
         let mut state = self.state.lock();
-        let times = state.options.keepalive_times;
+        let (times, buffer) = (state.options.keepalive_times, state.options.receive_buffer);
         let standing = Standing {
             category: self.category(),
             stage: state.stage(),
@@ -103,9 +103,13 @@ impl Controlled for Connection {
         };
         let result = f(&standing, &mut state.options);
         let changed = state.options.keepalive_times != times;
+        let resized = state.options.receive_buffer != buffer;
         drop(state);
         if changed {
             self.client.provider().clock().wake_in(0);
+        }
+        if resized {
+            Self::with(&self.shared(), |state, _| state.follow_receive_buffer());
         }
         result
     }

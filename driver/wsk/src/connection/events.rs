@@ -18,7 +18,7 @@ pub(super) const INVALIDATE: usize = SEND + 2;
 
 impl Connection {
     /// The owner of `self`: connections live inside a [`Shared`] only.
-    fn shared(&self) -> Shared<Self> {
+    pub(super) fn shared(&self) -> Shared<Self> {
         // SAFETY: connections are made by `Connection::build` only, inside a `Shared`, and somebody holds one now.
         unsafe { Shared::clone_from_raw(core::ptr::from_ref(self)) }
     }

@@ -26,7 +26,7 @@ const REGION_REQUESTS: u32 = 2;
 const RINGS: (u32, u32) = (16 << 10, 1 << 20);
 
 /// The ring for a receive buffer of so many octets: whole pages.
-const fn ring_octets(wanted: u32) -> u32 {
+pub(super) const fn ring_octets(wanted: u32) -> u32 {
     let (least, most) = RINGS;
     if wanted <= least {
         least
@@ -52,8 +52,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// `receive_buffer`: octets that SO_RCVBUF asks for. They are the ring's within bounds, and from the beginning: the
-    /// client wants room for what nobody reads, and a ring grows only while somebody reads.
+    /// `receive_buffer`: octets that SO_RCVBUF asks for, which the ring may grow to, within bounds.
     pub(super) fn new(settings: &Settings, receive_buffer: Option<u32>, info: &AdapterInfo) -> Self {
         let limit = |wanted: u16, most: u32| wanted.min(u16::try_from(most).unwrap_or(u16::MAX));
         let in_place_from = match settings.zero_copy_octets {
@@ -66,13 +65,10 @@ impl Layout {
         extensions.set(Extensions::DIRECT, direct);
         // The head of a message and stream octets come from two places.
         extensions.set(Extensions::SEND_DATA, info.max_gather >= 2);
-        let (first_ring, longest_ring) = match receive_buffer.map(ring_octets) {
-            Some(asked) => (asked, asked),
-            None => (settings.first_ring_octets.min(settings.ring_octets), settings.ring_octets),
-        };
+        let longest_ring = receive_buffer.map_or(settings.ring_octets, ring_octets);
         let config = Config {
             extensions,
-            ring_len: first_ring,
+            ring_len: settings.first_ring_octets.min(longest_ring),
             receive_depth: limit(Config::DEFAULT.receive_depth, info.max_receives),
             send_queue_depth: limit(
                 Config::DEFAULT.send_queue_depth,

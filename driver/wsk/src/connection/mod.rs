@@ -7,6 +7,7 @@
 //! | `tcp`, `tcp_events` | the twin: a socket of the system's that has the address, and becomes the connection over TCP |
 //! | `outgoing` | the adapter's address that a connection goes out from |
 //! | `events`, `settle` | what the endpoint tells, and moving what can be moved |
+//! | `after` | what is done once the lock is dropped |
 //! | `send`, `receive`, `disconnect`, `close` | the requests |
 //! | `lent` | clients' memory in the adapter's hands |
 //! | `in_place`, `send_stream` | sends from the client's memory, and where the octets of the stream are |
@@ -24,6 +25,7 @@
 //! Memory of a connection: ring and target list, which the peer may write, and local memory that it may not: receive
 //! slots, send slots, and the send buffer that stream octets are written from.
 
+mod after;
 mod bind;
 mod close;
 mod connect;
@@ -63,17 +65,17 @@ use abi::status::STATUS_INVALID_DEVICE_STATE;
 use abi::wsk::{WSK_CLIENT_CONNECTION_DISPATCH, WSK_INSPECT_ID, WSK_SOCKET};
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use irp::{CompletionBatch, IrpQueue, Outcome, OwnedIrp};
+use irp::{IrpQueue, OwnedIrp};
 use kernel::dpc::Dpc;
 use kernel::lock::SpinLock;
 use kernel::pool::{AllocError, PoolBox, Shared};
-use kernel::region::Region;
 use kernel::work::WorkItem;
-use ndk::{Adapter, Endpoint, FastRegion, Incoming, Memory, Poster};
+use ndk::{Adapter, Endpoint, Incoming, Memory, Poster};
 use stream::{AbortReason, Engine, Span};
 use trace::{Counters, Reason};
 
-use crate::system::{Call, SystemSocket};
+use crate::system::Call;
+use after::After;
 use tcp::Tcp;
 pub(crate) use unserved::ControlRequest;
 use unserved::Unserved;
@@ -259,62 +261,6 @@ struct Origin {
     /// What the accepting socket hands down.
     options: Options,
     inspect_id: Option<WSK_INSPECT_ID>,
-}
-
-/// What has to be done once the lock is dropped, in this order.
-#[derive(Default)]
-struct After {
-    /// IRPs whose outcome is decided.
-    batch: CompletionBatch,
-    /// A WskSocket or WskSocketConnect that has succeeded.
-    made: Option<OwnedIrp>,
-    /// Events to enable on the twin, which has become the connection and is in use for that; and whether it indicates
-    /// octets by the callback of SIO_WSK_SET_RECEIVE_EX_CALLBACK.
-    enable: Option<(SystemSocket, u32, bool)>,
-    /// Clients' memory to be mapped.
-    map: MapRequests,
-    /// A region that outlives its endpoint is to be closed.
-    close_region: Option<FastRegion>,
-    /// The endpoint to close, and whether the peer is to be told.
-    close: Option<(Poster<Connection>, bool)>,
-    /// The endpoint whose graceful close must not wait any longer.
-    abort: Option<Shared<Endpoint<Connection>>>,
-    /// The twin's establishing is to be cancelled.
-    cancel: bool,
-    /// Octets that the twin has taken.
-    early: Option<Region>,
-    /// A WskListen whose socket is free to listen.
-    listen: Option<OwnedIrp>,
-    /// The listening socket of a stream socket that is closed.
-    end_listen: Option<Shared<ListenSocket>>,
-    /// The twin is to be closed.
-    close_twin: Option<SystemSocket>,
-    /// Rings that the peer may not write to any more.
-    rings: Rings,
-    /// What is left of a connect that failed: its memory.
-    link: Option<PoolBox<Link>>,
-    /// A work item is to build an endpoint.
-    work: bool,
-    /// Nothing of the connection is left: finish the close.
-    finish: bool,
-    /// The listener that waits for this connection, and whether it is established.
-    listener: Option<(Shared<Arrivals>, bool)>,
-    /// The way of the connection is decided, for this reason.
-    decided: Option<Reason>,
-    /// A destination that RDMA has reached.
-    reached: Option<SocketAddr>,
-    /// A destination that RDMA does not reach.
-    miss: Option<SocketAddr>,
-    /// The listener whose WskAccept on its twin has ended, and how.
-    accept_ended: Option<(Shared<Arrivals>, NTSTATUS)>,
-    /// A request that was never decided: dropping it rejects it.
-    reject: Option<Incoming>,
-    /// A receive is completed, after which octets may be indicated again.
-    resume: bool,
-    /// Calls of the client's callbacks are due,
-    pump: bool,
-    /// and this is not a call of the client's, so they may be made here.
-    direct: bool,
 }
 
 impl Connection {
@@ -559,86 +505,5 @@ impl Link {
     fn give_back(&mut self) {
         // Never more than there is: only what was readable is ever taken.
         let _readable = self.engine.consume(self.retained.consume());
-    }
-}
-
-impl After {
-    fn run(mut self, this: &Shared<Connection>) {
-        // Counted before the client hears of it.
-        if let Some(reason) = self.decided {
-            this.client.provider().reasons().count(reason);
-        }
-        if let Some(remote) = self.reached {
-            this.client.provider().rdma_reached(remote);
-        }
-        if let Some(remote) = self.miss {
-            this.client.provider().rdma_missed(remote);
-        }
-        self.batch.flush();
-        if let Some(irp) = self.made.take() {
-            // The client's reference: taken back by WskCloseSocket.
-            irp.complete(Outcome::success(Shared::into_raw(this.clone()).addr()));
-        }
-        if let Some((twin, mask, receive_ex)) = self.enable.take() {
-            if receive_ex {
-                // SAFETY: in use.
-                let _as_far_as_the_system_has_it = unsafe { this.set_twin_receive_ex(twin, true) };
-            }
-            Connection::enable_twin_events(twin, mask);
-            Connection::with(this, State::let_go_of_twin);
-        }
-        drop(self.reject.take());
-        if let Some((listener, established)) = self.listener.take() {
-            if established {
-                listener.established(this.clone());
-            } else {
-                listener.failed(this.inspect_id());
-            }
-        }
-        if let Some((listener, status)) = self.accept_ended.take() {
-            listener.accept_ended(status);
-        }
-        if let Some((poster, graceful)) = self.close.take() {
-            poster.close(graceful);
-        }
-        if let Some(endpoint) = self.abort.take() {
-            Endpoint::abort(&endpoint);
-        }
-        if let Some(region) = self.close_region.take() {
-            region.close(this.clone());
-        }
-        if self.cancel {
-            // SAFETY: the state says that the call was started, and lets none begin before this is over.
-            unsafe { this.establish.cancel() };
-            Connection::with(this, State::cancelled_establishing);
-        }
-        if let Some(twin) = self.close_twin.take() {
-            // SAFETY: the state closes the twin once, and nothing else is under way.
-            let close = |irp| unsafe { twin.begin_close(irp) };
-            // SAFETY: prepared with the twin.
-            unsafe { this.close_twin.start(this, close) };
-        }
-        if let Some(irp) = self.listen.take() {
-            Connection::attach_listener(this, irp);
-        }
-        if let Some(listener) = self.end_listen.take() {
-            ListenSocket::close(listener, None);
-        }
-        self.rings.close();
-        drop(self.link.take());
-        drop(self.early.take());
-        if self.work {
-            Connection::queue_work(this);
-        }
-        if self.resume {
-            // Not before the client has heard of the receive.
-            Connection::with(this, |state, _| state.pump.stopped = false);
-        }
-        if self.pump {
-            if self.direct { Connection::pump(this) } else { Connection::queue_pump(this) }
-        }
-        if self.finish {
-            Connection::finish(this);
-        }
     }
 }

@@ -3,10 +3,12 @@
 //! A connection begins with a short ring, so that thousands of idle ones need little memory. When the engine says that a
 //! longer one pays ([`stream::Engine::growth_pays`]), a work item registers it, at PASSIVE_LEVEL and with no lock held, and
 //! gives it to the engine. Without the memory the short ring stays; the engine asks again after some seconds at the earliest.
+//! SO_RCVBUF bounds the growing, whenever it is set.
 //!
 //! The old ring's registration ends, and its memory goes, as soon as the peer has no room in it and the client has had
 //! everything of it and has released every node of it. No posted request of this side ever refers to a ring.
 
+use super::layout::ring_octets;
 use super::{After, Connection, Link, Phase, State};
 use crate::TAG_SOCKET;
 use abi::NTSTATUS;
@@ -60,19 +62,27 @@ impl Connection {
         };
         let Some((adapter, octets)) = wanted else { return this.state.lock().growing = false };
         let ring = register(&adapter, octets);
-        Self::with(this, |state, after| {
+        let unused = Self::with(this, |state, _| {
             state.growing = false;
-            let Ok(ring) = ring else { return };
-            match state.link.as_mut().and_then(|link| link.grow(&ring)) {
-                Some(place) => *place = Some(ring),
-                // The stream is over meanwhile. Dropped without the lock.
-                None => after.rings = Rings::new(ring),
+            let ring = ring.ok()?;
+            match state.link.as_mut().and_then(|link| link.grow(&ring, octets)) {
+                Some(place) => place.replace(ring),
+                None => Some(ring),
             }
         });
+        // The stream was over meanwhile. Not under the lock, for the provider is called.
+        drop(unused);
     }
 }
 
 impl State {
+    /// SO_RCVBUF was set. A ring that is longer stays as it is.
+    pub(super) fn follow_receive_buffer(&mut self) {
+        if let Some((link, octets)) = self.link.as_mut().zip(self.options.receive_buffer) {
+            link.layout.longest_ring = ring_octets(octets);
+        }
+    }
+
     /// Asks for a longer ring where one pays and can be had.
     pub(super) fn ask_for_ring(&mut self, after: &mut After) {
         let Some(link) = self.link.as_mut().filter(|_| self.phase == Phase::Connected && !self.growing)
@@ -88,9 +98,8 @@ impl State {
 }
 
 impl Link {
-    /// Regions to come are of `ring`. Returns where it is to be kept; `None`: the stream is over.
-    fn grow(&mut self, ring: &Memory) -> Option<&mut Option<Shared<Memory>>> {
-        let len = self.layout.longest_ring;
+    /// Regions to come are of `ring`, which has `len` octets. Returns where it is to be kept; `None`: the stream is over.
+    fn grow(&mut self, ring: &Memory, len: u32) -> Option<&mut Option<Shared<Memory>>> {
         let region = TargetEntry { addr: ring.address(), key: ring.remote_token(), len };
         self.poster.as_ref()?;
         let number = self.engine.grow(region).ok()?;
