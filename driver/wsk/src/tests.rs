@@ -11,6 +11,7 @@ mod crank;
 mod direct;
 mod equals;
 mod form;
+mod growth;
 mod hardware;
 pub(crate) mod harness;
 mod hostile;

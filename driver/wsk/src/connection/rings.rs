@@ -118,3 +118,23 @@ impl Link {
         after.rings.0.clone_from(&self.rings.0);
     }
 }
+
+#[cfg(test)]
+impl Connection {
+    /// Octets of each ring that there is.
+    pub(crate) fn ring_octets(&self) -> std::vec::Vec<usize> {
+        let state = self.state.lock();
+        let rings = state.link.iter().flat_map(|link| link.rings.0.iter().flatten());
+        rings.map(|ring| ring.region().len()).collect()
+    }
+
+    /// Whether a work item is to register a longer ring.
+    pub(crate) fn wants_longer_ring(&self) -> bool {
+        self.state.lock().growing
+    }
+
+    /// What the work item does, on this thread.
+    pub(crate) fn grow_ring_here(this: &Shared<Self>) {
+        Self::grow_ring(this);
+    }
+}

@@ -216,6 +216,16 @@ impl Peer {
         self.say(&word.octets());
     }
 
+    /// An entry of its target list, once the other side has described other memory there than `before`.
+    pub(super) fn room(&self, entry: usize, before: TargetEntry) -> TargetEntry {
+        let list = self.endpoint.memory(1).unwrap();
+        self.watch.wait(|_| {
+            let mut octets = [0; stream::TARGET_ENTRY_LEN];
+            list.region().read(4096 + stream::TARGET_ENTRY_LEN * entry, &mut octets).unwrap();
+            Some(TargetEntry::decode(octets)).filter(|found| found.len != 0 && *found != before)
+        })
+    }
+
     /// Waits until the other side is gone.
     pub(super) fn is_left(&self) {
         self.watch.wait(|seen| seen.disconnected.then_some(()));
