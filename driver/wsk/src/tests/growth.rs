@@ -94,7 +94,7 @@ fn idle_sockets_need_little() {
     };
     let (short, long) = (cost(default.first_ring_octets), cost(default.ring_octets));
     println!(
-        "an idle connection needs {short} octets; it were {long} if its ring had all its octets at once"
+        "an idle connection needs {short} octets, {long} if its ring had its full length from the beginning"
     );
     assert_eq!(long - short, (default.ring_octets - default.first_ring_octets) as usize);
 }
@@ -259,6 +259,7 @@ fn a_linux_peer_follows() {
     let socket = world.connection();
     let connecting = socket.connect(PORT);
     let incoming = door.take();
+    drop(door);
     let mut data = [0; 64];
     let ours = ConnData::decode(incoming.private_data(&mut data).unwrap()).unwrap();
     let mut peer = Peer::accept(&world, incoming, |data| data.encode().to_vec());
