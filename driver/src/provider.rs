@@ -27,6 +27,7 @@ impl Provider {
             retry_after: milliseconds(u64::from(settings.retry_after_s).saturating_mul(1_000)),
             rdma_connect_limit: milliseconds(settings.connect_limit_ms.into()),
             zero_copy_octets: settings.zero_copy_octets,
+            ring_octets: settings.ring_octets.next_multiple_of(4096),
             ..wsk::Settings::DEFAULT
         };
         let config = Config {

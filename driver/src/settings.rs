@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) connect_limit_ms: u32,
     /// `ZeroCopyOctets`, REG_DWORD: from how many octets on a request's memory is used in place; 0: never.
     pub(crate) zero_copy_octets: u32,
+    /// `RingOctets`, REG_DWORD: octets that the receive ring of a connection may grow to.
+    pub(crate) ring_octets: u32,
 }
 
 impl Default for Settings {
@@ -41,6 +43,7 @@ impl Default for Settings {
             retry_after_s: 60,
             connect_limit_ms: 5_000,
             zero_copy_octets: 16 << 10,
+            ring_octets: 128 << 10,
         }
     }
 }
@@ -124,6 +127,7 @@ impl Settings {
             retry_after_s: number(name!("RetryRdmaAfter"), (0, 86_400), default.retry_after_s),
             connect_limit_ms: number(name!("RdmaConnectLimit"), (100, 60_000), default.connect_limit_ms),
             zero_copy_octets: number(name!("ZeroCopyOctets"), (0, 1 << 30), default.zero_copy_octets),
+            ring_octets: number(name!("RingOctets"), (16 << 10, 1 << 20), default.ring_octets),
             policy: rules::read(values, name!("Policy"), &mut report)?,
         })
     }

@@ -89,6 +89,8 @@ fn a_number_lies_in_its_range() {
     assert_eq!((settings.connect_limit_ms, problems), (100, vec![]));
     let (settings, problems) = read(&Key::number("ZeroCopyOctets", 0));
     assert_eq!((settings.zero_copy_octets, problems), (0, vec![]));
+    let (settings, problems) = read(&Key::number("RingOctets", 1 << 20));
+    assert_eq!((settings.ring_octets, problems), (1 << 20, vec![]));
     let (settings, problems) = read(&Key::number("RdmaConnectLimit", 99));
     assert_eq!(settings.connect_limit_ms, 5_000);
     assert_eq!(
