@@ -24,7 +24,8 @@ impl World {
             let at = consumed + skip;
             let offset = at % RING;
             let length = (arrived - at.min(arrived)).min(RING - offset) as usize;
-            (length != 0).then(|| WSK_BUF { Mdl: ptr::null_mut(), Offset: offset as u32, Length: length })
+            let buffer = WSK_BUF { Mdl: ptr::null_mut(), Offset: offset as u32, Length: length };
+            (length != 0).then_some(buffer)
         })
     }
 
