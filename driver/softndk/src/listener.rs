@@ -13,19 +13,18 @@ use abi::nt::BOOLEAN;
 use abi::status::{STATUS_INVALID_DEVICE_STATE, STATUS_PENDING, STATUS_SUCCESS};
 use abi::wsk::SOCKADDR;
 use kernel::lock::SpinLock;
-use kernel::pool::{PoolBox, Shared};
+use kernel::pool::Shared;
 
 use crate::adapter::Adapter;
 use crate::address;
 use crate::answer::{Holder, Request};
 use crate::connector::Connector;
-use crate::deadlines::Deadline;
 use crate::faults::Function;
 use crate::life::{AnyObject, Hold, Life, Object, close, from_handle, publish};
 use crate::opaque::Opaque;
 use crate::public::{Public, header, query_extension};
 use crate::tag;
-use crate::tcp::Acceptor;
+use crate::tcp::{Acceptor, NewAcceptor};
 
 /// A listener (`NDK_LISTENER`).
 #[repr(C)]
@@ -201,10 +200,7 @@ unsafe extern "system" fn listen(
 }
 
 /// Listens in memory. Returns what is to listen over TCP, if that port is served by iWARP.
-fn listen_now(
-    listener: &Shared<Listener>,
-    local: SocketAddr,
-) -> Result<Option<(Shared<Acceptor>, PoolBox<Deadline>)>, NTSTATUS> {
+fn listen_now(listener: &Shared<Listener>, local: SocketAddr) -> Result<Option<NewAcceptor>, NTSTATUS> {
     if listener.state.lock().address.is_some() {
         return Err(STATUS_INVALID_DEVICE_STATE);
     }

@@ -296,7 +296,16 @@ impl Initiator {
 
     /// Has the deferred requests complete with `STATUS_CANCELLED`, in their turn.
     pub(super) fn cancel_deferred(&mut self) {
-        for index in self.released..self.len {
+        self.cancel_from(self.released);
+    }
+
+    /// Has all requests that are not started complete with `STATUS_CANCELLED`, in their turn.
+    pub(super) fn cancel_unstarted(&mut self) {
+        self.cancel_from(self.started);
+    }
+
+    fn cancel_from(&mut self, first: usize) {
+        for index in first..self.len {
             if let Some(work) = self.get(index) {
                 let done = Local::Done { kind: work.operation.kind(), status: STATUS_CANCELLED };
                 self.set_operation(index, Operation::Local(done));

@@ -178,6 +178,20 @@ impl Qp {
         true
     }
 
+    /// The peer may reach what is posted and registered, and nothing can be posted to it yet. Returns `false`, changing nothing, if
+    /// the queue pair was flushed meanwhile.
+    pub(crate) fn open_to_peer(&self) -> bool {
+        let initiator = self.initiator.lock();
+        if matches!(initiator.phase, Phase::Dead) {
+            return false;
+        }
+        let mut inbound = self.inbound.lock();
+        if inbound.gate == Gate::Idle {
+            inbound.gate = Gate::Open;
+        }
+        true
+    }
+
     /// A consumer has disconnected: requests posted from here on are refused, deferred ones cancelled; receives stay.
     pub(crate) fn stop_initiating(&self) {
         self.leave(Phase::Closing);
@@ -202,14 +216,12 @@ impl Qp {
                 Phase::Dead => None,
                 _ => Some(core::mem::replace(&mut initiator.phase, to)),
             };
-            // What a stream has begun goes on until the end.
-            if matches!(
-                (&before, &initiator.phase),
-                (Some(Phase::Ready(Peer::Stream { .. })), Phase::Closing)
-            ) {
-                initiator.cancel_deferred();
-            } else {
-                self.cancel_all(&mut initiator);
+            match (&before, &initiator.phase) {
+                // What a stream has begun goes on until the end.
+                (Some(Phase::Ready(Peer::Stream { .. })), Phase::Closing) => initiator.cancel_deferred(),
+                // First the peer has closed, then this consumer disconnects, or the other way about.
+                (Some(Phase::Closing), Phase::Closing) => {}
+                _ => self.cancel_all(&mut initiator),
             }
             before
         };

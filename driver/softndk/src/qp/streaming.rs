@@ -154,6 +154,11 @@ impl Qp {
         }
     }
 
+    /// The peer takes no more requests: those that are not started are cancelled.
+    pub(crate) fn cancel_unstarted(&self) {
+        self.initiator.lock().cancel_unstarted();
+    }
+
     /// Whether every request is complete.
     pub(crate) fn has_initiated_all(&self) -> bool {
         self.initiator.lock().is_empty()

@@ -13,7 +13,7 @@ use super::{Buffers, EMSS, Protocol, Stage, State, Stream, startup};
 use crate::answer::Request;
 use crate::connector::Connector;
 use crate::deadlines::Deadline;
-use crate::fabric::{Cause, DisconnectEvent, Handshake, Peer, PrivateData, REASON_BROKEN, ReadLimits};
+use crate::fabric::{Cause, DisconnectEvent, Handshake, Peer, PrivateData, REASON_BROKEN, ReadLimits, Side};
 use crate::iwarp;
 use crate::iwarp::mpa::Agreement;
 use crate::qp::Qp;
@@ -46,7 +46,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Full operation, with the queue pair open to the peer.
+    /// Full operation, with the queue pair open to the peer; the passive end's consumer may post once the connection is established.
     ///
     /// # Errors
     /// `STATUS_CONNECTION_ABORTED`: the queue pair was flushed.
@@ -59,14 +59,22 @@ impl Stream {
     ) -> Result<(), NTSTATUS> {
         let connection =
             iwarp::Connection::new(agreement, EMSS, fpdu).map_err(|_| STATUS_CONNECTION_ABORTED)?;
-        let peer = Peer::Stream { stream: this.clone(), read_limit: agreement.ord().into() };
-        if !qp.open(peer) {
-            return Err(STATUS_CONNECTION_ABORTED);
-        }
         state.awaits_peer = !agreement.rtr().is_empty();
         state.limits = startup::in_force(agreement);
+        let opened = match this.side {
+            Side::Active => qp.open(Self::peer(this, state)),
+            Side::Passive => qp.open_to_peer(),
+        };
+        if !opened {
+            return Err(STATUS_CONNECTION_ABORTED);
+        }
         state.protocol = Protocol::Full(connection);
         Ok(())
+    }
+
+    /// The other end, as a queue pair knows it.
+    pub(super) fn peer(this: &Shared<Self>, state: &State) -> Peer {
+        Peer::Stream { stream: this.clone(), read_limit: state.limits.outbound }
     }
 
     /// `NdkAccept`; see [`Connection::accept`](crate::fabric::Connection::accept).
@@ -237,7 +245,8 @@ impl Stream {
                     if let Protocol::Full(connection) = &mut state.protocol {
                         connection.abort();
                     }
-                    Ending::Graceful
+                    // A peer that has closed takes no Terminate; a reset tells it from an end in order.
+                    if state.peer_closed { Ending::Now } else { Ending::Graceful }
                 }
             };
             let status = if cause == Cause::Close { STATUS_CANCELLED } else { STATUS_CONNECTION_ABORTED };

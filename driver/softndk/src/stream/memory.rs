@@ -55,8 +55,16 @@ impl Memory for Reach<'_> {
     fn place_write(&mut self, stag: u32, to: u64, octets: &[u8]) -> Result<(), TaggedFault> {
         self.for_peer((stag, to, octets.len()), Rights::REMOTE_WRITE, |qp, found| {
             let core = qp.adapter().core();
-            core.memory().copy(&Found::own(octets), found, octets.len(), core.counters())
+            core.memory().copy(&Found::own(octets), found, octets.len(), core.counters())?;
+            core.counters().in_octets.add(octets.len() as u64);
+            Ok(())
         })
+    }
+
+    fn end_write(&mut self) {
+        if let Some(qp) = self.qp {
+            qp.adapter().core().counters().in_frames.add(1);
+        }
     }
 
     fn place_read(&mut self, _stag: u32, to: u64, octets: &[u8]) -> Result<(), TaggedFault> {
@@ -95,8 +103,16 @@ impl Memory for Reach<'_> {
         self.for_peer((stag, to, out.len()), Rights::REMOTE_READ, |qp, found| {
             let core = qp.adapter().core();
             let length = out.len();
-            core.memory().copy(found, &Found::own_mut(out), length, core.counters())
+            core.memory().copy(found, &Found::own_mut(out), length, core.counters())?;
+            core.counters().out_octets.add(length as u64);
+            Ok(())
         })
+    }
+
+    fn end_read(&mut self) {
+        if let Some(qp) = self.qp {
+            qp.adapter().core().counters().out_frames.add(1);
+        }
     }
 
     fn fetch(&mut self, offset: u32, out: &mut [u8]) -> Result<(), LocalFault> {

@@ -66,7 +66,7 @@ impl Stream {
             Self::take_input(this, state, outcome);
         }
         if !outcome.due {
-            this.make_output(state, outcome);
+            Self::make_output(this, state, outcome);
         }
         if outcome.due {
             return None;
@@ -109,7 +109,7 @@ impl Stream {
             Protocol::Responder(_) if state.stage == Stage::Requested => {
                 Self::take_request(this, state, outcome);
             }
-            Protocol::Full(_) => return this.take_fpdus(state, outcome),
+            Protocol::Full(_) => return Self::take_fpdus(this, state, outcome),
             // What follows the peer's frame waits for the consumer's decision.
             Protocol::Initiator(_) | Protocol::Responder(_) => {}
         }
@@ -119,7 +119,7 @@ impl Stream {
         }
     }
 
-    fn take_fpdus(&self, state: &mut State, outcome: &mut Outcome) {
+    fn take_fpdus(this: &Shared<Self>, state: &mut State, outcome: &mut Outcome) {
         loop {
             let State { protocol: Protocol::Full(connection), wire, qp, .. } = &mut *state else { return };
             let qp = qp.clone();
@@ -132,35 +132,41 @@ impl Stream {
                 event = connection.end_of_stream();
             }
             let Some(event) = event else { return };
-            self.handle(state, event, &reach, outcome);
+            Self::handle(this, state, event, &reach, outcome);
             if outcome.due {
                 return;
             }
         }
     }
 
-    fn handle(&self, state: &mut State, event: Event, reach: &Reach<'_>, outcome: &mut Outcome) {
+    fn handle(
+        this: &Shared<Self>,
+        state: &mut State,
+        event: Event,
+        reach: &Reach<'_>,
+        outcome: &mut Outcome,
+    ) {
         let qp = state.qp.clone();
         match event {
             Event::Ready => {
                 if state.stage == Stage::Answered {
-                    self.establish(state, outcome);
+                    Self::establish(this, state, outcome);
                 }
             }
             Event::Completed(count) => {
-                self.unless_broken(state, outcome, |qp| qp.complete_started(count).is_ok());
+                this.unless_broken(state, outcome, |qp| qp.complete_started(count).is_ok());
             }
             Event::Received { length, solicited, invalidated } => {
                 let arrival = Arrival { bytes: length, solicited, token: invalidated.unwrap_or(0) };
                 let invalidated = invalidated.is_some();
-                self.unless_broken(state, outcome, |qp| qp.finish_receive(arrival, invalidated).is_ok());
+                this.unless_broken(state, outcome, |qp| qp.finish_receive(arrival, invalidated).is_ok());
             }
-            Event::Closed => self.follow_close(state, outcome),
+            Event::Closed => this.follow_close(state, outcome),
             Event::Terminated(_) => {
                 if let Some(qp) = qp {
                     qp.refuse_oldest_read();
                 }
-                self.break_off(state, outcome);
+                this.break_off(state, outcome);
             }
             Event::Failed(error) => {
                 if let (Some(qp), Some(status)) = (qp, reach.receive_status(error)) {
@@ -169,20 +175,27 @@ impl Stream {
                 if error == TerminateError::TcpLost {
                     state.wire.end(Ending::Now);
                 }
-                self.break_off(state, outcome);
+                this.break_off(state, outcome);
             }
         }
     }
 
     /// Full operation has begun at the passive end.
-    fn establish(&self, state: &mut State, outcome: &mut Outcome) {
+    fn establish(this: &Shared<Self>, state: &mut State, outcome: &mut Outcome) {
+        if state.qp.as_ref().is_none_or(|qp| !qp.open(Self::peer(this, state))) {
+            // It was flushed.
+            if let Protocol::Full(connection) = &mut state.protocol {
+                connection.abort();
+            }
+            return this.break_off(state, outcome);
+        }
         state.stage = Stage::Established;
         outcome.request = state.request.take().map(|request| (request, STATUS_SUCCESS));
         outcome.due = true;
-        let counters = self.adapter.core().counters();
+        let counters = this.adapter.core().counters();
         counters.accepts.add(1);
         counters.active_connections.add(1);
-        self.limit(None);
+        this.limit(None);
     }
 
     /// The connection is broken; what `iwarp` still has to say goes out.
@@ -211,6 +224,7 @@ impl Stream {
         state.peer_closed = true;
         if let Some(qp) = &state.qp {
             qp.stop_initiating();
+            qp.cancel_unstarted();
         }
         if let Some(event) = state.event.take() {
             outcome.event = Some((event, REASON_DISCONNECTED));
@@ -219,7 +233,7 @@ impl Stream {
     }
 
     /// Makes FPDUs as long as there is room for them, and decides when this end has said everything.
-    fn make_output(&self, state: &mut State, outcome: &mut Outcome) {
+    fn make_output(this: &Shared<Self>, state: &mut State, outcome: &mut Outcome) {
         while let Protocol::Full(connection) = &mut state.protocol {
             let qp = state.qp.clone();
             if let Some(qp) =
@@ -232,7 +246,7 @@ impl Stream {
                     Ok(Some(work)) => drop(connection.post(work)),
                     Err(_) => {
                         connection.abort();
-                        self.break_off(state, outcome);
+                        this.break_off(state, outcome);
                         return;
                     }
                 }
@@ -243,7 +257,7 @@ impl Stream {
             let made = connection.transmit(room, &mut reach);
             state.wire.wrote(made.octets);
             match made.event {
-                Some(event) => self.handle(state, event, &reach, outcome),
+                Some(event) => Self::handle(this, state, event, &reach, outcome),
                 None if made.octets == 0 => break,
                 None => {}
             }
@@ -251,16 +265,16 @@ impl Stream {
                 return;
             }
         }
-        self.conclude(state, outcome);
+        Self::conclude(this, state, outcome);
     }
 
     /// What follows once everything that was made is sent.
-    fn conclude(&self, state: &mut State, outcome: &mut Outcome) {
+    fn conclude(this: &Shared<Self>, state: &mut State, outcome: &mut Outcome) {
         if !state.wire.is_sent() || !state.wire.is_open() {
             return;
         }
         if state.stage == Stage::Answered && !state.awaits_peer {
-            return self.establish(state, outcome);
+            return Self::establish(this, state, outcome);
         }
         let all_done = state.qp.as_ref().is_none_or(|qp| qp.has_initiated_all());
         let idle = match &state.protocol {
@@ -275,11 +289,10 @@ impl Stream {
         if says_no_more && state.wire.fin == Fin::No {
             state.wire.fin = Fin::Wanted;
         }
-        if state.stage == Stage::Established && state.disconnecting && state.wire.fin == Fin::Done {
-            if state.wire.finished {
-                let end = End { status: STATUS_SUCCESS, reason: None, ending: Ending::Now };
-                outcome.close(self, state, end);
-            }
+        let both_closed = state.wire.fin == Fin::Done && state.wire.finished;
+        if state.stage == Stage::Established && state.disconnecting && both_closed {
+            let end = End { status: STATUS_SUCCESS, reason: None, ending: Ending::Now };
+            outcome.close(this, state, end);
         }
     }
 

@@ -65,6 +65,9 @@ enum Stage {
     Closed,
 }
 
+/// A listener's TCP side that does not listen yet, with the deadline that it needs.
+pub(crate) type NewAcceptor = (Shared<Acceptor>, PoolBox<Deadline>);
+
 /// A stream for the next connection.
 type Prepared = (Shared<Stream>, PoolBox<Deadline>);
 
@@ -130,10 +133,7 @@ enum Step {
 
 impl Acceptor {
     /// Room for a listener's TCP side at `local`, with the deadline that it needs.
-    pub(crate) fn new(
-        system: SystemWsk,
-        local: SocketAddr,
-    ) -> Result<(Shared<Self>, PoolBox<Deadline>), AllocError> {
+    pub(crate) fn new(system: SystemWsk, local: SocketAddr) -> Result<NewAcceptor, AllocError> {
         let state = State {
             stage: Stage::Socket,
             socket: None,

@@ -11,7 +11,7 @@ use core::fmt;
 
 use abi::wsk::{PWSK_CLIENT, WSK_PROVIDER_DISPATCH};
 
-pub(crate) use acceptor::{Acceptor, HalfOpen};
+pub(crate) use acceptor::{Acceptor, HalfOpen, NewAcceptor};
 pub(crate) use socket::{Kind, Socket};
 pub(crate) use staging::Staging;
 

@@ -113,7 +113,9 @@ fn closing_a_connected_connector_is_an_abort() {
                 None => assert_eq!(pair.active.events.seen.take(), 0),
             }
             assert_eq!(pair.passive.events.seen.count(), 0);
-            assert_eq!(world.soft().counters().connection_errors, 1);
+            // Each end of a stream counts for itself, and one that disconnects does not.
+            let errors = if fabric() == Fabric::Memory || disconnects { 1 } else { 2 };
+            assert_eq!(world.soft().counters().connection_errors, errors);
             pair.close();
             world.finish();
         }
@@ -160,7 +162,9 @@ fn an_overrun_completion_queue_takes_its_connection_along() {
     assert_eq!(pair.active.send(2, &[], NONE), STATUS_SUCCESS);
     assert_eq!(pair.passive.receives.notified.take(), STATUS_BUFFER_OVERFLOW);
     let done = pair.active.initiators.drain();
-    assert_eq!(summary(&done), [(1, STATUS_SUCCESS), (2, STATUS_REMOTE_RESOURCES)]);
+    let refused = if fabric() == Fabric::Memory { STATUS_REMOTE_RESOURCES } else { STATUS_SUCCESS };
+    assert_eq!(summary(&done), [(1, STATUS_SUCCESS), (2, refused)]);
+    assert_eq!(pair.active.events.seen.take(), 0);
     assert_eq!(summary(&pair.passive.receives.drain()), [(1, STATUS_SUCCESS)]);
     assert_eq!(pair.passive.events.seen.take(), BROKEN);
     assert_eq!(pair.passive.send(9, &[], NONE), STATUS_CONNECTION_INVALID);
@@ -183,8 +187,18 @@ fn a_disconnect_that_nobody_answers_ends_in_time() {
         for (pair, pending) in pairs.into_iter().zip(pendings) {
             assert_eq!(pending.wait(), STATUS_IO_TIMEOUT);
             assert_eq!(pair.passive.events.seen.take(), DISCONNECTED);
-            assert_eq!(pair.passive.receives.one().Status, STATUS_CANCELLED);
-            assert_eq!(disconnect(&pair.passive), STATUS_CONNECTION_ABORTED);
+            match fabric() {
+                Fabric::Memory => {
+                    assert_eq!(pair.passive.receives.one().Status, STATUS_CANCELLED);
+                    assert_eq!(disconnect(&pair.passive), STATUS_CONNECTION_ABORTED);
+                }
+                // Nothing is received behind the peer's FIN, so a reset is met when something is sent.
+                Fabric::Iwarp => {
+                    let ended = [STATUS_SUCCESS, STATUS_CONNECTION_ABORTED];
+                    assert!(ended.contains(&disconnect(&pair.passive)));
+                    assert_eq!(pair.passive.receives.one().Status, STATUS_CANCELLED);
+                }
+            }
             pair.close();
         }
         world.finish();

@@ -301,8 +301,8 @@ fn a_listener_being_closed_refuses_what_was_on_its_way() {
 
     let closing = listener.begin_close().unwrap();
     let mut late = End::new(&world, pd, Sizes::default());
-    let refused = late.begin_connect(world.connector(), source, address, &[]).err();
-    assert_eq!(refused, Some(STATUS_CONNECTION_REFUSED));
+    let refused = outcome(late.begin_connect(world.connector(), source, address, &[]));
+    assert_eq!(refused, STATUS_CONNECTION_REFUSED);
     late.close();
     // What was accepted goes on, and keeps the listener.
     assert_eq!(active.complete_connect(), STATUS_SUCCESS);

@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::ptr;
 use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::vec::Vec;
 
 use abi::NTSTATUS;
@@ -266,6 +266,20 @@ macro_rules! over_both_fabrics {
 
 pub(super) use over_both_fabrics;
 
+/// Runs `work` on a thread of `scope`, over the present fabric.
+pub(super) fn spawn<'scope>(
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    work: impl FnOnce() + Send + 'scope,
+) {
+    let fabric = fabric();
+    scope.spawn(move || over(fabric, work));
+}
+
+/// The outcome of a request that may pend.
+pub(super) fn outcome(begun: Result<Pending, NTSTATUS>) -> NTSTATUS {
+    begun.map_or_else(|status| status, |pending| pending.wait())
+}
+
 /// Over iWARP things happen in DPCs of the simulated system: waits until all have, unless inside one.
 pub(super) fn settle() {
     if fabric() == Fabric::Iwarp && ksim::processor::irql() == 0 {
@@ -367,6 +381,7 @@ impl World {
     pub(super) fn new(config: Config<'_>) -> Self {
         let alone = boot();
         let wsk = (fabric() == Fabric::Iwarp).then(TestWsk::new);
+        config.addresses.iter().filter(|ip| !ip.is_loopback()).for_each(|ip| ksim::wsk::add_address(*ip));
         let iwarp = wsk.as_ref().map(|wsk| Iwarp { local_too: true, ..Iwarp::new(wsk.system(), ALL_PORTS) });
         let soft = SoftNdk::start(Config { iwarp: config.iwarp.or(iwarp), ..config }).unwrap();
         let adapter = soft.open_adapter(VERSION).unwrap();
@@ -487,9 +502,21 @@ impl TestCq {
         drain(self.cq)
     }
 
+    /// Everything in the queue, once there is something: over iWARP another thread may be at it.
+    fn some(&self) -> Vec<NDK_RESULT_EX> {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let all = self.drain();
+            if !all.is_empty() || fabric() == Fabric::Memory || Instant::now() > patience {
+                return all;
+            }
+            std::thread::yield_now();
+        }
+    }
+
     /// The one entry in the queue.
     pub(super) fn one(&self) -> NDK_RESULT_EX {
-        let all = self.drain();
+        let all = self.some();
         assert_eq!(all.len(), 1, "{all:?}");
         all[0]
     }

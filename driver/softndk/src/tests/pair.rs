@@ -8,7 +8,7 @@ use std::vec::Vec;
 
 use abi::NTSTATUS;
 use abi::ndk::*;
-use abi::status::STATUS_SUCCESS;
+use abi::status::{STATUS_REMOTE_RESOURCES, STATUS_SUCCESS};
 
 use super::harness::*;
 use super::registration::*;
@@ -346,6 +346,21 @@ impl End {
 
     pub(super) fn begin_disconnect(&self) -> Result<Pending, NTSTATUS> {
         begin(|rc, context| ndk!(self.connector, NdkDisconnect, rc, context))
+    }
+
+    /// How the one request in the queue ended. Over TCP a Send or Write is complete before the peer has looked at it (RFC 5040 section
+    /// 5.5), and a silent one says nothing: there the end of the connection stands for what the peer did not take.
+    pub(super) fn ended(&self) -> NTSTATUS {
+        if fabric() == Fabric::Memory {
+            return self.initiators.one().Status;
+        }
+        let entries = self.initiators.drain();
+        assert!(entries.len() <= 1, "{entries:?}");
+        let good = entries.iter().all(|entry| entry.Status == STATUS_SUCCESS);
+        if good && self.events.seen.count() > 0 {
+            return STATUS_REMOTE_RESOURCES;
+        }
+        entries.first().map_or_else(|| self.initiators.one().Status, |entry| entry.Status)
     }
 
     pub(super) fn close_connector(&mut self) {

@@ -128,7 +128,7 @@ fn the_ephemeral_range_can_be_used_up() {
     }
     // The same connector, now that there is a port.
     let begun = end.begin_connect(connector, address("127.0.0.1:0"), to, &[]);
-    assert_eq!(begun.err(), Some(STATUS_CONNECTION_REFUSED));
+    assert_eq!(outcome(begun), STATUS_CONNECTION_REFUSED);
     end.close();
     close(pd, close_slot!(pd, NdkClosePd));
     world.finish();
@@ -149,7 +149,7 @@ fn a_port_is_busy_until_its_connectors_are_closed() {
     assert_eq!(active.complete_connect(), STATUS_SUCCESS);
     assert_eq!(accept.wait(), STATUS_SUCCESS);
     let disconnecting = active.begin_disconnect().ok().unwrap();
-    assert_eq!(passive.begin_disconnect().err(), Some(STATUS_SUCCESS));
+    assert_eq!(outcome(passive.begin_disconnect()), STATUS_SUCCESS);
     assert_eq!(disconnecting.wait(), STATUS_SUCCESS);
 
     // Disconnected, but not closed.
@@ -187,7 +187,12 @@ fn a_shared_endpoint_serves_many_destinations_once_each() {
             let connect = connect_shared(&mut active, world.connector(), endpoint, to).ok().unwrap();
             let requested = listener.take_request();
             let peer = read_address(|buffer, length| ndk!(requested, NdkGetPeerAddress, buffer, length));
-            assert_eq!(peer, address("127.0.0.1:6000"));
+            let first_at = address("127.0.0.1:6000");
+            assert_eq!(peer.ip(), first_at.ip());
+            // TCP lends a port to one socket at a time: the second connection comes from another one.
+            if fabric() == Fabric::Memory || to == one_at {
+                assert_eq!(peer, first_at);
+            }
             let accept = passive.begin_accept(requested, &[]).ok().unwrap();
             assert_eq!(connect.wait(), STATUS_SUCCESS);
             assert_eq!(active.complete_connect(), STATUS_SUCCESS);

@@ -133,7 +133,7 @@ impl Bed {
         let data = std::vec![octet; length];
         let sgl = [sge(data.as_ptr().expose_provenance() as u64, length as u32, 0)];
         assert_eq!(self.pairs[pair].active.send(9, &sgl, NDK_OP_FLAG::INLINE), STATUS_SUCCESS);
-        self.pairs[pair].active.initiators.one().Status
+        self.pairs[pair].active.ended()
     }
 
     /// Contexts and statuses of what has arrived.

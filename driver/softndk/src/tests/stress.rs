@@ -110,7 +110,7 @@ fn two_threads_write_and_send_to_each_other() {
                 posted: &posted[index],
                 allowed: &posted[other],
             };
-            scope.spawn(move || side.run(MESSAGES));
+            spawn(scope, move || side.run(MESSAGES));
         }
     });
     for mr in ring_mrs.into_iter().chain(source_mrs) {
@@ -172,7 +172,7 @@ fn end_under_writes(answers: AnswerMode, ending: Ending) {
     let writer = Writer(&active);
     thread::scope(|scope| {
         let (started, stop) = (&started, &stop);
-        scope.spawn(move || writer.run(from, 96 * 1024, at, started, stop));
+        spawn(scope, move || writer.run(from, 96 * 1024, at, started, stop));
         while started.load(Ordering::SeqCst) < 3 {
             thread::yield_now();
         }
@@ -235,7 +235,8 @@ impl Writer<'_> {
             if status == STATUS_CONNECTION_INVALID {
                 return;
             }
-            assert_eq!(status, STATUS_SUCCESS);
+            // A stream takes requests one after the other; the queue may be full meanwhile.
+            assert!([STATUS_SUCCESS, STATUS_NO_MORE_ENTRIES].contains(&status), "{status:#x}");
             started.fetch_add(1, Ordering::SeqCst);
             for entry in self.0.initiators.drain() {
                 let ended = [STATUS_SUCCESS, STATUS_CANCELLED, STATUS_REMOTE_RESOURCES];
@@ -251,7 +252,7 @@ fn many_connections_come_and_go_on_two_threads() {
     thread::scope(|scope| {
         for open in &opens {
             let worker = Worker(open);
-            scope.spawn(move || worker.run(60));
+            spawn(scope, move || worker.run(60));
         }
     });
     for open in opens {
@@ -276,7 +277,7 @@ impl Worker<'_> {
             assert_eq!(pair.passive.receives.one().Status, STATUS_SUCCESS);
             if round % 2 == 0 {
                 let first = pair.active.begin_disconnect().ok().unwrap();
-                assert_eq!(pair.passive.begin_disconnect().err(), Some(STATUS_SUCCESS));
+                assert_eq!(outcome(pair.passive.begin_disconnect()), STATUS_SUCCESS);
                 assert_eq!(first.wait(), STATUS_SUCCESS);
             }
             pair.close();
@@ -304,11 +305,11 @@ fn a_close_waits_for_the_end_that_the_other_side_has_begun() {
         thread::scope(|scope| {
             let (started, stop, closing) = (&started, &stop, &closing);
             // A long request keeps the teardown waiting between its decision and its end.
-            scope.spawn(move || writer.run(from, 1 << 20, to, started, stop));
+            spawn(scope, move || writer.run(from, 1 << 20, to, started, stop));
             while started.load(Ordering::SeqCst) < 2 {
                 thread::yield_now();
             }
-            scope.spawn(move || other.close(closing));
+            spawn(scope, move || other.close(closing));
             while !closing.load(Ordering::SeqCst) {
                 hint::spin_loop();
             }
@@ -387,8 +388,8 @@ fn both_ends_may_be_closed_at_once() {
         }
         let (one, other) = (Closer(active), Closer(passive));
         thread::scope(|scope| {
-            scope.spawn(move || one.run(round));
-            scope.spawn(move || other.run(round / 4));
+            spawn(scope, move || one.run(round));
+            spawn(scope, move || other.run(round / 4));
         });
         close(pd, close_slot!(pd, NdkClosePd));
     }

@@ -92,7 +92,9 @@ fn written_data_is_there_when_the_send_behind_it_arrives() {
     let counters = world.soft().counters();
     assert_eq!((counters.out_octets, counters.in_octets), (299_999, 299_999));
     assert_eq!((counters.out_frames, counters.in_frames), (2, 2));
-    assert_eq!(counters.copied_bytes, 299_999);
+    // Over TCP each end copies, to and from what the system has.
+    let copies = if fabric() == Fabric::Memory { 1 } else { 2 };
+    assert_eq!(counters.copied_bytes, copies * 299_999);
     assert!(counters.copies >= 5, "{} copies", counters.copies);
     buffers.close();
     pair.close();
@@ -274,6 +276,8 @@ fn the_short_form_of_the_results_has_the_same_entries() {
     world.finish();
 }
 
+/// Over iWARP the adapter itself holds what comes too early.
+#[test]
 fn the_passive_side_may_be_held_to_listen_first() {
     let config = crate::Config { active_speaks_first: true, ..crate::Config::default() };
     for speaks_early in [true, false] {
@@ -305,5 +309,4 @@ over_both_fabrics!(
     silent_requests_keep_their_slots_until_a_later_entry_is_taken,
     a_receive_queue_has_a_depth,
     the_short_form_of_the_results_has_the_same_entries,
-    the_passive_side_may_be_held_to_listen_first,
 );

@@ -76,7 +76,7 @@ impl Bed {
     fn write(&self, offset: i64, length: u32, token: u32) -> NTSTATUS {
         let to = self.far.address().wrapping_add_signed(offset);
         assert_eq!(self.pair.active.write(1, &self.data(length), to, token, NONE), STATUS_SUCCESS);
-        self.pair.active.initiators.one().Status
+        self.pair.active.ended()
     }
 
     fn read(&self, offset: i64, length: u32, token: u32) -> NTSTATUS {
@@ -233,7 +233,7 @@ fn a_window_that_is_not_bound_cannot_be_invalidated() {
     // No peer invalidates what is not bound.
     assert_eq!(bed.pair.passive.receive(5, &[]), STATUS_SUCCESS);
     assert_eq!(bed.pair.active.send_and_invalidate(6, &[], bed.token()), STATUS_SUCCESS);
-    assert_eq!(bed.pair.active.initiators.one().Status, STATUS_REMOTE_RESOURCES);
+    assert_eq!(bed.pair.active.ended(), STATUS_REMOTE_RESOURCES);
     bed.close();
     world.finish();
 }

@@ -60,6 +60,9 @@ pub trait Memory {
     /// [`TaggedFault`].
     fn place_write(&mut self, stag: u32, to: u64, octets: &[u8]) -> Result<(), TaggedFault>;
 
+    /// The last segment of an RDMA Write is placed.
+    fn end_write(&mut self) {}
+
     /// Places octets of an RDMA Read Response: of the sink that this end's consumer has named in its request.
     ///
     /// # Errors
@@ -93,6 +96,9 @@ pub trait Memory {
     /// # Errors
     /// [`TaggedFault`].
     fn fetch_read(&mut self, stag: u32, to: u64, out: &mut [u8]) -> Result<(), TaggedFault>;
+
+    /// The last segment of a response to the peer's read is made.
+    fn end_read(&mut self) {}
 
     /// Fills `out` with octets of the Send or RDMA Write posted last, from `offset` on.
     ///

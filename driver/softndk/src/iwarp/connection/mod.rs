@@ -83,7 +83,8 @@ pub enum Event {
     },
     /// The peer has ended the connection with an error. The owner closes TCP.
     Terminated(PeerTerminate),
-    /// The peer has closed the stream, between messages, and with no read outstanding. Both directions are over.
+    /// The peer has closed the stream, between messages, and with no read outstanding. Both directions are over, but for a Send or
+    /// Write that was posted before: half a message would be an error at the peer.
     Closed,
     /// The connection has failed. The owner sends what [`Connection::transmit`] still writes, and closes TCP.
     Failed(TerminateError),
@@ -108,6 +109,8 @@ pub struct Transmitted {
 #[derive(Debug)]
 enum Phase {
     Open,
+    /// The peer has closed; the Send or Write that was posted before goes out as a whole.
+    Finishing,
     /// Only this is still to be sent.
     Terminating(Terminate),
     Ended,
@@ -216,12 +219,13 @@ impl<B: DerefMut<Target = [u8]>> Connection<B> {
             return None;
         }
         let between = !self.fpdus.is_partial() && !self.stream.inbound.is_mid_message();
-        self.stream.phase = Phase::Ended;
-        Some(if between && self.stream.outstanding.is_empty() {
-            Event::Closed
-        } else {
-            Event::Failed(TerminateError::TcpLost)
-        })
+        let outbound = &self.stream.outbound;
+        if !between || outbound.wants_to_read() || !self.stream.outstanding.is_empty() {
+            self.stream.phase = Phase::Ended;
+            return Some(Event::Failed(TerminateError::TcpLost));
+        }
+        self.stream.phase = if outbound.is_busy() { Phase::Finishing } else { Phase::Ended };
+        Some(Event::Closed)
     }
 
     /// Takes the next work request. There is a place for one: the next is taken when this has gone out as a whole.

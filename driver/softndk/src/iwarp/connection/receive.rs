@@ -121,6 +121,10 @@ impl Stream {
             memory.place_write(header.stag, header.to, payload).map_err(TaggedFault::of_segment)?;
         }
         self.inbound.is_mid_write = !header.last;
+        // An RTR is nobody's Write.
+        if header.last && (self.heard || !payload.is_empty()) {
+            memory.end_write();
+        }
         Ok(None)
     }
 

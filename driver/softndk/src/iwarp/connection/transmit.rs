@@ -60,6 +60,11 @@ impl Outbound {
         self.current.is_some()
     }
 
+    /// A Read Request has not gone out.
+    pub(super) fn wants_to_read(&self) -> bool {
+        self.current.is_some_and(|current| matches!(current.work.request, Request::Read(_)))
+    }
+
     pub(super) const fn is_idle(&self) -> bool {
         self.current.is_none() && self.rtr.is_empty()
     }
@@ -128,6 +133,13 @@ impl Stream {
                 self.phase = Phase::Ended;
                 return Transmitted { octets, event: None };
             }
+            Phase::Finishing => match self.outbound.current {
+                Some(current) => self.own(&current, out, memory),
+                None => {
+                    self.phase = Phase::Ended;
+                    return Transmitted::default();
+                }
+            },
             Phase::Open if self.role == Role::Responder && !self.heard => return Transmitted::default(),
             Phase::Open if !self.outbound.rtr.is_empty() => self.rtr(out),
             Phase::Open => match self.turn() {
@@ -282,6 +294,7 @@ impl Stream {
         };
         let octets = segment(out, self.crc, &header, usize::from(part), fetch)?;
         if last {
+            memory.end_read();
             self.requested.pop();
             self.outbound.responded = true;
         } else if let Some(read) = self.requested.front_mut() {

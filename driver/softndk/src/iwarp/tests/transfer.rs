@@ -430,3 +430,26 @@ fn nothing_is_taken_after_a_terminate() {
     assert_eq!(responder.adapter.receives, [10]);
     assert_eq!(responder.transmit().0, [], "a Terminate is not answered");
 }
+
+#[test]
+fn a_message_that_has_begun_goes_out_although_the_peer_has_closed() {
+    let (mut initiator, mut responder) = Terms::default().talking_pair();
+    responder.adapter.regions.push(Region::new(9, 0, 3000));
+    initiator.write(9, 0, &[7; 3000]);
+    let (first, _) = initiator.fpdu();
+    assert_eq!(initiator.connection.end_of_stream(), Some(Event::Closed));
+    assert!(!initiator.connection.is_ended());
+    let (rest, events) = initiator.transmit();
+    assert_eq!(events, [Event::Completed(1)]);
+    assert!(initiator.connection.is_ended());
+    let request = Request::Write { length: 1, stag: 9, to: 0 };
+    assert_eq!(initiator.post(request, &[1]), Err(PostError::Ended));
+    assert_eq!(responder.receive(&[first, rest].concat()), []);
+    assert_eq!(responder.adapter.region(9).octets, [7; 3000]);
+    assert_eq!(responder.connection.end_of_stream(), Some(Event::Closed));
+
+    // A read will not be answered.
+    let (mut initiator, _) = Terms::default().talking_pair();
+    initiator.read(ReadRequest { size: 1, ..ReadRequest::default() });
+    assert_eq!(initiator.connection.end_of_stream(), Some(Event::Failed(TerminateError::TcpLost)));
+}
