@@ -90,6 +90,9 @@ fn report(problem: Problem) {
                 "wskrdma: setting {name} is {value}, not from {smallest} to {largest}; default used"
             );
         }
+        Problem::Entry { name, number } => {
+            dbg_print!(Level::Error, "wskrdma: setting {name}: entry {number} has no meaning; not used");
+        }
         Problem::Rule { number, error } => {
             dbg_print!(Level::Error, "wskrdma: setting Policy, rule {number}: {error}; rule not used");
         }

@@ -2,8 +2,10 @@
 
 use abi::NTSTATUS;
 use abi::status::STATUS_DEVICE_NOT_READY;
+use kernel::dbg_print;
+use kernel::print::Level;
 use kernel::time::milliseconds;
-use runtime::{Config, LOOPBACK_ADDRESSES, Runtime};
+use runtime::{Config, Iwarp, LOOPBACK_ADDRESSES, Runtime, SystemTcp};
 use wdk_sys::DRIVER_OBJECT;
 
 use crate::registration;
@@ -13,6 +15,8 @@ use crate::settings::Settings;
 pub(crate) struct Provider {
     /// Taken when it is stopped.
     runtime: Option<Runtime>,
+    /// After the runtime, whose software adapter uses it.
+    _tcp: Option<SystemTcp>,
 }
 
 impl Provider {
@@ -21,7 +25,18 @@ impl Provider {
     /// # Errors
     /// Those of [`Runtime::start`].
     pub(crate) fn start(settings: Settings, driver: *mut DRIVER_OBJECT) -> Result<Self, NTSTATUS> {
-        let software_adapter = settings.software_adapter.then_some(LOOPBACK_ADDRESSES);
+        let addresses = match settings.software_addresses.as_slice() {
+            [] => LOOPBACK_ADDRESSES,
+            addresses => addresses,
+        };
+        let ports = settings.iwarp_ports.as_slice();
+        let tcp = if settings.software_adapter && !ports.is_empty() { system_tcp() } else { None };
+        let iwarp = tcp.as_ref().map(|tcp| {
+            // SAFETY: it is dropped after the runtime.
+            let system = unsafe { tcp.wsk() };
+            let local_too = settings.iwarp_local;
+            Iwarp { local_too, crc: settings.iwarp_crc, ..Iwarp::new(system, ports) }
+        });
         let sizes = wsk::Settings {
             policy: settings.policy,
             retry_after: milliseconds(u64::from(settings.retry_after_s).saturating_mul(1_000)),
@@ -32,13 +47,14 @@ impl Provider {
         };
         let config = Config {
             settings: sizes,
-            software_adapter,
+            software_adapter: settings.software_adapter.then_some(addresses),
+            iwarp,
             register_with_nmr: settings.register_with_nmr,
             hardware_adapters: settings.hardware_adapters,
             driver: driver.cast(),
             ..Config::default()
         };
-        Ok(Self { runtime: Some(Runtime::start(&config)?) })
+        Ok(Self { runtime: Some(Runtime::start(&config)?), _tcp: tcp })
     }
 
     /// Answers IRP_MJ_INTERNAL_DEVICE_CONTROL: `wskrdma.lib` asks for the registration functions. The lengths are
@@ -79,4 +95,13 @@ impl Drop for Provider {
             runtime.stop();
         }
     }
+}
+
+/// The system's TCP for the software adapter. Without it the adapter is there, and serves no port by iWARP. PASSIVE_LEVEL.
+fn system_tcp() -> Option<SystemTcp> {
+    SystemTcp::start()
+        .inspect_err(|status| {
+            dbg_print!(Level::Error, "wskrdma: no iWARP: the system's WSK is not there: {status:#010x}");
+        })
+        .ok()
 }

@@ -3,13 +3,17 @@
 //! A missing value means its default. A bad one is reported to the debugger and means its default too: a typing
 //! error in the registry must not keep a machine from booting.
 
+mod list;
 mod rules;
+mod software;
 
 #[cfg(windows)]
-pub(crate) use rules::LONGEST_LIST;
+pub(crate) use list::LONGEST_LIST;
 
 use abi::NTSTATUS;
 use abi::status::STATUS_OBJECT_NAME_NOT_FOUND;
+use core::net::{IpAddr, Ipv4Addr};
+use software::Few;
 use wsk::policy::{Policy, RuleError};
 
 /// What an operator may choose.
@@ -17,6 +21,14 @@ use wsk::policy::{Policy, RuleError};
 pub(crate) struct Settings {
     /// `SoftwareAdapter`, REG_DWORD: whether the software adapter is offered: 0 no, 1 yes.
     pub(crate) software_adapter: bool,
+    /// `SoftwareAdapterAddresses`, REG_MULTI_SZ: its addresses, one a string; none: 127.0.0.1 and ::1.
+    pub(crate) software_addresses: Few<IpAddr>,
+    /// `SoftwareAdapterIwarpPorts`, REG_MULTI_SZ: the ports it serves by iWARP over TCP, each string one or a range.
+    pub(crate) iwarp_ports: Few<(u16, u16)>,
+    /// `SoftwareAdapterIwarpCrc`, REG_DWORD: whether it prefers CRCs: 0 no, 1 yes.
+    pub(crate) iwarp_crc: bool,
+    /// `SoftwareAdapterIwarpLocal`, REG_DWORD: whether peers on the adapter itself are reached by iWARP too: 0 no, 1 yes.
+    pub(crate) iwarp_local: bool,
     /// `RegisterWithNmr`, REG_DWORD: whether to register with the Network Module Registrar: 0 no, 1 yes.
     pub(crate) register_with_nmr: bool,
     /// `HardwareAdapters`, REG_DWORD: whether to use the NDK adapters of the machine's NICs: 0 no, 1 yes.
@@ -37,6 +49,10 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             software_adapter: false,
+            software_addresses: Few::none(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            iwarp_ports: Few::none((0, 0)),
+            iwarp_crc: true,
+            iwarp_local: false,
             register_with_nmr: true,
             hardware_adapters: true,
             policy: Policy::PREFER,
@@ -87,6 +103,13 @@ pub(crate) enum Problem {
         /// The largest value with a meaning.
         largest: u32,
     },
+    /// An entry of a list has no meaning, or is one too many. The others count.
+    Entry {
+        /// Name of the value.
+        name: &'static str,
+        /// Its place in the list; the first one is 1.
+        number: usize,
+    },
     /// A string of `Policy` is no rule. The others count.
     Rule {
         /// Its place in the list; the first one is 1.
@@ -120,6 +143,8 @@ impl Settings {
         };
         Ok(Self {
             software_adapter: number(name!("SoftwareAdapter"), (0, 1), default.software_adapter.into()) != 0,
+            iwarp_crc: number(name!("SoftwareAdapterIwarpCrc"), (0, 1), default.iwarp_crc.into()) != 0,
+            iwarp_local: number(name!("SoftwareAdapterIwarpLocal"), (0, 1), default.iwarp_local.into()) != 0,
             register_with_nmr: number(name!("RegisterWithNmr"), (0, 1), default.register_with_nmr.into())
                 != 0,
             hardware_adapters: number(name!("HardwareAdapters"), (0, 1), default.hardware_adapters.into())
@@ -128,6 +153,20 @@ impl Settings {
             connect_limit_ms: number(name!("RdmaConnectLimit"), (100, 60_000), default.connect_limit_ms),
             zero_copy_octets: number(name!("ZeroCopyOctets"), (0, 1 << 30), default.zero_copy_octets),
             ring_octets: number(name!("RingOctets"), (16 << 10, 1 << 20), default.ring_octets),
+            software_addresses: software::read(
+                values,
+                name!("SoftwareAdapterAddresses"),
+                &mut report,
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                software::address,
+            )?,
+            iwarp_ports: software::read(
+                values,
+                name!("SoftwareAdapterIwarpPorts"),
+                &mut report,
+                (0, 0),
+                software::ports,
+            )?,
             policy: rules::read(values, name!("Policy"), &mut report)?,
         })
     }

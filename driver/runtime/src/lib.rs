@@ -6,6 +6,7 @@
 
 mod filter;
 mod status;
+mod tcp;
 
 use abi::NTSTATUS;
 use abi::ndk::{NDK_ADAPTER, NDK_VERSION};
@@ -21,6 +22,7 @@ use kernel::pool::{PoolTag, Shared};
 use ndk::{Adapter, CloseAdapter};
 use softndk::SoftNdk;
 pub use softndk::{AnswerMode, Iwarp, LOOPBACK_ADDRESSES, SystemWsk};
+pub use tcp::SystemTcp;
 use wsk::{Hardware, Interface, NdkSource, NmrRegistration, Provider, Settings};
 
 /// Pool tag of the composition.

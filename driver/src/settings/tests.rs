@@ -13,6 +13,8 @@ use wsk::policy::MAX_RULES;
 struct Key {
     number: Option<(&'static str, Result<u32, NTSTATUS>)>,
     list: Option<Result<Vec<u16>, NTSTATUS>>,
+    /// Its name, where it is not `Policy`.
+    list_name: Option<&'static str>,
 }
 
 impl Values for Key {
@@ -25,8 +27,9 @@ impl Values for Key {
     }
 
     fn strings(&self, name: &'static [u16], take: &mut dyn FnMut(&[u16])) -> Result<(), NTSTATUS> {
-        assert_eq!(String::from_utf16(name).expect("a name"), "Policy");
+        let asked = String::from_utf16(name).expect("a name");
         match &self.list {
+            Some(_) if asked != self.list_name.unwrap_or("Policy") => Err(STATUS_OBJECT_NAME_NOT_FOUND),
             None => Err(STATUS_OBJECT_NAME_NOT_FOUND),
             Some(Err(status)) => Err(*status),
             Some(Ok(units)) => {
@@ -39,12 +42,12 @@ impl Values for Key {
 
 impl Key {
     fn number(name: &'static str, value: u32) -> Self {
-        Self { number: Some((name, Ok(value))), list: None }
+        Self { number: Some((name, Ok(value))), ..Self::default() }
     }
 
     fn list(strings: &[&str]) -> Self {
         let text: String = strings.iter().map(|s| format!("{s}\0")).chain(["\0".to_owned()]).collect();
-        Self { number: None, list: Some(Ok(text.encode_utf16().collect())) }
+        Self { list: Some(Ok(text.encode_utf16().collect())), ..Self::default() }
     }
 }
 
@@ -66,6 +69,8 @@ fn an_empty_key_means_the_defaults() {
     assert_eq!(problems, []);
     assert!(!settings.software_adapter && settings.register_with_nmr && settings.hardware_adapters);
     assert!(settings.policy.rules().is_empty());
+    assert!(settings.software_addresses.as_slice().is_empty() && settings.iwarp_ports.as_slice().is_empty());
+    assert!(settings.iwarp_crc && !settings.iwarp_local);
     assert_eq!((settings.retry_after_s, settings.connect_limit_ms), (60, 5_000));
 }
 
@@ -78,6 +83,10 @@ fn a_flag_is_zero_or_one() {
         assert_eq!((settings.register_with_nmr, problems), (expected, vec![]));
         let (settings, problems) = read(&Key::number("HardwareAdapters", value));
         assert_eq!((settings.hardware_adapters, problems), (expected, vec![]));
+        let (settings, problems) = read(&Key::number("SoftwareAdapterIwarpCrc", value));
+        assert_eq!((settings.iwarp_crc, problems), (expected, vec![]));
+        let (settings, problems) = read(&Key::number("SoftwareAdapterIwarpLocal", value));
+        assert_eq!((settings.iwarp_local, problems), (expected, vec![]));
     }
 }
 
@@ -112,7 +121,8 @@ fn a_value_without_meaning_is_reported_and_not_taken() {
 #[test]
 fn a_value_of_another_type_is_reported_and_not_taken() {
     let status = STATUS_OBJECT_TYPE_MISMATCH;
-    let key = Key { number: Some(("SoftwareAdapter", Err(status))), list: Some(Err(status)) };
+    let number = Some(("SoftwareAdapter", Err(status)));
+    let key = Key { number, list: Some(Err(status)), list_name: None };
     let (settings, problems) = read(&key);
     assert!(!settings.software_adapter && settings.policy.rules().is_empty());
     let unreadable = |name| Problem::Unreadable { name, status };
@@ -169,4 +179,38 @@ fn without_memory_for_the_rules_nothing_starts() {
     let key = Key { list: Some(Err(STATUS_INSUFFICIENT_RESOURCES)), ..Key::default() };
     let status = Settings::read(&key, |_| ()).err().unwrap_or(STATUS_SUCCESS);
     assert_eq!(status, STATUS_INSUFFICIENT_RESOURCES);
+}
+
+/// A list of the software adapter's.
+fn list(name: &'static str, entries: &[&str]) -> Key {
+    Key { list_name: Some(name), ..Key::list(entries) }
+}
+
+#[test]
+fn ports_are_numbers_and_ranges() {
+    let name = "SoftwareAdapterIwarpPorts";
+    let wrong = ["0", "70000", "9-8", "1-", "-1", "1-2-3", "http", "\u{e4}"];
+    let entries = [&["7471", "5000-5999", " 1 - 65535 "][..], &wrong].concat();
+    let (settings, problems) = read(&list(name, &entries));
+    assert_eq!(settings.iwarp_ports.as_slice(), [(7471, 7471), (5000, 5999), (1, 65535)]);
+    let expected: Vec<_> = (4..4 + wrong.len()).map(|number| Problem::Entry { name, number }).collect();
+    assert_eq!(problems, expected);
+}
+
+#[test]
+fn addresses_are_those_of_a_machine() {
+    let name = "SoftwareAdapterAddresses";
+    let (settings, problems) =
+        read(&list(name, &["10.1.2.3", "0.0.0.0", "2001:db8::1", "224.0.0.1", "host"]));
+    let expected: [IpAddr; 2] = ["10.1.2.3", "2001:db8::1"].map(|text| text.parse().expect("an address"));
+    assert_eq!(settings.software_addresses.as_slice(), expected);
+    assert_eq!(problems, [2, 4, 5].map(|number| Problem::Entry { name, number }));
+}
+
+#[test]
+fn a_short_list_has_an_end() {
+    let name = "SoftwareAdapterIwarpPorts";
+    let (settings, problems) = read(&list(name, &["1"; software::MAX_ENTRIES + 1]));
+    assert_eq!(settings.iwarp_ports.as_slice(), [(1, 1); software::MAX_ENTRIES]);
+    assert_eq!(problems, [Problem::Entry { name, number: software::MAX_ENTRIES + 1 }]);
 }

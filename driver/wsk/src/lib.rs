@@ -64,6 +64,7 @@ pub use registration::{
     wsk_release_provider_npi,
 };
 pub use stream::Keepalive;
+pub use system::SystemClient;
 
 use kernel::pool::PoolTag;
 

@@ -5,6 +5,7 @@
 
 mod client_library;
 mod driver;
+mod iwarp;
 
 use std::path::Path;
 
@@ -47,6 +48,7 @@ pub(super) fn run(workspace: &Workspace, dist: &Path, tally: &mut Tally) {
             machine.stop_drivers()
         })
     });
+    iwarp::run(workspace, dist, tally);
     cases::wine(workspace, dist, tally);
     client_library::run(workspace, dist, tally);
 }

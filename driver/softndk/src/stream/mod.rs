@@ -69,6 +69,7 @@ enum Stage {
 }
 
 /// Who takes the octets that arrive.
+#[expect(clippy::large_enum_variant, reason = "in a box, full operation would need memory when it begins")]
 #[derive(Debug)]
 enum Protocol {
     Initiator(Initiator),

@@ -12,6 +12,7 @@ mod socket;
 mod wait;
 
 pub(crate) use kernel::call::Call;
+pub use registration::SystemClient;
 pub(crate) use registration::{CLIENT_DISPATCH, System};
 pub(crate) use socket::{Owner, SystemSocket};
 pub(crate) use wait::Wait;

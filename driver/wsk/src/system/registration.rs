@@ -134,6 +134,50 @@ impl System {
     }
 }
 
+/// The system's WSK for a part of this driver that is no client of ours: registered and captured as long as it lives.
+pub struct SystemClient {
+    system: System,
+    client: PWSK_CLIENT,
+    dispatch: &'static WSK_PROVIDER_DISPATCH,
+}
+
+// SAFETY: the client is a name for the system's functions, which take it from any thread.
+unsafe impl Send for SystemClient {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for SystemClient {}
+
+impl SystemClient {
+    /// Registers, and waits `wait_timeout` milliseconds for the provider. IRQL: PASSIVE_LEVEL.
+    ///
+    /// # Errors
+    /// DEVICE_NOT_READY: it is not there in time. NOINTERFACE, INSUFFICIENT_RESOURCES.
+    pub fn start(wait_timeout: u32) -> Result<Self, NTSTATUS> {
+        let system = System::new()?;
+        system.register()?;
+        let captured = system.capture(wait_timeout);
+        match captured.and_then(|()| system.provider().ok_or(STATUS_DEVICE_NOT_READY)) {
+            Ok((client, dispatch)) => Ok(Self { system, client, dispatch }),
+            Err(status) => {
+                system.deregister();
+                Err(status)
+            }
+        }
+    }
+
+    /// What WskCaptureProviderNPI has given; valid as long as this lives.
+    #[must_use]
+    pub const fn provider(&self) -> (PWSK_CLIENT, &'static WSK_PROVIDER_DISPATCH) {
+        (self.client, self.dispatch)
+    }
+}
+
+impl Drop for SystemClient {
+    /// Waits until its sockets are closed. IRQL: PASSIVE_LEVEL.
+    fn drop(&mut self) {
+        self.system.deregister();
+    }
+}
+
 /// Asks for the size of the list of transports, which every complete provider has. IRQL <= DISPATCH_LEVEL.
 ///
 /// # Safety
