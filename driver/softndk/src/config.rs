@@ -135,7 +135,7 @@ pub(crate) const READ_LIMIT_MAX: u32 = 16;
 pub(crate) const QUEUE_DEPTH_MAX: u32 = 16384;
 /// Entries per completion queue.
 pub(crate) const CQ_DEPTH_MAX: u32 = 1 << 18;
-/// Bytes of private data a handshake carries each way, padded with zeros; the RDS of `NdkGetConnectionData`.
+/// Bytes of private data a consumer may give to a handshake, and the least that `NdkGetConnectionData` gives, padded with zeros.
 ///
 /// The ceiling that every RDMA transport offers (`ndkpi` reference, 14.4).
 pub(crate) const PRIVATE_DATA_BYTES: usize = 56;

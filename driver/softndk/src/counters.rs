@@ -1,4 +1,4 @@
-//! The performance counters of an NDK adapter, and two of a provider whose DMA engine is the processor.
+//! The performance counters of an NDK adapter, two of a provider whose DMA engine is the processor, and what iWARP has refused.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,6 +28,13 @@ pub struct Counters {
     pub in_frames: u64,
     /// Messages that left.
     pub out_frames: u64,
+    /// Peers over TCP whose octets were no MPA request, or reply, that can be answered.
+    pub handshakes_malformed: u64,
+    /// Peers over TCP that did not finish their part of the start-up in time.
+    pub handshakes_late: u64,
+    /// Requests over TCP that were answered with a refusal before a consumer saw them: for want of a listener, of room in its
+    /// backlog, or of memory, or because the peer wants markers.
+    pub requests_refused: u64,
     /// Copies made by the processor.
     pub copies: u64,
     /// Bytes in those copies.
@@ -65,6 +72,9 @@ pub(crate) struct CounterSet {
     pub(crate) out_octets: Counter,
     pub(crate) in_frames: Counter,
     pub(crate) out_frames: Counter,
+    pub(crate) handshakes_malformed: Counter,
+    pub(crate) handshakes_late: Counter,
+    pub(crate) requests_refused: Counter,
     pub(crate) copies: Counter,
     pub(crate) copied_bytes: Counter,
 }
@@ -101,6 +111,9 @@ impl CounterSet {
             out_octets: self.out_octets.get(),
             in_frames: self.in_frames.get(),
             out_frames: self.out_frames.get(),
+            handshakes_malformed: self.handshakes_malformed.get(),
+            handshakes_late: self.handshakes_late.get(),
+            requests_refused: self.requests_refused.get(),
             copies: self.copies.get(),
             copied_bytes: self.copied_bytes.get(),
         }

@@ -11,6 +11,7 @@ use crate::adapter::Adapter;
 use crate::answer::Request;
 use crate::config::{PRIVATE_DATA_BYTES, READ_LIMIT_MAX};
 use crate::events::{Action, DisconnectCallback, Job};
+use crate::iwarp::mpa::PRIVATE_DATA_LEN_MAX;
 use crate::loopback::{self, Link};
 use crate::opaque::Opaque;
 use crate::qp::Qp;
@@ -43,18 +44,18 @@ impl Side {
 /// Private data of one side.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PrivateData {
-    octets: [u8; PRIVATE_DATA_BYTES],
+    octets: [u8; PRIVATE_DATA_LEN_MAX],
     length: usize,
 }
 
 impl Default for PrivateData {
     fn default() -> Self {
-        Self { octets: [0; PRIVATE_DATA_BYTES], length: 0 }
+        Self { octets: [0; PRIVATE_DATA_LEN_MAX], length: 0 }
     }
 }
 
 impl PrivateData {
-    /// `None`: more than the adapter carries.
+    /// `None`: more than any fabric carries.
     pub(crate) fn new(octets: &[u8]) -> Option<Self> {
         let mut data = Self { length: octets.len(), ..Self::default() };
         data.octets.get_mut(..octets.len())?.copy_from_slice(octets);
@@ -66,9 +67,9 @@ impl PrivateData {
         self.octets.get(..self.length).unwrap_or(&self.octets)
     }
 
-    /// Padded with zeros, as the other consumer reads it.
-    pub(crate) const fn padded(&self) -> &[u8; PRIVATE_DATA_BYTES] {
-        &self.octets
+    /// As the other consumer reads it: padded with zeros to what every transport offers; a peer over iWARP may send more.
+    pub(crate) fn padded(&self) -> &[u8] {
+        self.octets.get(..self.length.max(PRIVATE_DATA_BYTES)).unwrap_or(&self.octets)
     }
 }
 

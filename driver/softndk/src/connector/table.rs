@@ -391,6 +391,7 @@ unsafe extern "system" fn get_connection_data(
         Ok(found) => found,
         Err(status) => return status,
     };
+    let private = private.padded();
     // SAFETY: valid (consumer).
     let room = unsafe { data_length.read() };
     if data.is_null() && room > 0 {
@@ -403,14 +404,14 @@ unsafe extern "system" fn get_connection_data(
         }
     }
     // SAFETY: valid (consumer).
-    unsafe { data_length.write(PRIVATE_DATA_BYTES as u32) };
+    unsafe { data_length.write(private.len() as u32) };
     if data.is_null() {
         return STATUS_SUCCESS;
     }
-    let copied = PRIVATE_DATA_BYTES.min(room as usize);
-    // SAFETY: room for that many bytes (consumer); the array has at least as many.
-    unsafe { core::ptr::copy_nonoverlapping(private.padded().as_ptr(), data.cast::<u8>(), copied) };
-    if copied < PRIVATE_DATA_BYTES { STATUS_BUFFER_TOO_SMALL } else { STATUS_SUCCESS }
+    let copied = private.len().min(room as usize);
+    // SAFETY: room for that many bytes (consumer), and the octets are at least as many.
+    unsafe { core::ptr::copy_nonoverlapping(private.as_ptr(), data.cast::<u8>(), copied) };
+    if copied < private.len() { STATUS_BUFFER_TOO_SMALL } else { STATUS_SUCCESS }
 }
 
 /// # Safety

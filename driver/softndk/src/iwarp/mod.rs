@@ -37,7 +37,7 @@ pub mod mpa;
 mod octets;
 pub mod rdmap;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use connection::{
     Connection, ConnectionError, Event, Invalidation, LocalFault, Memory, PostError, Request, TaggedFault,

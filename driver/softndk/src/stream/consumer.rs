@@ -272,6 +272,9 @@ impl Stream {
                 }
             };
             if waits {
+                if state.stage != Stage::Established {
+                    this.adapter.core().counters().handshakes_late.add(1);
+                }
                 let end = End { status: STATUS_IO_TIMEOUT, reason: None, ending: Ending::Now };
                 outcome.close(this, &mut state, end);
             }

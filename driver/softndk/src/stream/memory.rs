@@ -3,7 +3,6 @@
 use abi::NTSTATUS;
 use abi::status::{STATUS_ACCESS_VIOLATION, STATUS_BUFFER_OVERFLOW};
 
-use crate::iwarp::rdmap::TerminateError;
 use crate::iwarp::{Invalidation, LocalFault, Memory, TaggedFault};
 use crate::life::Object as _;
 use crate::memory::{Found, Rights, Violation};
@@ -12,21 +11,18 @@ use crate::qp::Qp;
 /// The memory behind a queue pair; behind none there is nothing.
 pub(super) struct Reach<'a> {
     qp: Option<&'a Qp>,
-    /// Octets of a Send could not be placed in their receive.
-    receive_failed: bool,
+    /// What has failed the receive that a Send has claimed.
+    receive_status: Option<NTSTATUS>,
 }
 
 impl<'a> Reach<'a> {
     pub(super) const fn of(qp: Option<&'a Qp>) -> Self {
-        Self { qp, receive_failed: false }
+        Self { qp, receive_status: None }
     }
 
     /// The status of the receive that has failed with the connection, if it has.
-    pub(super) fn receive_status(&self, error: TerminateError) -> Option<NTSTATUS> {
-        match error {
-            TerminateError::UntaggedTooLong => Some(STATUS_BUFFER_OVERFLOW),
-            _ => self.receive_failed.then_some(STATUS_ACCESS_VIOLATION),
-        }
+    pub(super) const fn receive_status(&self) -> Option<NTSTATUS> {
+        self.receive_status
     }
 
     fn for_peer(
@@ -82,8 +78,12 @@ impl Memory for Reach<'_> {
         if placed == Some(Ok(())) {
             return Ok(());
         }
-        self.receive_failed = true;
+        self.receive_status = Some(STATUS_ACCESS_VIOLATION);
         Err(LocalFault)
+    }
+
+    fn overrun_receive(&mut self) {
+        self.receive_status = Some(STATUS_BUFFER_OVERFLOW);
     }
 
     fn invalidate(&mut self, stag: u32) -> Result<(), Invalidation> {

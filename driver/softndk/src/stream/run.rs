@@ -169,7 +169,7 @@ impl Stream {
                 this.break_off(state, outcome);
             }
             Event::Failed(error) => {
-                if let (Some(qp), Some(status)) = (qp, reach.receive_status(error)) {
+                if let (Some(qp), Some(status)) = (qp, reach.receive_status()) {
                     qp.fail_receive(status);
                 }
                 if error == TerminateError::TcpLost {

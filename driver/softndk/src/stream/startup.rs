@@ -119,6 +119,7 @@ impl Stream {
                 self.refuse(state, outcome, Ending::Graceful);
             }
             Some(Frame::Wrong) => {
+                self.adapter.core().counters().handshakes_malformed.add(1);
                 let ending = if state.wire.is_sent() { Ending::Now } else { Ending::Graceful };
                 self.refuse(state, outcome, ending);
             }
@@ -138,6 +139,7 @@ impl Stream {
             Some(Err(StartupError::Markers)) => Some(None),
             Some(Err(_)) => {
                 wire.take(0);
+                this.adapter.core().counters().handshakes_malformed.add(1);
                 return this.refuse(state, outcome, Ending::Now);
             }
         };
@@ -149,6 +151,7 @@ impl Stream {
             Self::ask(this, state, outcome)
         });
         if asked.is_err() {
+            this.adapter.core().counters().requests_refused.add(1);
             this.reply_refusing(state, &[]);
             this.refuse(state, outcome, Ending::Graceful);
         }

@@ -392,12 +392,28 @@ impl World {
         Self { wsk: None, soft: Some(soft), adapter, _alone: Some(alone) }
     }
 
+    /// Over iWARP with other settings than usual.
+    pub(super) fn tuned(tune: impl FnOnce(&mut Iwarp<'_>)) -> Self {
+        let alone = boot();
+        let wsk = TestWsk::new();
+        let mut iwarp = Iwarp { local_too: true, ..Iwarp::new(wsk.system(), ALL_PORTS) };
+        tune(&mut iwarp);
+        let soft = SoftNdk::start(Config { iwarp: Some(iwarp), ..Config::default() }).unwrap();
+        let adapter = soft.open_adapter(VERSION).unwrap();
+        Self { wsk: Some(wsk), ..Self::over(soft, adapter, alone) }
+    }
+
     pub(super) fn plain() -> Self {
         Self::new(Config::default())
     }
 
     pub(super) fn with_answers(answers: AnswerMode) -> Self {
         Self::new(Config { answers, ..Config::default() })
+    }
+
+    /// The simulated system's WSK, for a peer that is no adapter.
+    pub(super) fn system(&self) -> SystemWsk {
+        self.wsk.as_ref().expect("a test over iWARP").system()
     }
 
     pub(super) fn soft(&self) -> &SoftNdk {
@@ -599,4 +615,16 @@ pub(super) fn read_address(get: impl Fn(*mut SOCKADDR, *mut u32) -> NTSTATUS) ->
         other => panic!("family and length {other:?}"),
     };
     SocketAddr::new(ip, port)
+}
+
+/// What `look` finds, as soon as it finds something.
+pub(super) fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < patience, "waited in vain: {what}");
+        std::thread::yield_now();
+    }
 }

@@ -1,8 +1,11 @@
 //! The provider driven by a raw consumer over the simulated kernel.
 
 mod disconnecting;
+mod half_open;
 mod handshake;
 mod harness;
+mod hostile_startup;
+mod hostile_stream;
 mod lifetime;
 mod memory;
 mod notification;
@@ -13,5 +16,6 @@ mod registration;
 mod scarcity;
 mod srq;
 mod stress;
+mod tcp_peer;
 mod transfer;
 mod windows;

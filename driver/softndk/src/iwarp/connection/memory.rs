@@ -79,6 +79,9 @@ pub trait Memory {
     /// [`LocalFault`].
     fn place_send(&mut self, offset: u32, octets: &[u8]) -> Result<(), LocalFault>;
 
+    /// The Send is longer than the receive claimed last.
+    fn overrun_receive(&mut self) {}
+
     /// Ends an STag, for a Send with Invalidate whose octets are placed.
     ///
     /// # Errors

@@ -214,7 +214,10 @@ impl Stream {
         };
         let octets = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         let length = received.checked_add(octets).filter(|length| *length <= capacity);
-        let length = length.ok_or(TerminateError::UntaggedTooLong)?;
+        let Some(length) = length else {
+            memory.overrun_receive();
+            return Err(TerminateError::UntaggedTooLong);
+        };
         if !payload.is_empty() {
             memory.place_send(received, payload).map_err(|LocalFault| TerminateError::LocalCatastrophic)?;
         }

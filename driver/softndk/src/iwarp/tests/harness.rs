@@ -12,18 +12,45 @@ use crate::iwarp::{
 };
 
 /// Octets from hexadecimal digits; whatever else is in the text is left out.
-pub(super) fn hex(text: &str) -> Vec<u8> {
+pub(crate) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> =
         text.chars().filter_map(|digit| digit.to_digit(16)).map(|digit| digit as u8).collect();
     digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
 /// The FPDU around a ULPDU.
-pub(super) fn fpdu(ulpdu: &[u8], crc: bool) -> Vec<u8> {
+pub(crate) fn fpdu(ulpdu: &[u8], crc: bool) -> Vec<u8> {
     let length = ulpdu.len() as u16;
     let mut octets = vec![0xEE; fpdu::fpdu_len(length)];
     fpdu::ulpdu_mut(&mut octets, length).unwrap().copy_from_slice(ulpdu);
     assert_eq!(fpdu::seal(&mut octets, length, crc), Some(octets.len()));
+    octets
+}
+
+/// The ULPDU of a tagged segment with so many octets.
+pub(crate) fn tagged(control: &str, stag: u32, to: u64, payload: usize) -> Vec<u8> {
+    let mut ulpdu = hex(control);
+    ulpdu.extend(stag.to_be_bytes());
+    ulpdu.extend(to.to_be_bytes());
+    ulpdu.resize(ulpdu.len() + payload, 0xAB);
+    ulpdu
+}
+
+/// The ULPDU of an untagged segment.
+pub(crate) fn untagged(control: &str, queue: u32, msn: u32, mo: u32, payload: &[u8]) -> Vec<u8> {
+    let mut ulpdu = hex(control);
+    for field in [0x55, queue, msn, mo] {
+        ulpdu.extend(field.to_be_bytes());
+    }
+    ulpdu.extend(payload);
+    ulpdu
+}
+
+/// A Read Request of that size from that memory.
+pub(crate) fn request(stag: u32, to: u64, size: u32) -> Vec<u8> {
+    let mut octets = vec![0; 28];
+    let request = ReadRequest { sink_stag: 1, sink_to: 2, size, source_stag: stag, source_to: to };
+    request.encode(&mut octets).unwrap();
     octets
 }
 

@@ -21,31 +21,6 @@ const RESPONSE: &str = "c142";
 const SEND: &str = "4143";
 const READ_REQUEST: &str = "4141";
 
-fn tagged(control: &str, stag: u32, to: u64, payload: usize) -> Vec<u8> {
-    let mut ulpdu = hex(control);
-    ulpdu.extend(stag.to_be_bytes());
-    ulpdu.extend(to.to_be_bytes());
-    ulpdu.resize(ulpdu.len() + payload, 0xAB);
-    ulpdu
-}
-
-fn untagged(control: &str, queue: u32, msn: u32, mo: u32, payload: &[u8]) -> Vec<u8> {
-    let mut ulpdu = hex(control);
-    for field in [0x55, queue, msn, mo] {
-        ulpdu.extend(field.to_be_bytes());
-    }
-    ulpdu.extend(payload);
-    ulpdu
-}
-
-/// A Read Request of that size from that memory.
-fn request(stag: u32, to: u64, size: u32) -> Vec<u8> {
-    let mut octets = vec![0; 28];
-    let request = ReadRequest { sink_stag: 1, sink_to: 2, size, source_stag: stag, source_to: to };
-    request.encode(&mut octets).unwrap();
-    octets
-}
-
 /// A responder in operation: STag 9 is 64 octets from 0x1000, 10 is another's, 11 allows nothing, 12 ends where addresses end; two
 /// receives of 8 octets are posted; it takes one read.
 fn victim() -> End {

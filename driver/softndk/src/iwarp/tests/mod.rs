@@ -1,7 +1,7 @@
 //! Tests of iWARP: octets against the RFCs and captures, negotiation, order, hostile peers.
 
 mod golden;
-mod harness;
+pub(crate) mod harness;
 mod hostile;
 mod property;
 mod splits;
