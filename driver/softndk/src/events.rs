@@ -21,7 +21,9 @@ use crate::connector::Connector;
 use crate::life::{AnyObject, Hold};
 use crate::listener::{self, Listener};
 use crate::opaque::Opaque;
+use crate::stream::Stream;
 use crate::tag;
+use crate::tcp::{Acceptor, Socket};
 
 /// Callbacks one run of the DPC makes; more are left to the next run.
 const CALLBACKS_PER_RUN: usize = 16;
@@ -70,11 +72,20 @@ pub(crate) enum Action {
         /// `ProviderDisconnectReason`.
         reason: u32,
     },
+    /// A socket of the system's is to be closed, which must not happen inside a completion of its own: Wine's provider waits in
+    /// WskCloseSocket until they have returned.
+    CloseSocket(Closing),
     /// A shared receive queue has fewer receives than its threshold.
     Srq {
         callback: NDK_FN_SRQ_NOTIFICATION_CALLBACK,
         context: Opaque,
     },
+}
+
+/// Whose socket is to be closed.
+pub(crate) enum Closing {
+    Stream(Shared<Stream>, Socket),
+    Acceptor(Shared<Acceptor>, Socket),
 }
 
 /// Room for one callback, allocated before anything can go wrong.
@@ -121,6 +132,10 @@ impl Job {
             Action::Disconnect { callback: DisconnectCallback::WithReason(event), context, reason } => {
                 // SAFETY: as for the plain event.
                 unsafe { event(context.0, reason) };
+            }
+            Action::CloseSocket(Closing::Stream(stream, socket)) => Stream::close_socket(&stream, socket),
+            Action::CloseSocket(Closing::Acceptor(acceptor, socket)) => {
+                Acceptor::close_socket(&acceptor, socket);
             }
             Action::Srq { callback, context } => {
                 // SAFETY: the consumer's promise with the create: at IRQL ≤ DISPATCH_LEVEL, until the queue is closed.

@@ -34,6 +34,7 @@ use crate::adapter::Adapter;
 use crate::answer::Request;
 use crate::connector::Connector;
 use crate::deadlines::{Deadline, Target, Waiting};
+use crate::events::Job;
 use crate::fabric::{DisconnectEvent, Handshake, PrivateData, ReadLimits, Side};
 use crate::iwarp;
 use crate::iwarp::mpa::fpdu::FPDU_LEN_MAX;
@@ -125,6 +126,8 @@ struct State {
     /// The request's place with the listener, until the consumer has decided.
     backlog: Option<Backlog>,
     half_open: Option<HalfOpen>,
+    /// For the close of the socket.
+    close_job: Option<PoolBox<Job>>,
     /// Somebody works off what is due.
     running: bool,
     /// More has become due meanwhile.
@@ -185,6 +188,7 @@ impl Stream {
             rejected: false,
             backlog: None,
             half_open: None,
+            close_job: Some(Job::new()?),
             running: false,
             again: false,
             over: false,

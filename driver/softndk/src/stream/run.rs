@@ -8,6 +8,7 @@ use super::memory::Reach;
 use super::outcome::{End, Outcome};
 use super::wire::{Ending, Fin, Step};
 use super::{Protocol, Stage, State, Stream};
+use crate::events::{Action, Closing};
 use crate::fabric::{REASON_BROKEN, REASON_DISCONNECTED, Side};
 use crate::iwarp::Event;
 use crate::iwarp::rdmap::TerminateError;
@@ -337,12 +338,20 @@ impl Stream {
                 unsafe { this.setup.start(this, disconnect) };
             }
             Step::Close(socket) => {
-                // SAFETY: open, and the last step.
-                let close = |irp| unsafe { socket.close(irp) };
-                // SAFETY: prepared, and made once.
-                unsafe { this.close.start(this, close) };
+                let job = this.state.lock().close_job.take();
+                if let Some(job) = job {
+                    this.adapter.post(job, Action::CloseSocket(Closing::Stream(this.clone(), socket)));
+                }
             }
         }
+    }
+
+    /// Closes the socket. Called from the adapter's event queue, once.
+    pub(crate) fn close_socket(this: &Shared<Self>, socket: Socket) {
+        // SAFETY: open, and the last step.
+        let close = |irp| unsafe { socket.close(irp) };
+        // SAFETY: prepared, and made once.
+        unsafe { this.close.start(this, close) };
     }
 
     pub(super) fn ended_setup(this: Shared<Self>, status: NTSTATUS, information: usize) {

@@ -24,6 +24,7 @@ use super::{Socket, SystemWsk};
 use crate::address::SockAddr;
 use crate::answer::Request;
 use crate::deadlines::{Deadline, Target, Waiting};
+use crate::events::{Action, Closing, Job};
 use crate::life::{Hold, Object as _};
 use crate::listener::Listener;
 use crate::stream::Stream;
@@ -85,6 +86,8 @@ struct State {
     failures: u32,
     /// Held until the socket is closed: the port is free when the listener's close completes.
     listener: Option<Hold<Listener>>,
+    /// For the close of the socket.
+    close_job: Option<PoolBox<Job>>,
     /// The consumer's listen, until it is known whether TCP listens.
     request: Option<Request>,
     running: bool,
@@ -145,6 +148,7 @@ impl Acceptor {
             starved: false,
             failures: 0,
             listener: None,
+            close_job: Some(Job::new()?),
             request: None,
             running: false,
             again: false,
@@ -353,10 +357,14 @@ impl Acceptor {
                 Stream::adopt(&stream, socket, remote.unwrap_or(this.local), deadline);
             }
             Step::Close(socket) => {
-                // SAFETY: open, and taken out of the state: nobody uses it any more.
-                let close = |irp| unsafe { socket.close(irp) };
-                // SAFETY: as above.
-                unsafe { this.setup.start(this, close) };
+                let (job, adapter) = {
+                    let mut state = this.state.lock();
+                    let adapter = state.listener.as_ref().map(|listener| listener.adapter().clone());
+                    (state.close_job.take(), adapter)
+                };
+                if let (Some(job), Some(adapter)) = (job, adapter) {
+                    adapter.post(job, Action::CloseSocket(Closing::Acceptor(this.clone(), socket)));
+                }
             }
             Step::Finish { prepared, listener, request } => {
                 drop(prepared);
@@ -376,6 +384,14 @@ impl Acceptor {
                 request.complete(status);
             }
         }
+    }
+
+    /// Closes the socket. Called from the adapter's event queue, once.
+    pub(crate) fn close_socket(this: &Shared<Self>, socket: Socket) {
+        // SAFETY: open, and taken out of the state: nobody uses it any more.
+        let close = |irp| unsafe { socket.close(irp) };
+        // SAFETY: prepared; nothing else is outstanding (`busy`).
+        unsafe { this.setup.start(this, close) };
     }
 
     /// Makes a stream for the next connection.
