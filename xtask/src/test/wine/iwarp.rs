@@ -19,7 +19,7 @@ const LARGE: u64 = (16 << 20) + 5;
 pub(super) fn run(workspace: &Workspace, dist: &Path, tally: &mut Tally) {
     tally.check("wine: transfers over iWARP, on Wine's TCP", || {
         on_machine_with(workspace, dist, POLICY, |machine| {
-            serve_every_port(machine)?;
+            serve(machine, "1-65535")?;
             machine.start_drivers()?;
             let folder = machine::folder(workspace)?;
             for (name, length) in LENGTHS.into_iter().chain([("16 MiB and a bit", LARGE)]) {
@@ -29,10 +29,22 @@ pub(super) fn run(workspace: &Workspace, dist: &Path, tally: &mut Tally) {
             machine.stop_drivers()
         })
     });
+    // Which also shows that it was TCP: in memory the ports do not matter.
+    tally.check("wine: no transfer on a port that is not served by iWARP", || {
+        on_machine_with(workspace, dist, POLICY, |machine| {
+            serve(machine, "1")?;
+            machine.start_drivers()?;
+            let folder = machine::folder(workspace)?;
+            if transfer::transfer(&machine.harness(), folder.path(), 1).is_ok() {
+                bail!("it was not refused");
+            }
+            machine.stop_drivers()
+        })
+    });
 }
 
-/// Has the adapter use iWARP for all connections, to itself too.
-fn serve_every_port(machine: &Machine) -> Result<()> {
-    machine.session.set_list_parameter(DRIVER, "SoftwareAdapterIwarpPorts", "1-65535")?;
+/// Has the adapter use iWARP for all connections, to itself too, and serve these ports.
+fn serve(machine: &Machine, ports: &str) -> Result<()> {
+    machine.session.set_list_parameter(DRIVER, "SoftwareAdapterIwarpPorts", ports)?;
     machine.session.set_parameter(DRIVER, "SoftwareAdapterIwarpLocal", 1)
 }
