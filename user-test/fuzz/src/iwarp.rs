@@ -1,6 +1,8 @@
 //! The software adapter's iWARP: octets of a TCP peer.
 
+use softndk::iwarp::ddp::Segment;
 use softndk::iwarp::mpa::{Acceptance, Initiator, Proposal, Responder, Rtr, StartupError, fpdu};
+use softndk::iwarp::rdmap::{Opcode, PeerTerminate, ReadRequest, TerminateError};
 use softndk::iwarp::{
     Connection, Event, Invalidation, LocalFault, Memory, Request, TaggedFault, WorkRequest,
 };
@@ -37,20 +39,102 @@ pub fn iwarp_startup(octets: &[u8]) {
     }
 }
 
+/// FPDUs: however the stream is cut, the same ones come out, as long as they say.
+pub fn iwarp_fpdu(octets: &[u8]) {
+    let Some((&cut, octets)) = octets.split_first() else { return };
+    let whole = fpdus(octets, octets.len().max(1));
+    assert_eq!(fpdus(octets, usize::from(cut).max(1)), whole, "another cut, other FPDUs");
+    for fpdu in &whole {
+        let Ok(ulpdu) = fpdu::open(fpdu, false) else { panic!("a whole FPDU cannot be opened") };
+        let length = fpdu.first_chunk().map(|length| u16::from_be_bytes(*length));
+        assert_eq!(length.map(usize::from), Some(ulpdu.len()), "a ULPDU of another length");
+        if let Ok(checked) = fpdu::open(fpdu, true) {
+            assert_eq!(checked, ulpdu, "the CRC changes the content");
+        }
+    }
+}
+
+/// The FPDUs of a stream that arrives in pieces.
+fn fpdus(octets: &[u8], piece: usize) -> Vec<Vec<u8>> {
+    let Some(mut reassembly) = fpdu::Reassembly::new(vec![0; fpdu::FPDU_LEN_MAX]) else { return Vec::new() };
+    let mut whole = Vec::new();
+    for mut piece in octets.chunks(piece) {
+        while let Some(fpdu) = reassembly.next(&mut piece) {
+            whole.push(fpdu.to_vec());
+        }
+        assert!(piece.is_empty(), "octets left of an FPDU that is not whole");
+    }
+    whole
+}
+
+/// DDP segments: what decodes and encodes again means the same.
+pub fn iwarp_ddp(octets: &[u8]) {
+    let Some(segment) = Segment::decode(octets) else { return };
+    assert_eq!(
+        segment.header.octets() + segment.payload.len(),
+        octets.len(),
+        "octets that belong to nothing"
+    );
+    let mut again = octets.to_vec();
+    assert!(segment.header.encode(&mut again).is_some(), "no room for a header that was there");
+    assert_eq!(Segment::decode(&again).map(|again| again.header), Some(segment.header), "a header changed");
+}
+
+/// RDMAP: the control octet, Read Requests, and what a Terminate says.
+pub fn iwarp_rdmap(octets: &[u8]) {
+    let Some((&control, rest)) = octets.split_first() else { return };
+    if let Some(opcode) = Opcode::decode(control) {
+        assert_eq!(Opcode::decode(opcode.control()), Some(opcode), "an opcode changed");
+    }
+    if let Some(request) = ReadRequest::decode(rest) {
+        let mut again = vec![0; rest.len()];
+        assert!(request.encode(&mut again).is_some(), "no room for a request that was there");
+        assert_eq!(ReadRequest::decode(&again), Some(request), "a request changed");
+        assert_eq!(request.skip(0), request, "nothing skipped");
+    }
+    if let PeerTerminate { error: Some(error) } = PeerTerminate::decode(rest) {
+        assert_eq!(TerminateError::from_code(error.code()), Some(error), "an error changed");
+    }
+}
+
 /// What an initiator sends in full operation. The first octet says how long the pieces are that the others come in, and whether each
 /// piece is an FPDU's content: octets at random seldom make one by themselves.
 pub fn iwarp_stream(octets: &[u8]) {
     let Some((&cut, octets)) = octets.split_first() else { return };
-    let Some(mut connection) = responder() else { return };
+    let Some(connection) = responder() else { return };
+    let pieces = octets.chunks(usize::from(cut >> 1).max(1));
+    let framed = pieces.map(|piece| if cut & 1 == 1 { frame(piece) } else { piece.to_vec() });
+    converse(connection, framed);
+}
+
+/// Everything that one end sends, from its first octet on: the start-up, then full operation, in either role. The first octet says
+/// which, and how long the pieces are that the others come in.
+pub fn iwarp_connection(octets: &[u8]) {
+    let Some((&cut, mut octets)) = octets.split_first() else { return };
+    let agreement = if cut & 1 == 1 {
+        let mut responder = Responder::new();
+        let Some(Ok(_)) = responder.receive(&mut octets) else { return };
+        responder.accept(&ACCEPTANCE, &[], &mut [0; 532]).ok().map(|(_, agreement)| agreement)
+    } else {
+        let proposal = Proposal { crc: false, enhanced: true, rtr: Rtr::all(), ird: 4, ord: 4 };
+        let mut initiator = Initiator::new(proposal);
+        let Some(Ok(reply)) = initiator.receive(&mut octets) else { return };
+        reply.agreement
+    };
+    let Some(agreement) = agreement else { return };
+    let buffer = vec![0; fpdu::FPDU_LEN_MAX];
+    let Ok(connection) = Connection::new(&agreement, 1460, buffer) else {
+        panic!("a right buffer is refused")
+    };
+    converse(connection, octets.chunks(usize::from(cut >> 1).max(1)).map(<[u8]>::to_vec));
+}
+
+/// Gives the pieces to the connection, with work of its own in between, and ends the stream.
+fn converse(mut connection: Connection<Vec<u8>>, pieces: impl Iterator<Item = Vec<u8>>) {
     let (mut memory, mut out) = (Fixed::default(), [0; 1460]);
     let mut is_over = false;
-    for piece in octets.chunks(usize::from(cut >> 1).max(1)) {
-        let framed;
-        let mut piece = piece;
-        if cut & 1 == 1 {
-            framed = frame(piece);
-            piece = &framed;
-        }
+    for piece in pieces {
+        let mut piece = piece.as_slice();
         while let Some(event) = connection.receive(&mut piece, &mut memory) {
             assert!(!is_over, "{event:?} after the end");
             is_over = matches!(event, Event::Failed(_) | Event::Terminated(_));
@@ -65,6 +149,8 @@ pub fn iwarp_stream(octets: &[u8]) {
         assert!(!is_over || connection.is_ended(), "a failed connection goes on");
     }
     connection.end_of_stream();
+    // A message that has begun goes out as a whole; then it is over.
+    while let 1.. = connection.transmit(&mut out, &mut memory).octets {}
     assert!(connection.is_ended(), "a connection outlives its stream");
 }
 

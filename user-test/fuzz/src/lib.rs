@@ -1,7 +1,8 @@
 //! Fuzz targets: one function for each decoder that takes bytes from outside. A target panics when a rule is broken.
 //!
 //! The functions are what a coverage-guided fuzzer calls; the tests of this crate feed them a fixed set of inputs, so that
-//! each target is known to work and to be able to fail.
+//! each target is known to work and to be able to fail. `corpus` has a folder for each target that needs more than chance: its
+//! inputs, and each of them cut or changed at every octet, are tests as well. What a fuzzer finds belongs there.
 
 mod iwarp;
 
@@ -10,7 +11,7 @@ use control::driver::{self, AdapterRow, ReasonRow, Row, SocketRow, Source, Statu
 use stream::wire::Message;
 use stream::{ConnData, Extensions, TargetEntry, Word};
 
-pub use iwarp::{iwarp_startup, iwarp_stream};
+pub use iwarp::{iwarp_connection, iwarp_ddp, iwarp_fpdu, iwarp_rdmap, iwarp_startup, iwarp_stream};
 
 /// A target and its name.
 pub type Target = (&'static str, fn(&[u8]));
@@ -23,7 +24,11 @@ pub const TARGETS: &[Target] = &[
     ("target_entry", target_entry),
     ("driver_ioctl", driver_ioctl),
     ("iwarp_startup", iwarp_startup),
+    ("iwarp_fpdu", iwarp_fpdu),
+    ("iwarp_ddp", iwarp_ddp),
+    ("iwarp_rdmap", iwarp_rdmap),
     ("iwarp_stream", iwarp_stream),
+    ("iwarp_connection", iwarp_connection),
 ];
 
 /// The private data of a handshake: what decodes and encodes again means the same.
@@ -117,7 +122,12 @@ impl Source for Fixed {
 
 #[cfg(test)]
 mod tests {
-    use super::{TARGETS, iwarp_startup, iwarp_stream, message, message_word, private_data, target_entry};
+    use std::fs;
+    use std::path::Path;
+
+    use super::{
+        TARGETS, Target, iwarp_startup, iwarp_stream, message, message_word, private_data, target_entry,
+    };
 
     /// Inputs that repeat: the same for each run.
     fn inputs(count: u64) -> impl Iterator<Item = Vec<u8>> {
@@ -141,6 +151,31 @@ mod tests {
             println!("{name}");
             inputs(20_000).for_each(|input| target(&input));
         }
+    }
+
+    /// Every input of the corpus, cut at every octet, and with every octet changed.
+    #[test]
+    fn the_corpus_and_its_neighbours() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+        let mut replayed = 0;
+        for folder in fs::read_dir(corpus).expect("a corpus").map(|folder| folder.expect("a folder").path()) {
+            let named = |(name, _): &&Target| folder.ends_with(name);
+            let (_, target) = TARGETS.iter().find(named).expect("a folder has the name of a target");
+            for file in fs::read_dir(&folder).expect("inputs").map(|file| file.expect("an input").path()) {
+                println!("{}", file.display());
+                let input = fs::read(&file).expect("an input");
+                target(&input);
+                (0..input.len()).for_each(|cut| target(&input[..cut]));
+                for (at, change) in (0..input.len()).flat_map(|at| [0x01, 0x80, 0xFF].map(|bits| (at, bits)))
+                {
+                    let mut changed = input.clone();
+                    changed[at] ^= change;
+                    target(&changed);
+                }
+                replayed += 1;
+            }
+        }
+        assert!(replayed >= 8, "{replayed} inputs");
     }
 
     #[test]

@@ -200,3 +200,69 @@ fn a_server_that_says_nothing_is_given_up_in_time() {
         world.finish();
     });
 }
+
+/// The rule decides for each port: listeners on others are found in memory only, and nothing goes out to them.
+#[test]
+fn only_the_ports_of_the_rule_are_served() {
+    over(Fabric::Iwarp, || {
+        let world =
+            World::tuned(|iwarp| (iwarp.ports, iwarp.local_too) = (&[(7000, 7009), (8080, 8080)], false));
+        let pd = world.pd();
+        let address = |text: &str| -> SocketAddr { text.parse().unwrap() };
+        for (text, served) in [
+            ("127.0.0.1:6999", false),
+            ("127.0.0.1:7000", true),
+            ("127.0.0.1:7009", true),
+            ("127.0.0.1:7010", false),
+            ("127.0.0.1:8080", true),
+        ] {
+            let listener = TestListener::new(&world);
+            assert_eq!(listener.listen(address(text)), STATUS_SUCCESS, "{text}");
+            let peer = TcpPeer::try_connect(world.system(), address(text));
+            assert_eq!(peer.is_some(), served, "{text}");
+            // A port that is not served is free for TCP, the others are taken.
+            let tcp = TcpPeer::try_listen(world.system(), address(text));
+            assert_eq!(tcp.is_some(), !served, "{text}");
+            for peer in peer.into_iter().chain(tcp) {
+                peer.close();
+            }
+            // In memory all are there.
+            let mut end = End::new(&world, pd, Sizes::default());
+            let connect = end
+                .begin_connect(world.connector(), address("127.0.0.1:0"), address(text), &[])
+                .ok()
+                .unwrap();
+            close(listener.take_request(), close_slot!(end.connector, NdkCloseConnector));
+            assert_eq!(connect.wait(), STATUS_CONNECTION_REFUSED, "{text}");
+            end.close();
+            listener.close();
+        }
+        // A server of somebody else's, on another machine of the same network.
+        let server = TcpPeer::listen(world.system(), address("127.0.0.2:7010"));
+        let mut end = End::new(&world, pd, Sizes::default());
+        let (from, to) = (address("127.0.0.1:0"), address("127.0.0.2:7010"));
+        let status = outcome(end.begin_connect(world.connector(), from, to, &[]));
+        assert_eq!(status, STATUS_HOST_UNREACHABLE);
+        end.close();
+        server.close();
+        close(pd, close_slot!(pd, NdkClosePd));
+        world.finish();
+    });
+}
+
+/// A port that TCP has given to somebody else is no port for a listener.
+#[test]
+fn a_port_that_tcp_does_not_give_is_busy() {
+    over(Fabric::Iwarp, || {
+        let world = World::plain();
+        let at: SocketAddr = "127.0.0.1:7471".parse().unwrap();
+        let server = TcpPeer::listen(world.system(), at);
+        let listener = TestListener::new(&world);
+        assert_eq!(listener.listen(at), STATUS_SHARING_VIOLATION);
+        // It is as before: once the port is free it can be taken.
+        server.close();
+        assert_eq!(listener.listen(at), STATUS_SUCCESS);
+        listener.close();
+        world.finish();
+    });
+}

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::vec::Vec;
 
 use abi::NTSTATUS;
-use abi::status::{STATUS_CONNECTION_REFUSED, nt_success};
+use abi::status::{STATUS_ADDRESS_ALREADY_EXISTS, STATUS_CONNECTION_REFUSED, nt_success};
 use kernel::call::Call;
 use kernel::pool::Shared;
 
@@ -105,8 +105,8 @@ impl TcpPeer {
         Self { inner: Shared::try_new(tag::STREAM, inner).unwrap(), system }
     }
 
-    /// A bound socket.
-    fn new(system: SystemWsk, kind: Kind, local: SocketAddr) -> Self {
+    /// A bound socket; `None`: the address is taken.
+    fn new(system: SystemWsk, kind: Kind, local: SocketAddr) -> Option<Self> {
         let peer = Self::without_socket(system);
         // SAFETY: a fresh IRP.
         let (status, made) = peer.call(|irp| unsafe { Socket::make(system, kind, local.is_ipv4(), irp) });
@@ -116,8 +116,12 @@ impl TcpPeer {
         let local = SockAddr::new(&local);
         // SAFETY: open; a fresh IRP.
         let (status, _) = peer.call(|irp| unsafe { socket.bind(&local, irp) });
-        assert!(nt_success(status), "{status:#x}");
-        peer
+        if !nt_success(status) {
+            assert_eq!(status, STATUS_ADDRESS_ALREADY_EXISTS);
+            peer.close();
+            return None;
+        }
+        Some(peer)
     }
 
     fn socket(&self) -> Socket {
@@ -139,7 +143,7 @@ impl TcpPeer {
 
     /// `None`: the system refuses, because too many connections wait to be accepted.
     pub(super) fn try_connect(system: SystemWsk, to: SocketAddr) -> Option<Self> {
-        let peer = Self::new(system, Kind::Connection, SocketAddr::new(to.ip(), 0));
+        let peer = Self::new(system, Kind::Connection, SocketAddr::new(to.ip(), 0))?;
         let (socket, to) = (peer.socket(), SockAddr::new(&to));
         // SAFETY: open and bound; a fresh IRP.
         let (status, _) = peer.call(|irp| unsafe { socket.connect(&to, irp) });
@@ -154,6 +158,11 @@ impl TcpPeer {
 
     /// A plain TCP server.
     pub(super) fn listen(system: SystemWsk, at: SocketAddr) -> Self {
+        Self::try_listen(system, at).expect("the address is free")
+    }
+
+    /// `None`: the address is taken.
+    pub(super) fn try_listen(system: SystemWsk, at: SocketAddr) -> Option<Self> {
         Self::new(system, Kind::Listen, at)
     }
 

@@ -220,7 +220,9 @@ impl<B: DerefMut<Target = [u8]>> Connection<B> {
         }
         let between = !self.fpdus.is_partial() && !self.stream.inbound.is_mid_message();
         let outbound = &self.stream.outbound;
-        if !between || outbound.wants_to_read() || !self.stream.outstanding.is_empty() {
+        let may_send = self.stream.role == Role::Initiator || self.stream.heard;
+        let unanswered = outbound.wants_to_read() || !self.stream.outstanding.is_empty();
+        if !between || unanswered || outbound.is_busy() && !may_send {
             self.stream.phase = Phase::Ended;
             return Some(Event::Failed(TerminateError::TcpLost));
         }

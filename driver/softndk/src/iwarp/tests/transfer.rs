@@ -452,4 +452,10 @@ fn a_message_that_has_begun_goes_out_although_the_peer_has_closed() {
     let (mut initiator, _) = Terms::default().talking_pair();
     initiator.read(ReadRequest { size: 1, ..ReadRequest::default() });
     assert_eq!(initiator.connection.end_of_stream(), Some(Event::Failed(TerminateError::TcpLost)));
+
+    // Nor may a responder speak first, not even now.
+    let (_, mut responder) = Terms::default().pair();
+    responder.send(b"early");
+    assert_eq!(responder.connection.end_of_stream(), Some(Event::Failed(TerminateError::TcpLost)));
+    assert_eq!(responder.transmit().0, []);
 }
