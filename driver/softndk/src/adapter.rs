@@ -25,7 +25,6 @@ use crate::connector::Connector;
 use crate::cq::{Cq, Notifier};
 use crate::deadlines::{Deadline, Deadlines};
 use crate::events::{Action, EventQueue, Job};
-use crate::faults::Function;
 use crate::lam;
 use crate::life::{Held, from_handle};
 use crate::listener::Listener;
@@ -285,8 +284,7 @@ unsafe extern "system" fn create_shared_endpoint(
     };
     // SAFETY: readable for its length (consumer).
     let local = unsafe { address::read(local, local_length) };
-    let met = adapter.core.faults().meet(Function::CreateSharedEndpoint);
-    let made = met.and(local).and_then(|local| SharedEndpoint::create(&adapter, local));
+    let made = local.and_then(|local| SharedEndpoint::create(&adapter, local));
     // SAFETY: valid (consumer).
     unsafe { creation.answer(made, out) }
 }

@@ -20,7 +20,6 @@
 //! | `life`, `events`, `answer`, `deadlines` | closes, callbacks, the three ways to answer, and patience |
 //! | `memory` | tokens, logical addresses, rights, copies |
 //! | `ports`, `address` | local addresses and the port space |
-//! | `faults` | failures that a test asks for |
 //! | `loopback` | the in-memory fabric |
 //! | [`iwarp`] | MPA, DDP and RDMAP without a socket: the other fabric, which is not joined yet |
 //!
@@ -46,7 +45,6 @@ mod cq;
 mod deadlines;
 mod events;
 mod fabric;
-mod faults;
 pub mod iwarp;
 mod lam;
 mod life;
@@ -71,6 +69,5 @@ mod tests;
 
 pub use config::{AnswerMode, Config, Iwarp, LOOPBACK_ADDRESSES, MAPPINGS_MAX, REGIONS_MAX};
 pub use counters::Counters;
-pub use faults::Function;
 pub use provider::SoftNdk;
 pub use tcp::SystemWsk;

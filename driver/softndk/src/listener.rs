@@ -19,7 +19,6 @@ use crate::adapter::Adapter;
 use crate::address;
 use crate::answer::{Holder, Request};
 use crate::connector::Connector;
-use crate::faults::Function;
 use crate::life::{AnyObject, Hold, Life, Object, close, from_handle, publish};
 use crate::opaque::Opaque;
 use crate::public::{Public, header, query_extension};
@@ -188,8 +187,7 @@ unsafe extern "system" fn listen(
     };
     // SAFETY: readable for its length (consumer).
     let local = unsafe { address::read(local, local_length) };
-    let met = listener.adapter.core().faults().meet(Function::Listen);
-    match met.and(local).and_then(|local| listen_now(&listener, local)) {
+    match local.and_then(|local| listen_now(&listener, local)) {
         Ok(None) => request.answer(STATUS_SUCCESS),
         Ok(Some((acceptor, deadline))) => {
             Acceptor::start(&acceptor, Hold::new(&listener), request, deadline);

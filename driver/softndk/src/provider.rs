@@ -12,7 +12,6 @@ use kernel::pool::{AllocError, PoolSlice, Shared};
 use crate::adapter::Adapter;
 use crate::config::{self, AnswerMode, Config};
 use crate::counters::{CounterSet, Counters};
-use crate::faults::{Faults, Function};
 use crate::life::publish;
 use crate::memory::{Memory, Spacing};
 use crate::ports::PortSpace;
@@ -29,7 +28,6 @@ pub(crate) struct Core {
     memory: Memory,
     ports: PortSpace,
     counters: CounterSet,
-    faults: Faults,
     /// The adapter itself and its opens.
     users: AtomicUsize,
     /// Set when the last of them is gone.
@@ -95,10 +93,6 @@ impl Core {
 
     pub(crate) const fn counters(&self) -> &CounterSet {
         &self.counters
-    }
-
-    pub(crate) const fn faults(&self) -> &Faults {
-        &self.faults
     }
 
     /// The system's TCP, if that port is served by iWARP.
@@ -175,7 +169,6 @@ impl SoftNdk {
             memory: Memory::new(config.regions_max, config.mappings_max, spacing)?,
             ports: PortSpace::new(config.addresses, config.ephemeral_ports)?,
             counters: CounterSet::default(),
-            faults: Faults::none(),
             users: AtomicUsize::new(1),
             unused: Event::new(EventType::Notification, false)?,
             iwarp: config.iwarp.as_ref().map(Iwarp::new).transpose()?,
@@ -215,12 +208,6 @@ impl SoftNdk {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.core.counters.snapshot()
-    }
-
-    /// Has the next call of `function`, by whichever consumer, fail with `status`, inline or not as the adapter answers
-    /// everything. A failure that was asked for before and has not happened is forgotten. IRQL ≤ DISPATCH_LEVEL.
-    pub fn fail_next(&self, function: Function, status: NTSTATUS) {
-        self.core.faults.set(function, status);
     }
 
     /// Ends the adapter. PASSIVE_LEVEL; blocks until every open is closed.

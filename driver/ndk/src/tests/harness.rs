@@ -89,11 +89,6 @@ impl World {
         self.adapter.as_ref().unwrap()
     }
 
-    /// The provider, which can be made to fail.
-    pub(super) fn soft(&self) -> &SoftNdk {
-        self.soft.as_ref().unwrap()
-    }
-
     /// Closes the adapter and the provider, and checks that nothing is left.
     pub(super) fn finish(mut self) {
         if let Some(adapter) = self.adapter.take() {

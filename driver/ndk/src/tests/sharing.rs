@@ -4,7 +4,7 @@ use abi::status::{
     STATUS_ADDRESS_ALREADY_EXISTS, STATUS_INVALID_ADDRESS, STATUS_SHARING_VIOLATION,
     STATUS_TOO_MANY_ADDRESSES,
 };
-use softndk::Function;
+use ndkcheck::{Act, Slot, When};
 use std::vec::Vec;
 
 use super::harness::*;
@@ -53,7 +53,7 @@ fn an_address_that_cannot_be_shared() {
         assert_eq!(taken.err(), Some(STATUS_SHARING_VIOLATION));
         let elsewhere = SharedEndpoint::create(world.adapter(), "192.0.2.1:0".parse().unwrap());
         assert_eq!(elsewhere.err(), Some(STATUS_INVALID_ADDRESS));
-        world.soft().fail_next(Function::CreateSharedEndpoint, STATUS_TOO_MANY_ADDRESSES);
+        world.checker().next(Slot::CreateSharedEndpoint, Act::Fail(When::Inline, STATUS_TOO_MANY_ADDRESSES));
         let exhausted = SharedEndpoint::create(world.adapter(), loopback(0));
         assert_eq!(exhausted.err(), Some(STATUS_TOO_MANY_ADDRESSES));
     });

@@ -22,7 +22,6 @@ use crate::answer::{Holder, Request};
 use crate::config::PRIVATE_DATA_BYTES;
 use crate::events::{DisconnectCallback, Job};
 use crate::fabric::{DisconnectEvent, Handshake, PrivateData, ReadLimits, Side};
-use crate::faults::Function;
 use crate::life::{Object as _, close, from_handle};
 use crate::opaque::Opaque;
 use crate::public::query_extension;
@@ -110,8 +109,7 @@ unsafe fn connect_from(arguments: &ConnectArguments, from: Result<From, NTSTATUS
     let destination = unsafe { address::read(arguments.destination, arguments.destination_length) };
     // SAFETY: readable for its length (consumer).
     let data = unsafe { private_data(arguments.data, arguments.data_length) };
-    let met = connector.adapter().core().faults().meet(Function::Connect);
-    let checked = met.and(from).and_then(|from| Ok((from, destination?, data?)));
+    let checked = from.and_then(|from| Ok((from, destination?, data?)));
     match checked {
         Ok((from, destination, data)) => {
             let handshake = Handshake { qp, limits: arguments.limits, data };
@@ -208,8 +206,7 @@ unsafe fn complete(
         Ok(request) => request,
         Err(status) => return status,
     };
-    let met = connector.adapter().core().faults().meet(Function::CompleteConnect);
-    let completed = met.and_then(|()| connector.end()).and_then(|connection| {
+    let completed = connector.end().and_then(|connection| {
         if connection.side() != Side::Active {
             return Err(STATUS_CONNECTION_INVALID);
         }
@@ -280,8 +277,7 @@ unsafe fn accept_any(arguments: &AcceptArguments) -> NTSTATUS {
     // SAFETY: readable for its length (consumer).
     let data = unsafe { private_data(arguments.data, arguments.data_length) };
     let event = event(&connector, arguments.callback, arguments.event_context);
-    let met = connector.adapter().core().faults().meet(Function::Accept);
-    match met.and(data).and_then(|data| Ok((data, event?))) {
+    match data.and_then(|data| Ok((data, event?))) {
         Ok((data, event)) => {
             Connector::accept(&connector, Handshake { qp, limits: arguments.limits, data }, event, request)
         }

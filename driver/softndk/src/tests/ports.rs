@@ -9,7 +9,7 @@ use abi::status::*;
 
 use super::harness::*;
 use super::pair::*;
-use crate::{AnswerMode, Config, Function};
+use crate::{AnswerMode, Config};
 
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -228,27 +228,10 @@ fn a_shared_endpoint_serves_many_destinations_once_each() {
     }
 }
 
-/// Failures that a test asks for happen once, to the function that they are meant for.
-fn a_failure_is_asked_for() {
-    for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
-        let world = World::with_answers(answers);
-        let local = address("127.0.0.1:7000");
-        world.soft().fail_next(Function::CreateSharedEndpoint, STATUS_INSUFFICIENT_RESOURCES);
-        let listener = TestListener::new(&world);
-        assert_eq!(listener.listen(local), STATUS_SUCCESS, "not meant");
-        listener.close();
-        assert_eq!(shared_endpoint(&world, local).err(), Some(STATUS_INSUFFICIENT_RESOURCES));
-        let endpoint = shared_endpoint(&world, local).unwrap();
-        close(endpoint, close_slot!(endpoint, NdkCloseSharedEndpoint));
-        world.finish();
-    }
-}
-
 over_both_fabrics!(
     a_local_endpoint_has_one_user,
     only_the_adapters_own_addresses_can_be_used,
     the_ephemeral_range_can_be_used_up,
     a_port_is_busy_until_its_connectors_are_closed,
     a_shared_endpoint_serves_many_destinations_once_each,
-    a_failure_is_asked_for,
 );

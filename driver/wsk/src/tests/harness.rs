@@ -6,7 +6,7 @@ use core::ptr::{self, NonNull};
 use core::time::Duration;
 use std::boxed::Box;
 use std::cell::Cell;
-use std::sync::{MutexGuard, Once};
+use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::thread_local;
 use std::vec::Vec;
 
@@ -20,6 +20,7 @@ use ksim::buffer::Chain;
 use ksim::client::{Completion, TestIrp};
 use ksim::wsk::Outstanding;
 use ndk::{Adapter, CloseAdapter, Depths};
+use ndkcheck::{Act, Slot, When};
 use softndk::{AnswerMode, SoftNdk};
 
 pub(super) use super::peer::*;
@@ -43,10 +44,28 @@ pub(crate) struct World {
     /// What stands between the adapter and the provider.
     pub(super) checker: ndkcheck::Checker,
     pub(crate) provider: Shared<Provider>,
+    published: Published,
     registration: Box<WSK_REGISTRATION>,
     npi: WSK_PROVIDER_NPI,
+    /// How the adapter answers.
+    answers: AnswerMode,
     _alone: MutexGuard<'static, ()>,
 }
+
+/// Clients find the provider until this is dropped, as a test that fails does before the next one begins.
+struct Published;
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        Provider::withdraw();
+    }
+}
+
+/// What tests before this one have left: only those that failed leave anything.
+static BEFORE: LazyLock<Mutex<Left>> = LazyLock::new(Mutex::default);
+
+/// What is allocated by any of the driver's crates, and what the system is owed.
+type Left = (Vec<ksim::pool::Usage>, Outstanding);
 
 /// # Safety
 /// `context` is the [`SoftNdk`] that opened `adapter`.
@@ -65,7 +84,17 @@ pub(crate) fn boot() -> MutexGuard<'static, ()> {
     let alone = ksim::exclusive();
     // SAFETY: the simulated device stays for ever.
     BOOT.call_once(|| unsafe { kernel::init(ksim::device()) });
+    ksim::quiesce();
+    *before() = (allocated(), ksim::wsk::outstanding());
     alone
+}
+
+fn before() -> MutexGuard<'static, Left> {
+    BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn allocated() -> Vec<ksim::pool::Usage> {
+    ksim::leaks().into_iter().filter(|usage| usage.tag.starts_with("Wr")).collect()
 }
 
 /// A registration block that nobody has registered.
@@ -77,10 +106,11 @@ pub(super) fn block() -> Box<WSK_REGISTRATION> {
     })
 }
 
-/// What is allocated by any of the driver's crates, once nothing runs any more.
+/// What this test has allocated by any of the driver's crates and not freed, once nothing runs any more.
 pub(crate) fn left() -> Vec<ksim::pool::Usage> {
     ksim::quiesce();
-    ksim::leaks().into_iter().filter(|usage| usage.tag.starts_with("Wr")).collect()
+    let before = before();
+    allocated().into_iter().filter(|usage| !before.0.contains(usage)).collect()
 }
 
 fn policy(rules: &[&str]) -> Policy {
@@ -130,6 +160,7 @@ impl World {
         let interface = Interface { luid: 0, index: 0, name: "test" };
         provider.add_adapter(adapter.clone(), interface, &[IpAddr::V4(Ipv4Addr::LOCALHOST)]).unwrap();
         assert!(Provider::publish(&provider));
+        let published = Published;
         let mut registration = block();
         let mut npi = WSK_CLIENT_NPI { ClientContext: ptr::null_mut(), Dispatch: &CLIENT_DISPATCH };
         // SAFETY: the block stays in its box until it is deregistered; the table is static.
@@ -137,7 +168,8 @@ impl World {
         let mut npi = WSK_PROVIDER_NPI { Client: ptr::null_mut(), Dispatch: ptr::null() };
         // SAFETY: registered above.
         assert_eq!(unsafe { crate::wsk_capture_provider_npi(&mut *registration, 0, &mut npi) }, 0);
-        Self { soft: Some(soft), adapter, checker, provider, registration, npi, _alone: alone }
+        let soft = Some(soft);
+        Self { soft, adapter, checker, provider, published, registration, npi, answers, _alone: alone }
     }
 
     /// Ends everything; every socket is closed and every peer gone. Nothing may be left.
@@ -151,19 +183,24 @@ impl World {
         unsafe { crate::wsk_release_provider_npi(&mut *self.registration) };
         // SAFETY: registered once.
         unsafe { crate::wsk_deregister(&mut *self.registration) };
-        Provider::withdraw();
-        self.provider.stop();
-        let Self { soft, adapter, provider, .. } = self;
+        let Self { soft, adapter, provider, published, _alone, .. } = self;
+        drop(published);
+        provider.stop();
         drop((adapter, provider));
         soft.unwrap().stop();
         end();
         assert_eq!(left(), [], "still allocated");
-        assert_eq!(ksim::wsk::outstanding(), Outstanding::default(), "still outstanding at the system");
+        assert_eq!(ksim::wsk::outstanding(), before().1, "still outstanding at the system");
     }
 
-    /// Has the adapter's next call of `function` fail.
-    pub(super) fn fail_next(&self, function: softndk::Function, status: NTSTATUS) {
-        self.soft.as_ref().unwrap().fail_next(function, status);
+    /// Has the adapter's next call of `slot` fail, when it answers everything.
+    pub(super) fn fail_next(&self, slot: Slot, status: NTSTATUS) {
+        let when = match self.answers {
+            AnswerMode::Inline => When::Inline,
+            AnswerMode::Later => When::Dpc,
+            AnswerMode::Early => When::Early,
+        };
+        self.checker.next(slot, Act::Fail(when, status));
     }
 
     /// The captured provider.

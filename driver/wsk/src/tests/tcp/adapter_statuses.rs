@@ -6,7 +6,8 @@ use abi::status::*;
 use abi::wsk::{WSK_FLAG_CONNECTION_SOCKET, WSK_FLAG_LISTEN_SOCKET, WSK_SOCKET};
 use abi::wskrdma::{WSKRDMA_PATH_NONE, WSKRDMA_PATH_RDMA, WSKRDMA_PATH_TCP};
 use ksim::wsk::Answers;
-use softndk::{AnswerMode, Function};
+use ndkcheck::Slot;
+use softndk::AnswerMode;
 use trace::Reason;
 
 use super::super::harness::{Connection, ListenSocket, loopback};
@@ -42,8 +43,8 @@ fn goes(stage: &Stage, near: &Connection, listener: &ListenSocket, way: (u32, Re
     assert!(stage.reasons().iter().any(|(reason, _)| *reason == way.1));
 }
 
-/// `function` fails with `given` while a socket connects from `local`.
-fn connecting(function: Function, local: u16, given: NTSTATUS, told: NTSTATUS, reason: Reason) {
+/// `slot` fails with `given` while a socket connects from `local`.
+fn connecting(slot: Slot, local: u16, given: NTSTATUS, told: NTSTATUS, reason: Reason) {
     // Whether it is the peer's doing, and so is remembered of the destination.
     let remembered = matches!(reason, Reason::PeerUnreachable | Reason::RdmaTimeout);
     for mode in MODES {
@@ -51,7 +52,7 @@ fn connecting(function: Function, local: u16, given: NTSTATUS, told: NTSTATUS, r
         let stage = Stage::answering(&[REQUIRE_HERE], (mode, Answers::Inline));
         let listener = stage.world.listen(PORT);
         let near = bound(&stage, local);
-        stage.world.fail_next(function, given);
+        stage.world.fail_next(slot, given);
         let refused = near.connect(PORT);
         assert_eq!((refused.wait().status, refused.completions()), (told, 1));
         assert_eq!(path(near.raw()), (WSKRDMA_PATH_NONE, Reason::PolicyRequire));
@@ -63,7 +64,7 @@ fn connecting(function: Function, local: u16, given: NTSTATUS, told: NTSTATUS, r
         let stage = Stage::answering(&[], (mode, Answers::Inline));
         let listener = stage.world.listen(PORT);
         let near = bound(&stage, local);
-        stage.world.fail_next(function, given);
+        stage.world.fail_next(slot, given);
         goes(&stage, &near, &listener, (WSKRDMA_PATH_TCP, reason));
         let after = if remembered {
             (WSKRDMA_PATH_TCP, Reason::NegativeCache)
@@ -80,10 +81,10 @@ fn connecting(function: Function, local: u16, given: NTSTATUS, told: NTSTATUS, r
 }
 
 macro_rules! connecting {
-    ($($name:ident: $function:ident from $local:expr, $given:ident => $told:ident, $reason:ident;)*) => {
+    ($($name:ident: $slot:ident from $local:expr, $given:ident => $told:ident, $reason:ident;)*) => {
         $(#[test]
         fn $name() {
-            connecting(Function::$function, $local, $given, $told, Reason::$reason);
+            connecting(Slot::$slot, $local, $given, $told, Reason::$reason);
         })*
     };
 }
@@ -120,16 +121,16 @@ connecting! {
     accept_io_timeout: Accept from 0, STATUS_IO_TIMEOUT => STATUS_CONNECTION_REFUSED, PeerUnreachable;
 
     connect_shared_insufficient_resources:
-        Connect from LOCAL, STATUS_INSUFFICIENT_RESOURCES => STATUS_INSUFFICIENT_RESOURCES, AdapterResources;
+        ConnectWithSharedEndpoint from LOCAL, STATUS_INSUFFICIENT_RESOURCES => STATUS_INSUFFICIENT_RESOURCES, AdapterResources;
     connect_shared_network_unreachable:
-        Connect from LOCAL, STATUS_NETWORK_UNREACHABLE => STATUS_NETWORK_UNREACHABLE, PeerUnreachable;
+        ConnectWithSharedEndpoint from LOCAL, STATUS_NETWORK_UNREACHABLE => STATUS_NETWORK_UNREACHABLE, PeerUnreachable;
     connect_shared_host_unreachable:
-        Connect from LOCAL, STATUS_HOST_UNREACHABLE => STATUS_HOST_UNREACHABLE, PeerUnreachable;
+        ConnectWithSharedEndpoint from LOCAL, STATUS_HOST_UNREACHABLE => STATUS_HOST_UNREACHABLE, PeerUnreachable;
     connect_shared_connection_refused:
-        Connect from LOCAL, STATUS_CONNECTION_REFUSED => STATUS_CONNECTION_REFUSED, PeerUnreachable;
-    connect_shared_io_timeout: Connect from LOCAL, STATUS_IO_TIMEOUT => STATUS_IO_TIMEOUT, RdmaTimeout;
+        ConnectWithSharedEndpoint from LOCAL, STATUS_CONNECTION_REFUSED => STATUS_CONNECTION_REFUSED, PeerUnreachable;
+    connect_shared_io_timeout: ConnectWithSharedEndpoint from LOCAL, STATUS_IO_TIMEOUT => STATUS_IO_TIMEOUT, RdmaTimeout;
     connect_shared_address_already_exists:
-        Connect from LOCAL, STATUS_ADDRESS_ALREADY_EXISTS => STATUS_ADDRESS_ALREADY_EXISTS, AddressBusy;
+        ConnectWithSharedEndpoint from LOCAL, STATUS_ADDRESS_ALREADY_EXISTS => STATUS_ADDRESS_ALREADY_EXISTS, AddressBusy;
 
     create_shared_endpoint_insufficient_resources:
         CreateSharedEndpoint from LOCAL, STATUS_INSUFFICIENT_RESOURCES => STATUS_INSUFFICIENT_RESOURCES,
@@ -147,7 +148,7 @@ fn binding(given: NTSTATUS, told: NTSTATUS) {
     for mode in MODES {
         let stage = Stage::answering(&["require any any"], (mode, Answers::Inline));
         let near = socket(&stage, WSK_FLAG_CONNECTION_SOCKET);
-        stage.world.fail_next(Function::CreateSharedEndpoint, given);
+        stage.world.fail_next(Slot::CreateSharedEndpoint, given);
         assert_eq!(bind(&near, loopback(0)).wait().status, told);
         if told != STATUS_SUCCESS {
             assert_eq!(bind(&near, loopback(0)).wait().status, STATUS_SUCCESS);
@@ -185,7 +186,7 @@ fn listening(given: NTSTATUS, told: NTSTATUS, reason: Option<Reason>) {
             let alone = !rules.is_empty();
             let stage = Stage::answering(rules, (mode, Answers::Inline));
             let listener = socket(&stage, WSK_FLAG_LISTEN_SOCKET);
-            stage.world.fail_next(Function::Listen, given);
+            stage.world.fail_next(Slot::Listen, given);
             let bound = bind(&listener, loopback(PORT));
             match reason {
                 Some(reason) if !alone => {
