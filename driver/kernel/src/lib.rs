@@ -12,6 +12,7 @@
 //! | [`event`], [`thread`] | waiting at PASSIVE_LEVEL |
 //! | [`dpc`], [`work`], [`timer`] | code that runs later |
 //! | [`rundown`] | calls in flight, and waiting for them to end |
+//! | [`driver`] | the driver object |
 //! | [`wsk`], [`nmr`] | the system's WSK registration functions; the Network Module Registrar |
 //! | [`ip`], [`ndis`] | the addresses of the machine's interfaces; what a lightweight filter needs |
 //! | [`irp`], [`mdl`] | the I/O macros, and walking a `WSK_BUF` |
@@ -34,6 +35,7 @@ use ksim as _;
 pub mod bugcheck;
 pub mod call;
 pub mod dpc;
+pub mod driver;
 pub mod event;
 pub mod ip;
 pub mod irp;

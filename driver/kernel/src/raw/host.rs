@@ -72,6 +72,7 @@ unsafe extern "C-unwind" {
         object: *mut *mut c_void,
         information: *mut c_void,
     ) -> NTSTATUS;
+    fn ObfReferenceObject(object: *mut c_void) -> isize;
     fn ObfDereferenceObject(object: *mut c_void) -> isize;
     pub(crate) fn ZwClose(handle: HANDLE) -> NTSTATUS;
 
@@ -259,6 +260,13 @@ pub(crate) unsafe fn create_system_thread(
     let (access, null) = (super::THREAD_ALL_ACCESS, ptr::null_mut());
     // SAFETY: as promised by the caller; a null process is the system's, and nobody asks for the client id.
     unsafe { PsCreateSystemThread(handle, access, attributes, null, ptr::null_mut(), routine, context) }
+}
+
+/// # Safety
+/// `object` is an object.
+pub(crate) unsafe fn reference(object: *mut c_void) {
+    // SAFETY: as promised by the caller.
+    unsafe { ObfReferenceObject(object) };
 }
 
 /// # Safety

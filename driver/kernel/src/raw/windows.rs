@@ -322,6 +322,13 @@ pub(crate) unsafe fn create_system_thread(
 }
 
 /// # Safety
+/// `object` is an object.
+pub(crate) unsafe fn reference(object: *mut c_void) {
+    // SAFETY: as promised by the caller.
+    unsafe { ntddk::ObfReferenceObject(object) };
+}
+
+/// # Safety
 /// The caller has a reference on `object` and gives it up.
 pub(crate) unsafe fn dereference(object: *mut c_void) {
     // SAFETY: as promised by the caller.
