@@ -62,6 +62,16 @@ reasons! {
     AdapterGone = 14, "adapter-gone", "The NDK adapter was removed, or has failed.";
     /// Somebody else has the address on the adapter.
     AddressBusy = 15, "address-busy", "Somebody else has the local address or port on the NDK adapter.";
+    /// The adapter's driver did not answer.
+    AdapterSilent = 16, "adapter-silent", "The driver of the NDK adapter did not answer a request in time.";
+    /// As much memory is registered with the adapter as is allowed.
+    AdapterMemory = 17, "adapter-memory", "As much memory is registered with the NDK adapter as AdapterMemoryLimit allows.";
+    /// The connections of this peer use as much memory as is allowed.
+    PeerMemory = 18, "peer-memory", "The connections of this peer use as much memory as PeerMemoryLimit allows.";
+    /// This peer has as many connections that nobody has accepted as is allowed.
+    PeerBacklog = 19, "peer-backlog", "As many connections of this peer as PeerBacklog allows are not established, or not accepted.";
+    /// The listener has as many connections that nobody has accepted as is allowed.
+    BacklogFull = 20, "backlog-full", "As many connections as the listener's backlog holds are not established, or not accepted.";
 }
 
 impl Reason {

@@ -31,6 +31,11 @@ fn numbers_never_change() {
         (Reason::RdmaTimeout, 13),
         (Reason::AdapterGone, 14),
         (Reason::AddressBusy, 15),
+        (Reason::AdapterSilent, 16),
+        (Reason::AdapterMemory, 17),
+        (Reason::PeerMemory, 18),
+        (Reason::PeerBacklog, 19),
+        (Reason::BacklogFull, 20),
     ];
     assert_eq!(known.map(|(reason, _)| reason), Reason::ALL);
     assert_eq!(known.map(|(reason, _)| reason.code()), known.map(|(_, number)| number));
