@@ -92,7 +92,8 @@ impl Drop for Provider {
     /// Waits for the last client. An open handle keeps the driver loaded, so none is left when it unloads.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.stop();
+            // What is not closed keeps the image, too.
+            let _closed = runtime.stop();
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::ntstatus::NtStatus;
 use crate::report;
 use comfy_table::Table;
 use control::driver::{
-    ADAPTER_DISABLED, ADAPTER_FAILED, ADAPTER_GOING, ADAPTER_OPEN, ADAPTER_UNFIT, ADAPTER_WRONG_VERSION,
+    ADAPTER_DISABLED, ADAPTER_FAILED, ADAPTER_GOING, ADAPTER_OPEN, ADAPTER_STUCK, ADAPTER_UNFIT, ADAPTER_WRONG_VERSION,
     AdapterRow, IOCTL_STATUS, PATH_TCP, ReasonRow, SocketRow, StatusHeader, Version, Work,
 };
 use control::{Address, Record};
@@ -117,7 +117,13 @@ pub(crate) fn adapter_name(row: &AdapterRow) -> String {
 
 /// An open adapter, and what its driver does against the rules.
 fn open_state(row: &AdapterRow) -> String {
-    let counts = [row.answered_twice, row.events_too_many, row.entries_too_many, row.entries_missing];
+    let counts = [
+        row.answered_twice,
+        row.events_too_many,
+        row.entries_too_many,
+        row.entries_missing,
+        row.unanswered,
+    ];
     match counts.iter().map(|count| u64::from(*count)).sum::<u64>() {
         0 => "open".to_owned(),
         broken => format!("open; its driver has broken NDKPI {broken} times: update it"),
@@ -135,6 +141,7 @@ fn adapter_state(row: &AdapterRow) -> String {
         ADAPTER_UNFIT => "the adapter's limits are too low for a connection".to_owned(),
         ADAPTER_FAILED => format!("not opened: {}", NtStatus(row.status.cast_signed())),
         ADAPTER_GOING => "going: NDK or the NIC is being disabled or removed".to_owned(),
+        ADAPTER_STUCK => "closing: its driver does not let go of it".to_owned(),
         other => format!("state {other}"),
     }
 }
@@ -190,7 +197,9 @@ pub(crate) fn show(json: bool, status: &Status) {
                 "state": adapter_state(a), "broken_promises": {
                     "answered_twice": a.answered_twice, "events_too_many": a.events_too_many,
                     "entries_too_many": a.entries_too_many, "entries_missing": a.entries_missing,
+                    "unanswered": a.unanswered,
                 },
+                "registered_octets": a.registered,
             })).collect::<Vec<_>>(),
             "sockets": status.sockets.iter().map(|s| json!({
                 "kind": kind(s), "path": path_name(s.path), "reason": s.reason,
@@ -212,12 +221,13 @@ pub(crate) fn show(json: bool, status: &Status) {
         h.irps_outstanding
     );
     let mut table = Table::new();
-    table.set_header(["adapter", "NDKPI", "interface", "state"]);
+    table.set_header(["adapter", "NDKPI", "interface", "registered", "state"]);
     for a in &status.adapters {
         table.add_row([
             adapter_name(a),
             format!("{}.{}", a.major, a.minor),
             a.interface_index.to_string(),
+            a.registered.to_string(),
             adapter_state(a),
         ]);
     }

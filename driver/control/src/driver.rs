@@ -24,7 +24,7 @@ pub const WIN32_NAME: &str = "\\\\.\\wskrdma";
 /// The service's name.
 pub const SERVICE_NAME: &str = "wskrdma";
 /// The version of this contract; a change of any layout raises it.
-pub const CONTRACT_VERSION: u32 = 3;
+pub const CONTRACT_VERSION: u32 = 4;
 
 /// Asks for [`Version`].
 pub const IOCTL_VERSION: u32 = ctl_code(0x800, READ_ACCESS);
@@ -145,8 +145,14 @@ record! {
         events_too_many: u32,
         /// completion entries for no request,
         entries_too_many: u32,
-        /// requests without a completion entry.
+        /// requests without a completion entry,
         entries_missing: u32,
+        /// requests and closes that were not answered in time.
+        unanswered: u32,
+        /// Zero.
+        reserved: u32,
+        /// Octets of memory that are registered with the adapter.
+        registered: u64,
         /// Name, UTF-8, zero-filled.
         name: [u8; 32],
     }
@@ -196,6 +202,8 @@ pub const ADAPTER_UNFIT: u32 = 3;
 pub const ADAPTER_FAILED: u32 = 4;
 /// NDK, or the NIC, is going or gone.
 pub const ADAPTER_GOING: u32 = 5;
+/// It was to be closed, and its driver does not let go of it.
+pub const ADAPTER_STUCK: u32 = 6;
 
 /// No path was chosen yet.
 pub const PATH_NONE: u32 = 0;

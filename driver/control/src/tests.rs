@@ -24,6 +24,9 @@ fn adapter() -> AdapterRow {
         events_too_many: 7,
         entries_too_many: 8,
         entries_missing: 9,
+        unanswered: 10,
+        reserved: 0,
+        registered: 1 << 33,
         name: [b'a'; 32],
     }
 }
@@ -47,7 +50,7 @@ fn reason() -> ReasonRow {
 impl Source for Two {
     fn header(&self) -> StatusHeader {
         StatusHeader {
-            contract: 3,
+            contract: 4,
             adapters: 0,
             sockets: 0,
             irps_outstanding: 5,

@@ -6,7 +6,9 @@ use crate::object::slot;
 use crate::shared_endpoint::SharedEndpoint;
 use abi::NTSTATUS;
 use abi::ndk::{NDK_CONNECTOR, NDK_FN_GET_LOCAL_ADDRESS};
-use abi::status::{STATUS_CONNECTION_REFUSED, STATUS_INVALID_BUFFER_SIZE, STATUS_PENDING, nt_success};
+use abi::status::{
+    STATUS_CONNECTION_REFUSED, STATUS_INTERNAL_ERROR, STATUS_INVALID_BUFFER_SIZE, STATUS_PENDING, nt_success,
+};
 use abi::wsk::{SOCKADDR, SOCKADDR_INET};
 use core::ffi::c_void;
 use core::mem::{MaybeUninit, size_of};
@@ -44,9 +46,9 @@ impl<H: Handler> Endpoint<H> {
     /// Connects from `source` to `remote` and sends `data`. The answer is [`Handler::established`]. All receives are
     /// posted before. Call once, on an active endpoint. IRQL <= DISPATCH_LEVEL.
     pub fn connect<'a>(this: &Shared<Self>, source: impl Into<Source<'a>>, remote: SocketAddr, data: &[u8]) {
-        let Some(_use) = this.enter() else { return this.handler.established(STATUS_CONNECTION_REFUSED) };
+        let Some(_use) = this.enter() else { return this.refuse() };
         let target = SockAddr::from(remote);
-        let (connector, qp) = (this.connector.as_ptr(), this.qp.as_ptr());
+        let (connector, qp) = (this.connector(), this.qp.as_ptr());
         let (octets, length) = (data.as_ptr().cast(), data.len() as u32);
         let context = this.expect_answer(Answer::Connect);
         let status = match source.into() {
@@ -101,8 +103,8 @@ impl<H: Handler> Endpoint<H> {
     /// Accepts with `data`. The answer is [`Handler::established`]. All receives are posted before. Call once, on a
     /// passive endpoint. IRQL <= DISPATCH_LEVEL.
     pub fn accept(this: &Shared<Self>, data: &[u8]) {
-        let Some(_use) = this.enter() else { return this.handler.established(STATUS_CONNECTION_REFUSED) };
-        let connector = this.connector.as_ptr();
+        let Some(_use) = this.enter() else { return this.refuse() };
+        let connector = this.connector();
         let accept = slot!(connector, NdkAccept);
         let context = this.expect_answer(Answer::Complete);
         // SAFETY: connector and QP are open (`_use`); data is read during the call; the contexts are the endpoint, which
@@ -127,13 +129,23 @@ impl<H: Handler> Endpoint<H> {
         }
     }
 
+    /// Nothing can come of a connect or an accept: the endpoint is being closed.
+    fn refuse(&self) {
+        self.answer(STATUS_CONNECTION_REFUSED);
+    }
+
+    fn answer(&self, status: NTSTATUS) {
+        self.handler.tell(|handler| handler.established(status));
+    }
+
     /// The peer has accepted: look at its data, then complete the connection or reject it.
     fn complete_connect(this: &Shared<Self>) {
-        let Some(_use) = this.enter() else { return this.handler.established(STATUS_CONNECTION_REFUSED) };
-        let connector = this.connector.as_ptr();
+        let Some(_use) = this.enter() else { return this.refuse() };
+        let connector = this.connector();
         let mut data = [0; PRIVATE_DATA_MAX];
-        let answer = match connection_data(this.connector, &mut data) {
-            Ok(octets) if this.handler.peer_data(octets) => Ok(()),
+        let read = NonNull::new(connector).ok_or(STATUS_INTERNAL_ERROR);
+        let answer = match read.and_then(|connector| connection_data(connector, &mut data)) {
+            Ok(octets) if this.handler.tell(|handler| handler.peer_data(octets)) == Some(true) => Ok(()),
             Ok(_) => Err(STATUS_CONNECTION_REFUSED),
             Err(status) => Err(status),
         };
@@ -141,7 +153,7 @@ impl<H: Handler> Endpoint<H> {
             let reject = slot!(connector, NdkReject);
             // SAFETY: the connector is open and waits for the decision; no data goes with it.
             unsafe { reject(connector, ptr::null(), 0) };
-            return this.handler.established(status);
+            return this.answer(status);
         }
         let complete = slot!(connector, NdkCompleteConnect);
         let context = this.expect_answer(Answer::Complete);
@@ -165,7 +177,7 @@ unsafe extern "system" fn connected<H: Handler>(context: *mut c_void, status: NT
     if nt_success(status) {
         Endpoint::complete_connect(&this);
     } else {
-        this.handler.established(status);
+        this.answer(status);
     }
 }
 
@@ -176,7 +188,7 @@ unsafe extern "system" fn completed<H: Handler>(context: *mut c_void, status: NT
         return;
     }
     this.established.store(nt_success(status), Ordering::SeqCst);
-    this.handler.established(status);
+    this.answer(status);
     if this.cq.has_failed() {
         this.queue_failed();
     }

@@ -5,7 +5,7 @@
 //! that has done [`PASS_LIMIT`] entries continues in a DPC, so that one busy queue does not keep a processor.
 
 use crate::TAG;
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, Use};
 use crate::faults::Faults;
 use crate::gate::Gate;
 use crate::object::slot;
@@ -23,16 +23,12 @@ use kernel::lock::SpinLock;
 use kernel::pool::Shared;
 use kernel::processor::Processor;
 use kernel::rundown::Rundown;
-use kernel::time::milliseconds;
 use kernel::timer::Timer;
 
 /// Entries taken in one call of the provider.
 const BATCH: usize = 32;
 /// Entries one pass handles before it yields.
 const PASS_LIMIT: usize = 256;
-/// How long the entries of a closed queue pair are waited for, at least, in units of 100 ns; at most twice as long. They are
-/// placed before its close ends by every provider known, but no page promises it.
-pub(crate) const ENTRY_LIMIT: u64 = milliseconds(if cfg!(test) { 5 } else { 5000 });
 
 /// One completion: what the endpoint's handler sees.
 #[derive(Clone, Copy, Debug)]
@@ -203,6 +199,8 @@ pub(crate) struct Cq {
     lists: SpinLock<Lists>,
     /// Set while endpoints wait for entries; gone with the queue.
     patience: SpinLock<Option<Timer>>,
+    /// How long they wait, in units of 100 ns.
+    entry_limit: u64,
     patience_set: AtomicBool,
     patience_over: AtomicBool,
     faults: Shared<Faults>,
@@ -242,11 +240,10 @@ impl Cq {
     /// Creates a queue of `depth` entries and arms it. That its callbacks run on `processor` is a wish (NDKPI).
     /// IRQL: PASSIVE_LEVEL.
     pub(crate) fn create(
-        adapter: &Adapter,
+        adapter: &Shared<Adapter>,
         processor: Processor,
         depth: u32,
     ) -> Result<Shared<Self>, NTSTATUS> {
-        let affinity = processor.affinity();
         let cq: Shared<Self> = Shared::try_new_cyclic(TAG, |this: *const Self| {
             let context = this.cast_mut().cast::<c_void>();
             // SAFETY: `continue_pass` takes the address of the queue, whose drop ends the DPC.
@@ -258,10 +255,11 @@ impl Cq {
             let closing = Closing::new().map_err(Failed)?;
             let object = adapter.object();
             let create = slot!(object, NdkCreateCq);
-            let created = wait::create(|done, request, out| {
+            let kept = (Use::new(adapter).map_err(Failed)?, processor.affinity());
+            let created = wait::create(&adapter.patience(), kept, |(_, affinity), done, request, out| {
                 // SAFETY: the adapter is open; the notification context is the queue's address, and nothing is
                 // notified before the first arm, which comes after this function.
-                unsafe { create(object, depth, notified, context, &affinity, done, request, out) }
+                unsafe { create(object, depth, notified, context, affinity, done, request, out) }
             });
             let object = created.map_err(Failed)?;
             Ok::<_, Failed>(Self {
@@ -279,6 +277,7 @@ impl Cq {
                     attached: Attached(ptr::null_mut()),
                 }),
                 patience: SpinLock::new(Some(patience)),
+                entry_limit: adapter.entry_limit(),
                 patience_set: AtomicBool::new(false),
                 patience_over: AtomicBool::new(false),
                 faults: adapter.fault_counts().clone(),
@@ -514,7 +513,7 @@ impl Cq {
             && !self.patience_set.swap(true, Ordering::AcqRel)
             && let Some(patience) = &*self.patience.lock()
         {
-            patience.set(ENTRY_LIMIT);
+            patience.set(self.entry_limit);
         }
     }
 }

@@ -5,19 +5,19 @@ use crate::cq::{Attachment, Completion, Cq};
 use crate::faults::Fault;
 use crate::listener::Incoming;
 use crate::memory::Memory;
-use crate::object::slot;
 use crate::post::Poster;
-use crate::{TAG, wait};
+use crate::prepared::Prepared;
+use crate::uses::{Audience, End, Uses};
 use abi::NTSTATUS;
 use abi::ndk::{NDK_CONNECTOR, NDK_QP};
-use abi::status::STATUS_INVALID_PARAMETER;
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::net::SocketAddr;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering};
 use heapless::Vec;
 use kernel::pool::Shared;
+use kernel::processor::Processor;
 
 /// Regions one endpoint may own.
 pub(crate) const MEMORIES: usize = 4;
@@ -74,9 +74,6 @@ pub(crate) enum Teardown {
     HandedIn,
 }
 
-/// Set in [`Endpoint::uses`] once the close was asked for.
-const CLOSING: u32 = 1 << 31;
-
 /// One connection over NDK.
 ///
 /// Built with [`Endpoint::active`] or [`Endpoint::passive`]; ended by [`Poster::close`], which every endpoint needs:
@@ -85,15 +82,16 @@ const CLOSING: u32 = 1 << 31;
 pub struct Endpoint<H: Handler> {
     /// First, so that the queue pair's context is both this and the endpoint.
     attachment: Attachment,
-    pub(crate) handler: Shared<H>,
-    pub(crate) connector: NonNull<NDK_CONNECTOR>,
+    pub(crate) handler: Audience<H>,
+    /// NULL while nobody has the endpoint.
+    connector: AtomicPtr<NDK_CONNECTOR>,
     pub(crate) qp: NonNull<NDK_QP>,
     pub(crate) cq: Shared<Cq>,
     cq_entries: u32,
     memories: Vec<Memory, MEMORIES>,
-    /// Calls into the provider that use the connector now, and [`CLOSING`]. Whoever takes the last one away after
-    /// the close was asked for begins the teardown.
-    uses: AtomicU32,
+    /// Calls into the provider that use the connector, until the close is asked for. Whoever is the last one after that
+    /// begins the teardown.
+    uses: Uses,
     /// The connection is complete: only then can it be disconnected.
     pub(crate) established: AtomicBool,
     /// The close tells the peer first, unless it is [aborted](Self::abort).
@@ -144,7 +142,7 @@ unsafe fn deliver<H: Handler>(attachment: NonNull<Attachment>, entries: &[Comple
         None => entries,
     };
     if !entries.is_empty() {
-        endpoint.handler.completions(entries);
+        endpoint.handler.tell(|handler| handler.completions(entries));
     }
     // After the handler: it may still use the slots of these requests.
     outstanding.fetch_sub(entries.iter().filter(is_counted).count() as u32, Ordering::AcqRel);
@@ -164,7 +162,7 @@ unsafe fn abandon<H: Handler>(attachment: NonNull<Attachment>) {
     this.cq.faults().note(Fault::EntryMissing);
     // SAFETY: called once for an endpoint, instead of `retire`, and nobody else touches the cell.
     let user = unsafe { (*this.user.get()).take() };
-    this.handler.closed();
+    this.handler.end();
     drop(user);
 }
 
@@ -177,7 +175,7 @@ unsafe fn free<H: Handler>(attachment: NonNull<Attachment>) {
 
 unsafe fn lost<H: Handler>(attachment: NonNull<Attachment>) {
     // SAFETY: this function was put into the attachment of an `Endpoint<H>`.
-    unsafe { endpoint::<H>(attachment) }.handler.disconnected();
+    unsafe { endpoint::<H>(attachment) }.handler.tell(H::disconnected);
 }
 
 unsafe fn retire<H: Handler>(attachment: NonNull<Attachment>) {
@@ -189,29 +187,69 @@ unsafe fn retire<H: Handler>(attachment: NonNull<Attachment>) {
     let user = unsafe { (*this.user.get()).take() };
     // The owner may keep the octets for long; the adapter, which may have to go, is done with them.
     this.memories.iter().for_each(Memory::close);
-    this.handler.closed();
+    this.handler.end();
     drop(user);
 }
 
 impl<H: Handler> Endpoint<H> {
+    /// An endpoint that nobody has yet.
+    pub(crate) fn new(
+        qp: NonNull<NDK_QP>,
+        cq: Shared<Cq>,
+        cq_entries: u32,
+        memories: Vec<Memory, MEMORIES>,
+        user: Use,
+    ) -> Self {
+        Self {
+            attachment: Attachment::new(
+                deliver::<H>,
+                retire::<H>,
+                lost::<H>,
+                lose::<H>,
+                abandon::<H>,
+                free::<H>,
+            ),
+            handler: Audience::empty(),
+            connector: AtomicPtr::new(core::ptr::null_mut()),
+            qp,
+            cq,
+            cq_entries,
+            memories,
+            uses: Uses::new(),
+            established: false.into(),
+            graceful: false.into(),
+            aborted: false.into(),
+            disconnecting: false.into(),
+            answer: AtomicU8::new(Answer::None as u8),
+            disconnect_told: false.into(),
+            given_up: false.into(),
+            teardown: AtomicU8::new(Teardown::Open as u8),
+            user: UnsafeCell::new(Some(user)),
+        }
+    }
+
+    /// Gives the endpoint to its owner.
+    ///
+    /// # Safety
+    /// Called once, before anybody else can use the endpoint; the connector is open, undecided, and the caller's.
+    pub(crate) unsafe fn occupy(&self, connector: NonNull<NDK_CONNECTOR>, handler: Shared<H>) {
+        self.connector.store(connector.as_ptr(), Ordering::Release);
+        // SAFETY: the caller's promise.
+        unsafe { self.handler.seat(handler) };
+    }
+
     /// An endpoint that will connect. IRQL: PASSIVE_LEVEL.
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES, DEVICE_NOT_READY (the adapter is being closed), INVALID_PARAMETER (depths beyond the
-    /// adapter's), or the provider's status; nothing is left behind.
+    /// adapter's), IO_TIMEOUT (no answer), or the provider's status; nothing is left behind.
     pub fn active(
         adapter: &Shared<Adapter>,
         handler: Shared<H>,
         depths: Depths,
         memories: Vec<Memory, MEMORIES>,
     ) -> Result<Poster<H>, NTSTATUS> {
-        let user = Use::new(adapter)?;
-        let object = adapter.object();
-        let create = slot!(object, NdkCreateConnector);
-        // SAFETY: the adapter is open; the cell outlives the request.
-        let connector = wait::create(|done, context, out| unsafe { create(object, done, context, out) })?;
-        // As an incoming connector it is closed by itself when what follows fails.
-        Self::build(Incoming::new(connector, user), handler, depths, memories)
+        Prepared::new(adapter, Processor::current(), depths, memories)?.active(handler)
     }
 
     /// An endpoint that will accept. On failure the connection is rejected. IRQL: PASSIVE_LEVEL.
@@ -224,86 +262,8 @@ impl<H: Handler> Endpoint<H> {
         depths: Depths,
         memories: Vec<Memory, MEMORIES>,
     ) -> Result<Poster<H>, NTSTATUS> {
-        Self::build(incoming, handler, depths, memories)
-    }
-
-    fn build(
-        connector: Incoming,
-        handler: Shared<H>,
-        depths: Depths,
-        memories: Vec<Memory, MEMORIES>,
-    ) -> Result<Poster<H>, NTSTATUS> {
-        let adapter = connector.adapter();
-        let info = *adapter.info();
-        if depths.receives > info.max_receives || depths.initiators > info.max_initiators {
-            return Err(STATUS_INVALID_PARAMETER);
-        }
-        let entries = depths.receives.checked_add(depths.initiators).ok_or(STATUS_INVALID_PARAMETER)?;
-        let cq = adapter.cq(entries)?;
-        let (pd, privileged_token) = (adapter.pd(), adapter.privileged_token());
-        // The queue pair's context is the endpoint, and the endpoint holds the queue pair: built in one go.
-        let held = core::cell::Cell::new(Some((connector, handler, memories)));
-        let built = Shared::try_new_cyclic(TAG, |this: *const Self| {
-            let (object, context) = (cq.object(), this.cast_mut().cast());
-            let inline = info.max_inline.min(crate::post::INLINE_MAX);
-            let gather = info.gather();
-            let create = slot!(pd, NdkCreateQp);
-            let qp = wait::create(|done, request, out| {
-                let (receives, initiators) = (depths.receives, depths.initiators);
-                // SAFETY: PD and CQ are open; no request is posted, so nothing uses the context, before this is over.
-                unsafe {
-                    create(
-                        pd, object, object, context, receives, initiators, 1, gather, inline, done, request,
-                        out,
-                    )
-                }
-            })
-            .map_err(Failed)?;
-            // The cell was filled above and is emptied here only.
-            let Some((incoming, handler, memories)) = held.take() else {
-                return Err(Failed(STATUS_INVALID_PARAMETER));
-            };
-            let (connector, user) = incoming.into_parts();
-            Ok(Self {
-                attachment: Attachment::new(
-                    deliver::<H>,
-                    retire::<H>,
-                    lost::<H>,
-                    lose::<H>,
-                    abandon::<H>,
-                    free::<H>,
-                ),
-                handler,
-                connector,
-                qp,
-                cq: cq.clone(),
-                cq_entries: entries,
-                memories,
-                uses: AtomicU32::new(0),
-                established: false.into(),
-                graceful: false.into(),
-                aborted: false.into(),
-                disconnecting: false.into(),
-                answer: AtomicU8::new(Answer::None as u8),
-                disconnect_told: false.into(),
-                given_up: false.into(),
-                teardown: AtomicU8::new(Teardown::Open as u8),
-                user: UnsafeCell::new(Some(user)),
-            })
-        });
-        match built {
-            Ok(this) => {
-                // The queue pair's reference: taken back by `retire`.
-                let _ = Shared::into_raw(this.clone());
-                // SAFETY: that reference keeps it.
-                unsafe { cq.attach(this.attachment()) };
-                Ok(Poster::new(this, info, privileged_token))
-            }
-            Err(Failed(status)) => {
-                cq.release(entries);
-                Err(status)
-            }
-        }
+        let prepared = Prepared::new(incoming.adapter(), Processor::current(), depths, memories)?;
+        prepared.passive(incoming, handler)
     }
 
     /// The registered memory, in the order it was given.
@@ -317,22 +277,31 @@ impl<H: Handler> Endpoint<H> {
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
         let _use = self.enter()?;
-        crate::connect::local_address(self.connector)
+        crate::connect::local_address(NonNull::new(self.connector())?)
+    }
+
+    /// NULL while nobody has the endpoint.
+    pub(crate) fn connector(&self) -> *mut NDK_CONNECTOR {
+        self.connector.load(Ordering::Acquire)
     }
 
     /// Enters a call that uses the connector; `None` once the close was asked for.
     pub(crate) fn enter(&self) -> Option<ConnectorUse<'_, H>> {
-        self.uses
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |n| {
-                (n & CLOSING == 0).then_some(n.wrapping_add(1))
-            })
-            .ok()
-            .map(|_| ConnectorUse(self))
+        self.uses.enter().then(|| ConnectorUse(self))
     }
 
     /// Marks the close; `true` when no call uses the connector, so that the caller begins the teardown.
     pub(crate) fn mark_closing(&self) -> bool {
-        self.uses.fetch_or(CLOSING, Ordering::AcqRel) == 0
+        self.uses.end() == End::Now
+    }
+
+    /// Ends the endpoint for its owner although the provider has not ended it: [`Handler::closed`] is called, unless it was,
+    /// once no other call is under way, and nothing after it. What the provider may still touch is kept until it says that it is done, or for ever, and the
+    /// adapter is not closed before. After [`Poster::close`]. IRQL <= DISPATCH_LEVEL.
+    pub fn forsake(this: &Shared<Self>) {
+        if this.handler.end() {
+            this.cq.faults().note(Fault::Unanswered);
+        }
     }
 
     /// A step of the handshake is about to be asked for; the context of its completion.
@@ -399,17 +368,8 @@ pub(crate) struct ConnectorUse<'a, H: Handler>(&'a Endpoint<H>);
 
 impl<H: Handler> Drop for ConnectorUse<'_, H> {
     fn drop(&mut self) {
-        if self.0.uses.fetch_sub(1, Ordering::AcqRel) == CLOSING | 1 {
+        if self.0.uses.leave() {
             self.0.tear_down();
         }
-    }
-}
-
-/// A status on its way out of `try_new_cyclic`.
-struct Failed(NTSTATUS);
-
-impl From<kernel::pool::AllocError> for Failed {
-    fn from(e: kernel::pool::AllocError) -> Self {
-        Self(e.status())
     }
 }

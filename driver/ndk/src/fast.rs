@@ -42,12 +42,14 @@ impl FastRegion {
         let user = Use::new(adapter)?;
         let pd = adapter.pd();
         let create = slot!(pd, NdkCreateMr);
-        // SAFETY: the PD lives as long as the adapter; TRUE: for fast registration; the cell outlives the request.
-        let mr = wait::create(|done, context, out| unsafe { create(pd, 1, done, context, out) })?;
+        let mr = wait::create(&adapter.patience(), Use::new(adapter)?, |_, done, context, out| {
+            // SAFETY: the PD lives as long as the adapter; TRUE: for fast registration; the cell outlives the request.
+            unsafe { create(pd, 1, done, context, out) }
+        })?;
         // From here on the drop closes what was created.
         let this = Self { mr, user: ManuallyDrop::new(user) };
         let initialize = slot!(mr.as_ptr(), NdkInitializeFastRegisterMr);
-        wait::request(|done, context| {
+        wait::request(&adapter.patience(), (), |(), done, context| {
             // SAFETY: the region is open; TRUE: for the peer, too; the cell outlives the request.
             unsafe { initialize(mr.as_ptr(), pages, 1, done, context) }
         })?;

@@ -17,14 +17,16 @@ pub enum Fault {
     EntryTooMany = 2,
     /// A request that was posted got no completion entry.
     EntryMissing = 3,
+    /// A request or a close was not answered in time.
+    Unanswered = 4,
 }
 
 impl Fault {
     /// How many there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
     /// All of them, by their numbers.
     pub const ALL: [Self; Self::COUNT] =
-        [Self::AnsweredTwice, Self::EventTooMany, Self::EntryTooMany, Self::EntryMissing];
+        [Self::AnsweredTwice, Self::EventTooMany, Self::EntryTooMany, Self::EntryMissing, Self::Unanswered];
 }
 
 /// How often each has happened on one adapter.

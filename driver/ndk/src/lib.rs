@@ -31,12 +31,14 @@ mod listener;
 mod memory;
 mod object;
 mod post;
+mod prepared;
 mod shared_endpoint;
 mod teardown;
+mod uses;
 mod wait;
 mod window;
 
-pub use adapter::{Adapter, AdapterInfo, CloseAdapter};
+pub use adapter::{Adapter, AdapterInfo, CloseAdapter, Limits};
 pub use address::{SockAddr, socket_addr_from_raw, write_raw};
 pub use connect::Source;
 pub use cq::Completion;
@@ -47,6 +49,7 @@ pub use lam::Mapping;
 pub use listener::{Incoming, ListenHandler, Listener};
 pub use memory::{Access, Memory};
 pub use post::{Local, Opened, Piece, Poster};
+pub use prepared::Prepared;
 pub use shared_endpoint::SharedEndpoint;
 pub use window::Window;
 

@@ -135,7 +135,8 @@ impl<L: ListenHandler> Listener<L> {
         let create = slot!(object, NdkCreateListener);
         let built: Result<PoolBox<Body<L>>, Failed> = PoolBox::try_new_cyclic(TAG, |body: *const Body<L>| {
             let context = body.cast_mut().cast::<c_void>();
-            let created = wait::create(|done, request, out| {
+            let kept = Use::new(adapter).map_err(Failed)?;
+            let created = wait::create(&adapter.patience(), kept, |_, done, request, out| {
                 // SAFETY: the adapter is open; no event comes before the listener listens, when the body is complete.
                 unsafe { create(object, incoming::<L>, context, done, request, out) }
             });
@@ -145,10 +146,9 @@ impl<L: ListenHandler> Listener<L> {
         let listener = body.object.as_ptr();
         // From here on the drop closes what was created.
         let mut this = Self { body: ManuallyDrop::new(body), address };
-        let at = SockAddr::from(address);
         let listen = slot!(listener, NdkListen);
-        wait::request(|done, context| {
-            // SAFETY: the listener is open; the address is read before the request ends.
+        wait::request(&adapter.patience(), SockAddr::from(address), |at, done, context| {
+            // SAFETY: the listener is open; the address stays until the request ends.
             unsafe { listen(listener, at.as_ptr(), at.length(), done, context) }
         })?;
         let get = slot!(listener, NdkGetLocalAddress);

@@ -1,16 +1,15 @@
 //! Pool memory registered with an adapter.
 
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, Charge, Use};
 use crate::object::{ignore, slot};
 use crate::{TAG, TAG_MEMORY, wait};
 use abi::NTSTATUS;
 use abi::ndk::{NDK_MR, NDK_MR_FLAG, NDK_SGE, NDK_SGE_ADDRESS};
 use abi::status::{STATUS_INVALID_PARAMETER, STATUS_PENDING};
-use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
-use kernel::pool::{AllocError, Shared};
+use kernel::pool::Shared;
 use kernel::region::Region;
 
 /// What a registration allows beside reading it locally.
@@ -30,14 +29,16 @@ pub enum Access {
 /// IRQL <= DISPATCH_LEVEL.
 pub struct Memory {
     body: Shared<Body>,
+    local_token: u32,
+    remote_token: u32,
 }
 
 struct Body {
     region: Region,
     mr: NonNull<NDK_MR>,
-    local_token: u32,
-    remote_token: u32,
     closing: AtomicBool,
+    /// After the region, whose octets are counted until they are free.
+    _charge: Charge,
 }
 
 // SAFETY: the MR is used through the provider's functions, which may be called from any thread; the region's bytes
@@ -51,30 +52,42 @@ impl Memory {
     ///
     /// # Errors
     /// INSUFFICIENT_RESOURCES, DEVICE_NOT_READY (the adapter is being closed), INVALID_PARAMETER for a length of 0 or
-    /// beyond the adapter's limit, or the provider's status; nothing is left behind.
-    pub fn register(adapter: &Adapter, len: usize, access: Access) -> Result<Self, NTSTATUS> {
+    /// beyond the adapter's limit, QUOTA_EXCEEDED (as much is registered as [`Limits::memory`](crate::Limits) allows), or the
+    /// provider's status; nothing is left behind.
+    pub fn register(adapter: &Shared<Adapter>, len: usize, access: Access) -> Result<Self, NTSTATUS> {
         if len == 0 || len > adapter.info().max_registration {
             return Err(STATUS_INVALID_PARAMETER);
         }
         // What is registered keeps the protection domain from closing; until then this does.
         let _open = adapter.enter()?;
+        let charge = adapter.charge(len)?;
         let region = Region::try_new(TAG_MEMORY, len).map_err(|e| e.status())?;
         let pd = adapter.pd();
         let create = slot!(pd, NdkCreateMr);
-        // SAFETY: the PD lives as long as the adapter; FALSE: an ordinary region; the cell outlives the request.
-        let mr = wait::create(|done, context, out| unsafe { create(pd, 0, done, context, out) })?;
+        let mr = wait::create(&adapter.patience(), Use::new(adapter)?, |_, done, context, out| {
+            // SAFETY: the PD lives as long as the adapter; FALSE: an ordinary region; the cell outlives the request.
+            unsafe { create(pd, 0, done, context, out) }
+        })?;
+        // Before anything is registered: from then on the provider says when the region may be freed.
+        let closing = AtomicBool::new(false);
+        let body = Shared::try_new(TAG, Body { region, mr, closing, _charge: charge });
+        let body = body.map_err(|no_memory| {
+            close_now(mr);
+            no_memory.status()
+        })?;
         let flags = match access {
             Access::LocalWrite => NDK_MR_FLAG::ALLOW_LOCAL_WRITE,
             Access::RemoteWrite => NDK_MR_FLAG::ALLOW_REMOTE_WRITE,
         };
-        let (mdl, object) = (region.mdl(), mr.as_ptr());
+        let (mdl, object) = (body.region.mdl(), mr.as_ptr());
         let register = slot!(object, NdkRegisterMr);
-        let registered = wait::request(|done, context| {
-            // SAFETY: the MDL describes `len` octets of non-paged pool that live until the MR is deregistered.
+        let registered = wait::request(&adapter.patience(), (), |(), done, context| {
+            // SAFETY: the MDL describes `len` octets of non-paged pool that live until the MR is closed.
             unsafe { register(object, mdl, len, flags.bits(), done, context) }
         });
         if let Err(status) = registered {
-            close_now(mr);
+            // What did not end is ended by the close, and until then the region stays.
+            close_body(Shared::into_raw(body).cast_mut().cast());
             return Err(status);
         }
         let local = slot!(object, NdkGetLocalTokenFromMr);
@@ -83,27 +96,7 @@ impl Memory {
         let remote = slot!(object, NdkGetRemoteTokenFromMr);
         // SAFETY: the MR is registered.
         let remote_token = unsafe { remote(object) };
-        // Together with a pointer to what it is made of, in case that there is no memory for it.
-        let held = Cell::new(Some(region));
-        let body = Shared::try_new_cyclic(TAG, |_| {
-            let region = held.take().ok_or(AllocError)?;
-            Ok::<_, AllocError>(Body {
-                region,
-                mr,
-                local_token,
-                remote_token,
-                closing: AtomicBool::new(false),
-            })
-        });
-        body.map(|body| Self { body }).map_err(|e| {
-            let deregister = slot!(object, NdkDeregisterMr);
-            // Waited for, because the region is freed below.
-            // SAFETY: the MR is registered and nobody uses it.
-            let _ended = wait::request(|done, context| unsafe { deregister(object, done, context) });
-            close_now(mr);
-            drop(held.take());
-            e.status()
-        })
+        Ok(Self { body, local_token, remote_token })
     }
 
     /// Ends every access of the adapter and of the peer; the octets stay. Any number of times. IRQL <= DISPATCH_LEVEL.
@@ -136,7 +129,7 @@ impl Memory {
     /// The token a peer needs. A number in host order, as a verbs `rkey`.
     #[must_use]
     pub fn remote_token(&self) -> u32 {
-        self.body.remote_token
+        self.remote_token
     }
 
     /// The region, and the address of `len` octets at `offset`; `None` when they are not inside the memory.
@@ -154,7 +147,7 @@ impl Memory {
         Some(NDK_SGE {
             Anonymous: NDK_SGE_ADDRESS { VirtualAddress: address },
             Length: len,
-            MemoryRegionToken: self.body.local_token,
+            MemoryRegionToken: self.local_token,
         })
     }
 }

@@ -1,6 +1,8 @@
 //! Calls through dispatch tables.
 
+use abi::ndk::{NDK_OBJECT_HEADER, NDK_PD};
 use core::ffi::c_void;
+use core::ptr::NonNull;
 
 /// Reads the function pointer in slot `$member` of the table behind `$object`.
 ///
@@ -16,6 +18,18 @@ macro_rules! slot {
     }};
 }
 pub(crate) use slot;
+
+/// Closes an object that came about too late, by the close function that every table but the adapter's begins with. Nothing
+/// has to follow its end: the adapter's own close waits for it. IRQL <= DISPATCH_LEVEL.
+///
+/// # Safety
+/// `object` is open, not used by anybody, and not an adapter.
+pub(crate) unsafe fn close_unused(object: NonNull<NDK_OBJECT_HEADER>) {
+    // Every object has its header first, and the pointer to its table behind it; each table has the close in the same place.
+    let close = slot!(object.cast::<NDK_PD>().as_ptr(), NdkClosePd);
+    // SAFETY: the caller's promise.
+    unsafe { close(object.as_ptr(), ignore, core::ptr::null_mut()) };
+}
 
 /// The close completion of an object whose end nothing has to follow: the adapter's own close waits for it.
 pub(crate) unsafe extern "system" fn ignore(_context: *mut c_void) {}

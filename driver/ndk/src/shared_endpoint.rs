@@ -38,9 +38,9 @@ impl SharedEndpoint {
         let user = Use::new(adapter)?;
         let object = adapter.object();
         let create = slot!(object, NdkCreateSharedEndpoint);
-        let at = SockAddr::from(address);
-        let made = wait::create(|done, context, out| {
-            // SAFETY: the adapter is open; the address is read before the request ends; the cell outlives the request.
+        let kept = (Use::new(adapter)?, SockAddr::from(address));
+        let made = wait::create(&adapter.patience(), kept, |(_, at), done, context, out| {
+            // SAFETY: the adapter is open; the address stays until the request ends; the cell outlives the request.
             unsafe { create(object, at.as_ptr(), at.length(), done, context, out) }
         })?;
         // From here on the drop closes what was created.

@@ -4,9 +4,9 @@
 //! wait until its last entry is taken → `closed`. Each step answers inline, later, or before its call returns.
 //!
 //! How long it takes: a disconnect, as long as the provider waits for the peer, or until [`Endpoint::abort`]. A close, as
-//! long as the provider takes: only its end says that no request touches memory, so there is no limit to waiting for it,
-//! and a provider that never ends one keeps the adapter from closing. A last entry that does not come,
-//! [`cq::ENTRY_LIMIT`](crate::cq::ENTRY_LIMIT) at most twice.
+//! long as the provider takes: only its end says that no request touches memory, so what is there stays until then. The
+//! owner does not have to wait that long: [`Endpoint::forsake`]. A last entry that does not come,
+//! [`Limits::entries`](crate::Limits) at most twice.
 
 use crate::endpoint::{Endpoint, Handler, Teardown};
 use crate::faults::Fault;
@@ -55,7 +55,7 @@ impl<H: Handler> Endpoint<H> {
             // The callback may end the endpoint before the call returns.
             // SAFETY: `self` lives inside a `Shared`, which the queue pair's reference keeps alive here.
             let this = unsafe { Shared::<Self>::clone_from_raw(self) };
-            let connector = this.connector.as_ptr();
+            let connector = this.connector();
             let disconnect = slot!(connector, NdkDisconnect);
             // SAFETY: the connector is open. The context is the endpoint, which the queue pair's reference keeps alive.
             let status = unsafe { disconnect(connector, disconnect_done::<H>, this.context()) };
@@ -80,7 +80,10 @@ impl<H: Handler> Endpoint<H> {
         if !self.step(Teardown::Open, Teardown::ClosingConnector) {
             return;
         }
-        let connector = self.connector.as_ptr();
+        let connector = self.connector();
+        if connector.is_null() {
+            return self.close_qp();
+        }
         let close = slot!(connector, NdkCloseConnector);
         // SAFETY: the connector is open: the step lets one caller through. The context is kept alive by the queue pair.
         let status = unsafe { close(connector.cast(), connector_closed::<H>, self.context()) };

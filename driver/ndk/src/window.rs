@@ -38,8 +38,10 @@ impl Window {
         let user = Use::new(adapter)?;
         let pd = adapter.pd();
         let create = slot!(pd, NdkCreateMw);
-        // SAFETY: the PD lives as long as the adapter; the cell outlives the request.
-        let mw = wait::create(|done, context, out| unsafe { create(pd, done, context, out) })?;
+        let mw = wait::create(&adapter.patience(), Use::new(adapter)?, |_, done, context, out| {
+            // SAFETY: the PD lives as long as the adapter; the cell outlives the request.
+            unsafe { create(pd, done, context, out) }
+        })?;
         Ok(Self { mw, user: ManuallyDrop::new(user) })
     }
 

@@ -18,7 +18,10 @@ use core::net::IpAddr;
 use core::ptr::{self, NonNull};
 use filter::Filter;
 use irp::CompletionWorker;
+use kernel::dbg_print;
+use kernel::driver::DriverObject;
 use kernel::pool::{PoolTag, Shared};
+use kernel::print::Level;
 use ndk::{Adapter, CloseAdapter};
 use softndk::SoftNdk;
 pub use softndk::{AnswerMode, Iwarp, LOOPBACK_ADDRESSES, SystemWsk};
@@ -49,7 +52,7 @@ pub struct Config<'a> {
     pub register_with_nmr: bool,
     /// Whether the NDK adapters of the machine's NICs are used, for which not every system has what it takes.
     pub hardware_adapters: bool,
-    /// In whose name the NDIS filter registers; not followed here.
+    /// In whose name the NDIS filter registers, and what keeps the code in memory; null where there is none.
     pub driver: *mut DRIVER_OBJECT,
 }
 
@@ -81,6 +84,7 @@ pub struct Runtime {
     hardware: Option<Shared<Hardware>>,
     // Before the hardware, which it tells.
     filter: Option<Filter>,
+    driver: Option<DriverObject>,
 }
 
 impl Runtime {
@@ -92,8 +96,16 @@ impl Runtime {
     pub fn start(config: &Config<'_>) -> Result<Self, NTSTATUS> {
         let provider = Provider::new(config.settings.clone()).map_err(|e| e.status())?;
         let worker = CompletionWorker::start(TAG).map_err(|e| e.status())?;
-        let mut runtime =
-            Self { provider, nmr: None, worker: Some(worker), software: None, hardware: None, filter: None };
+        let mut runtime = Self {
+            provider,
+            nmr: None,
+            worker: Some(worker),
+            software: None,
+            hardware: None,
+            filter: None,
+            // SAFETY: the I/O manager's object for this driver, which is there as long as the driver runs.
+            driver: unsafe { DriverObject::new(config.driver) },
+        };
         let started = runtime
             .start_software(config)
             .and_then(|()| runtime.start_hardware(config))
@@ -138,9 +150,10 @@ impl Runtime {
         let (object, close) = unsafe { (config.layer)(object, close) };
         // SAFETY: the adapter was opened just now, and `close` closes it at the one that opened it, which outlives the
         // provider.
-        let adapter = unsafe { Adapter::adopt(object, close) }?;
+        let adapter = unsafe { Adapter::adopt(object, close, self.provider.adapter_limits()) }?;
         let interface = Interface { luid: 0, index: 0, name: "software adapter (loopback)" };
-        self.provider.add_adapter(adapter.clone(), interface, addresses).inspect_err(|_| adapter.close())
+        let added = self.provider.add_adapter(adapter.clone(), interface, addresses);
+        added.inspect_err(|_| self.provider.give_back(adapter, interface))
     }
 
     fn start_hardware(&mut self, config: &Config<'_>) -> Result<(), NTSTATUS> {
@@ -158,21 +171,35 @@ impl Runtime {
 
     /// Stops: no further client registers; waits for the clients there are, then closes adapters.
     /// IRQL: PASSIVE_LEVEL.
-    pub fn stop(mut self) {
+    ///
+    /// `false`: the driver of an adapter has not let go of it within the limit, and may call this code at any time. It stays in
+    /// memory, with what that driver may use, and nothing else runs any more.
+    pub fn stop(mut self) -> bool {
         Provider::withdraw();
         if let Some(nmr) = self.nmr.take() {
             nmr.stop();
         }
-        self.stop_adapters();
+        self.stop_adapters()
     }
 
-    fn stop_adapters(&mut self) {
-        self.provider.stop();
+    fn stop_adapters(&mut self) -> bool {
+        let closed = self.provider.stop() && self.hardware.as_ref().is_none_or(|hardware| hardware.all_closed());
         drop(self.worker.take());
         irp::account().assert_idle();
         drop(self.filter.take());
         drop(self.hardware.take());
-        drop(self.software.take());
+        let software = self.software.take();
+        if closed {
+            drop(software);
+        } else {
+            dbg_print!(Level::Error, "wskrdma: the driver of an adapter does not let go of it");
+            // The adapter may be its own.
+            core::mem::forget(software);
+            if let Some(driver) = &self.driver {
+                driver.keep_loaded();
+            }
+        }
+        closed
     }
 
     /// Answers a request of the control device. `buffer` is the METHOD_BUFFERED system buffer with `input` octets of

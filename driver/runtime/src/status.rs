@@ -2,7 +2,7 @@
 
 use control::Address;
 use control::driver::{
-    ADAPTER_DISABLED, ADAPTER_FAILED, ADAPTER_GOING, ADAPTER_OPEN, ADAPTER_UNFIT, ADAPTER_WRONG_VERSION,
+    ADAPTER_DISABLED, ADAPTER_FAILED, ADAPTER_GOING, ADAPTER_OPEN, ADAPTER_STUCK, ADAPTER_UNFIT, ADAPTER_WRONG_VERSION,
     AdapterRow, CONTRACT_VERSION, PATH_NONE, PATH_RDMA, PATH_TCP, ReasonRow, Row, SocketRow, Source,
     StatusHeader, Work,
 };
@@ -70,19 +70,22 @@ impl Source for Tree<'_> {
 
 /// An adapter that connections may run over.
 fn open_adapter(a: &AdapterView) -> AdapterRow {
-    let [answered_twice, events_too_many, entries_too_many, entries_missing] = a.faults;
+    let [answered_twice, events_too_many, entries_too_many, entries_missing, unanswered] = a.faults;
     AdapterRow {
         technology: a.info.technology,
         major: a.info.version.0,
         minor: a.info.version.1,
         interface_index: a.index,
         flags: a.info.flags,
-        state: ADAPTER_OPEN,
+        state: if a.stuck { ADAPTER_STUCK } else { ADAPTER_OPEN },
         status: 0,
         answered_twice,
         events_too_many,
         entries_too_many,
         entries_missing,
+        unanswered,
+        reserved: 0,
+        registered: a.registered,
         name: a.name,
     }
 }
@@ -90,7 +93,8 @@ fn open_adapter(a: &AdapterView) -> AdapterRow {
 /// A NIC that does RDMA and whose adapter is not open.
 fn unopened(interface: &InterfaceView) -> Option<AdapterRow> {
     let (state, status) = match interface.standing {
-        Standing::Untried | Standing::Open | Standing::NotCapable => return None,
+        // A stuck one is among the open ones.
+        Standing::Untried | Standing::Open | Standing::Stuck | Standing::NotCapable => return None,
         Standing::Disabled => (ADAPTER_DISABLED, 0),
         Standing::WrongVersion => (ADAPTER_WRONG_VERSION, 0),
         Standing::Unfit => (ADAPTER_UNFIT, 0),
@@ -109,6 +113,9 @@ fn unopened(interface: &InterfaceView) -> Option<AdapterRow> {
         events_too_many: 0,
         entries_too_many: 0,
         entries_missing: 0,
+        unanswered: 0,
+        reserved: 0,
+        registered: 0,
         name: interface.name,
     })
 }

@@ -41,6 +41,14 @@ pub(crate) struct Entry {
     name: [u8; NAME],
 }
 
+impl Entry {
+    pub(crate) fn new(adapter: Shared<Adapter>, interface: Interface<'_>, addresses: &[IpAddr]) -> Self {
+        let Interface { luid, index, name } = interface;
+        let addresses = addresses.iter().copied().take(ADDRESSES).collect();
+        Self { adapter, addresses, luid, index, name: fixed_name(name) }
+    }
+}
+
 /// One adapter, for the status reply.
 #[derive(Clone, Copy)]
 pub struct AdapterView {
@@ -50,6 +58,10 @@ pub struct AdapterView {
     pub index: NET_IFINDEX,
     /// Name, UTF-8, zero-filled.
     pub name: [u8; NAME],
+    /// Its provider does not let go of it.
+    pub stuck: bool,
+    /// Octets that are registered with it.
+    pub registered: u64,
     /// Promises of NDKPI that its provider has broken, by the number of [`Fault`].
     pub faults: [u32; Fault::COUNT],
 }
@@ -65,6 +77,8 @@ pub(crate) fn fixed_name(text: &str) -> [u8; NAME] {
 
 struct State {
     entries: Vec<Entry, ADAPTERS>,
+    /// Those that were taken out, and that their providers do not let go of.
+    stuck: Vec<Entry, ADAPTERS>,
     /// Times that an adapter or an address has come or gone.
     changes: u64,
     /// The provider stops: no more adapters.
@@ -76,7 +90,7 @@ pub(crate) struct Adapters(SpinLock<State>);
 
 impl Adapters {
     pub(crate) const fn new() -> Self {
-        Self(SpinLock::new(State { entries: Vec::new(), changes: 0, closed: false }))
+        Self(SpinLock::new(State { entries: Vec::new(), stuck: Vec::new(), changes: 0, closed: false }))
     }
 
     /// Adds an adapter; addresses beyond 16 are left out.
@@ -89,14 +103,11 @@ impl Adapters {
         interface: Interface<'_>,
         addresses: &[IpAddr],
     ) -> Result<(), NTSTATUS> {
-        let Interface { luid, index, name } = interface;
-        let name = fixed_name(name);
-        let addresses = addresses.iter().copied().take(ADDRESSES).collect();
+        let entry = Entry::new(adapter, interface, addresses);
         let mut state = self.0.lock();
         if state.closed {
             return Err(STATUS_DEVICE_NOT_READY);
         }
-        let entry = Entry { adapter, addresses, luid, index, name };
         state.changes = state.changes.wrapping_add(1);
         state.entries.push(entry).map_err(|_| STATUS_INSUFFICIENT_RESOURCES)
     }
@@ -114,6 +125,34 @@ impl Adapters {
         let mut state = self.0.lock();
         state.closed = true;
         core::mem::take(&mut state.entries)
+    }
+
+    /// Keeps one that was taken out and is not closed.
+    pub(crate) fn keep_stuck(&self, entry: Entry) {
+        // One too many is not shown; it lives by what its provider holds.
+        let _ = self.0.lock().stuck.push(entry);
+    }
+
+    /// Lets go of those that are closed after all. IRQL: PASSIVE_LEVEL.
+    pub(crate) fn forget_closed(&self) {
+        loop {
+            let closed = {
+                let mut state = self.0.lock();
+                let place = state.stuck.iter().position(|entry| entry.adapter.is_closed());
+                place.map(|place| state.stuck.swap_remove(place))
+            };
+            let Some(entry) = closed else { return };
+            // It ends its thread.
+            let _closed = entry.adapter.close(u64::MAX >> 1);
+        }
+    }
+
+    pub(crate) fn is_stuck(&self, luid: NET_LUID) -> bool {
+        self.0.lock().stuck.iter().any(|entry| entry.luid == luid)
+    }
+
+    pub(crate) fn any_stuck(&self) -> bool {
+        !self.0.lock().stuck.is_empty()
     }
 
     /// Gives an adapter other addresses. Whether they are others, of an adapter that is there.
@@ -143,13 +182,16 @@ impl Adapters {
     /// All of them, for the status reply.
     pub(crate) fn views(&self) -> Vec<AdapterView, ADAPTERS> {
         let state = self.0.lock();
-        let view = |e: &Entry| AdapterView {
+        let view = |(e, stuck): (&Entry, bool)| AdapterView {
             info: *e.adapter.info(),
             index: e.index,
             name: e.name,
+            stuck,
+            registered: e.adapter.registered(),
             faults: Fault::ALL.map(|fault| e.adapter.faults(fault)),
         };
-        state.entries.iter().map(view).collect()
+        let open = state.entries.iter().map(|entry| (entry, false));
+        open.chain(state.stuck.iter().map(|entry| (entry, true))).map(view).take(ADAPTERS).collect()
     }
 
     /// The number and the NDK_RDMA_TECHNOLOGY of the adapter that owns `local`.

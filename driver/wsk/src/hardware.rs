@@ -17,18 +17,19 @@
 use crate::TAG_PROVIDER;
 use crate::adapters::{ADDRESSES, Interface, NAME, fixed_name};
 use crate::control::ndk::system_functions;
-use crate::provider::Provider;
+use crate::provider::{Provider, Removed};
 use crate::system::System;
 use abi::NTSTATUS;
 use abi::ndis::{NDIS_STATUS_ADAPTER_NOT_READY, NDIS_STATUS_BAD_VERSION, NET_IFINDEX, NET_LUID};
 use abi::ndk::{NDK_ADAPTER, NDK_VERSION};
 use abi::netio::{MIB_NOTIFICATION_TYPE, MIB_UNICASTIPADDRESS_ROW, NldsDeprecated, NldsPreferred};
-use abi::status::{STATUS_NOT_SUPPORTED, STATUS_UNSUCCESSFUL, nt_success};
+use abi::status::{STATUS_IO_TIMEOUT, STATUS_NOT_SUPPORTED, STATUS_UNSUCCESSFUL, nt_success};
 use abi::wsk::WSK_NO_WAIT;
 use core::ffi::c_void;
 use core::fmt::Write;
 use core::net::IpAddr;
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicBool, Ordering};
 use heapless::{String, Vec};
 use kernel::event::{Event, EventType};
 use kernel::ip::{AddressWatch, UnicastAddresses};
@@ -71,6 +72,8 @@ pub enum Standing {
     Failed(NTSTATUS),
     /// The NDIS filter says that NDK, or the NIC, is going or gone.
     HeldBack,
+    /// Its adapter was to be closed, and its driver does not let go of it: it is not opened again before that.
+    Stuck,
 }
 
 /// One interface, for the status reply.
@@ -116,6 +119,8 @@ struct Inner {
     system: System,
     wake: Event,
     state: SpinLock<State>,
+    /// An adapter's driver has not answered while it was being opened, so that it cannot be closed.
+    left_open: AtomicBool,
 }
 
 /// The thread, and what wakes it.
@@ -145,6 +150,7 @@ impl Hardware {
                 system: System::new()?,
                 wake: Event::new(EventType::Synchronization, true).map_err(|e| e.status())?,
                 state: SpinLock::new(State { known: Vec::new(), stopping: false }),
+                left_open: AtomicBool::new(false),
             },
         )
         .map_err(|e| e.status())?;
@@ -188,21 +194,34 @@ impl Hardware {
     }
 }
 
+impl Hardware {
+    /// Whether every adapter that was opened is closed. IRQL <= DISPATCH_LEVEL.
+    #[must_use]
+    pub fn all_closed(&self) -> bool {
+        !self.inner.left_open.load(Ordering::Acquire) && !self.inner.provider.has_stuck()
+    }
+}
+
 impl Drop for Hardware {
-    /// Every adapter is closed: the provider has been stopped. IRQL: PASSIVE_LEVEL.
+    /// The provider has been stopped. The registration with the system's WSK, and whatever an adapter needs to be closed after
+    /// all, stays if one is not closed: the system would wait for it. IRQL: PASSIVE_LEVEL.
     fn drop(&mut self) {
         drop(self.watch.take());
         self.inner.state.lock().stopping = true;
         self.inner.wake.set();
         drop(self.thread.take());
-        self.inner.system.deregister();
+        if self.all_closed() {
+            self.inner.system.deregister();
+        } else {
+            core::mem::forget(self.inner.clone());
+        }
     }
 }
 
 impl Known {
     /// As others are told.
     fn standing(&self) -> Standing {
-        if self.hold != Hold::Free && self.standing != Standing::Open {
+        if self.hold != Hold::Free && !matches!(self.standing, Standing::Open | Standing::Stuck) {
             Standing::HeldBack
         } else {
             self.standing
@@ -246,7 +265,7 @@ impl Inner {
             match state.known.iter_mut().find(|known| known.luid == luid) {
                 Some(known) => {
                     known.hold = hold;
-                    if hold == Hold::Free && known.standing != Standing::Open {
+                    if hold == Hold::Free && !matches!(known.standing, Standing::Open | Standing::Stuck) {
                         known.standing = Standing::Untried;
                     }
                 }
@@ -265,15 +284,21 @@ impl Inner {
         let is_seen = |luid: NET_LUID| seen.iter().any(|seen| seen.luid == luid);
         // First what has to go: somebody may be waiting for it.
         while let Some(luid) = self.next_to_close(is_seen) {
-            self.provider.remove_adapter(luid);
+            if self.provider.remove_adapter(luid) == Removed::Stuck {
+                self.stand(luid, Standing::Stuck);
+                dbg_print!(Level::Error, "wskrdma: the driver of interface {luid:#x} does not let go of its adapter");
+            }
         }
-        let mut again = false;
+        let mut again = self.look_after_stuck();
         for interface in &seen {
             match self.standing_of(interface) {
+                // Each further attempt would leave another adapter open.
+                Some(Standing::Failed(STATUS_IO_TIMEOUT)) => {}
                 Some(Standing::Open) => self.provider.set_addresses(interface.luid, &interface.addresses),
                 Some(Standing::Untried | Standing::Disabled | Standing::Failed(_)) => {
                     let standing = self.open(interface);
-                    again |= matches!(standing, Standing::Untried | Standing::Disabled | Standing::Failed(_));
+                    again |= matches!(standing, Standing::Untried | Standing::Disabled | Standing::Failed(_))
+                        && standing != Standing::Failed(STATUS_IO_TIMEOUT);
                     self.note(interface, standing);
                 }
                 Some(_) | None => {}
@@ -282,12 +307,35 @@ impl Inner {
         again
     }
 
+    fn stand(&self, luid: NET_LUID, standing: Standing) {
+        if let Some(known) = self.state.lock().known.iter_mut().find(|known| known.luid == luid) {
+            known.standing = standing;
+        }
+    }
+
+    /// Interfaces whose adapters are closed after all count as untried. Whether there are others.
+    fn look_after_stuck(&self) -> bool {
+        let stuck: Vec<NET_LUID, INTERFACES> = {
+            let state = self.state.lock();
+            state.known.iter().filter(|k| k.standing == Standing::Stuck).map(|k| k.luid).collect()
+        };
+        let mut any = false;
+        for luid in stuck {
+            if self.provider.is_stuck(luid) {
+                any = true;
+            } else {
+                self.stand(luid, Standing::Untried);
+            }
+        }
+        any
+    }
+
     /// An interface whose adapter is open and has to be closed: it counts as untried from now on.
     fn next_to_close(&self, is_seen: impl Fn(NET_LUID) -> bool) -> Option<NET_LUID> {
         let mut state = self.state.lock();
         // What is neither there nor held back is forgotten.
         state.known.retain(|k| match k.hold {
-            _ if k.standing == Standing::Open => true,
+            _ if matches!(k.standing, Standing::Open | Standing::Stuck) => true,
             Hold::Free => is_seen(k.luid),
             Hold::Back => true,
             Hold::Gone => false,
@@ -354,11 +402,16 @@ impl Inner {
 
     fn adopt(&self, interface: &Seen, object: NonNull<NDK_ADAPTER>) -> Standing {
         let context = ptr::from_ref(self).cast_mut().cast();
+        let close = CloseAdapter { close: close_adapter, context };
+        let limits = self.provider.adapter_limits();
         // SAFETY: opened just now; it is closed where it was opened, which outlives the provider's adapters.
-        let adapter = match unsafe { Adapter::adopt(object, CloseAdapter { close: close_adapter, context }) }
-        {
+        let adapter = match unsafe { Adapter::adopt(object, close, limits) } {
             Ok(adapter) => adapter,
             Err(STATUS_NOT_SUPPORTED) => return Standing::Unfit,
+            Err(status @ STATUS_IO_TIMEOUT) => {
+                self.left_open.store(true, Ordering::Release);
+                return Standing::Failed(status);
+            }
             Err(status) => return Standing::Failed(status),
         };
         let name = name_of(interface.index);
@@ -366,7 +419,7 @@ impl Inner {
         match self.provider.add_adapter(adapter.clone(), identity, &interface.addresses) {
             Ok(()) => Standing::Open,
             Err(status) => {
-                adapter.close();
+                self.provider.give_back(adapter, identity);
                 Standing::Failed(status)
             }
         }

@@ -58,7 +58,7 @@ pub use adapters::{AdapterView, Interface};
 pub use control::ndk::NdkSource;
 pub use hardware::{Hardware, INTERFACES, InterfaceView, Standing};
 pub use nmr::NmrRegistration;
-pub use provider::{Provider, Settings, SocketView, View};
+pub use provider::{Provider, Removed, Settings, SocketView, View};
 pub use registration::{
     wsk_capture_provider_npi, wsk_deregister, wsk_query_provider_characteristics, wsk_register,
     wsk_release_provider_npi,

@@ -1,7 +1,7 @@
 //! What all clients share.
 
 use crate::TAG_PROVIDER;
-use crate::adapters::{AdapterView, Adapters, Interface};
+use crate::adapters::{AdapterView, Adapters, Entry, Interface};
 use crate::clock::Clock;
 use crate::connection::{Connection, Leg};
 use crate::control::ndk::{NdkAdapters, NdkSource};
@@ -22,7 +22,7 @@ use kernel::lock::SpinLock;
 use kernel::pool::{AllocError, Shared};
 use kernel::rundown::Rundown;
 use kernel::time;
-use ndk::Adapter;
+use ndk::{Adapter, Limits};
 use stream::Keepalive;
 use trace::{Counters, Reason, ReasonCounters};
 
@@ -48,15 +48,21 @@ pub struct Settings {
     pub retry_after: u64,
     /// How long a handshake over RDMA may take before it counts as failed, in units of 100 ns.
     pub rdma_connect_limit: u64,
+    /// How long the end of a finished connection waits for the peer's goodbye (NdkDisconnect), in units of 100 ns.
+    pub disconnect_limit: u64,
+    /// How long an adapter's provider may take to end a request, the close of an endpoint, or the close of the whole adapter,
+    /// in units of 100 ns. What takes longer is given up, and what the provider may still use is kept.
+    pub answer_limit: u64,
+    /// Octets of memory that may be registered with one adapter.
+    pub adapter_octets: u64,
     /// When a silent peer of a connection over RDMA is asked for a sign of life, and how long it has to give one, where
     /// SIO_KEEPALIVE_VALS does not say other times.
     pub keepalive: Keepalive,
 }
 
 impl Settings {
-    /// What is used where nothing else is set: 128 KiB each way, as Linux' rsockets, of which a ring has 16 at first;
-    /// 16 KiB are worth a mapping; RDMA is preferred, may take five
-    /// seconds, and is tried again after a minute; a peer is asked after a minute of silence and has ten seconds.
+    /// What is used where nothing else is set, as "Settings" in the operations chapter has it. 128 KiB each way are those of
+    /// Linux' rsockets.
     pub const DEFAULT: Self = Self {
         ring_octets: 128 << 10,
         first_ring_octets: 16 << 10,
@@ -66,6 +72,9 @@ impl Settings {
         policy: Policy::PREFER,
         retry_after: time::milliseconds(60_000),
         rdma_connect_limit: time::milliseconds(5_000),
+        disconnect_limit: time::milliseconds(2_000),
+        answer_limit: time::milliseconds(15_000),
+        adapter_octets: 1 << 30,
         keepalive: Keepalive { idle: time::milliseconds(60_000), answer: time::milliseconds(10_000) },
     };
 }
@@ -87,6 +96,17 @@ pub struct Provider {
     /// Open for other NDK consumers.
     ndk: NdkAdapters,
     users: Rundown,
+}
+
+/// What became of an adapter that was to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Removed {
+    /// The interface has none.
+    None,
+    /// It is closed.
+    Closed,
+    /// Its provider does not let go of it.
+    Stuck,
 }
 
 /// Which way a connect goes first, and whether it may go the other way afterwards.
@@ -218,27 +238,71 @@ impl Provider {
 
     /// The adapter of an interface is to go: no new connection uses it, those there are end, and sockets that have nothing else
     /// are no longer functional, which their clients are told ("WskReceiveEvent", "WskAcceptEvent"). Returns when it is
-    /// closed; that depends on no client. IRQL: PASSIVE_LEVEL, not in a work item.
-    ///
-    /// `false`: the interface has no adapter.
-    pub fn remove_adapter(&self, luid: NET_LUID) -> bool {
-        let Some(entry) = self.adapters.take(luid) else { return false };
+    /// closed; that depends on no client. An adapter whose provider does not let go of it within
+    /// [`Settings::answer_limit`] is *stuck*: it is shown as such until it is closed after all ([`Provider::is_stuck`]).
+    /// IRQL: PASSIVE_LEVEL, not in a work item.
+    pub fn remove_adapter(&self, luid: NET_LUID) -> Removed {
+        let Some(entry) = self.adapters.take(luid) else { return Removed::None };
         self.each_socket(|socket| match socket {
             Socket::Listen(socket) => ListenSocket::adapter_gone(&socket, &entry.adapter),
             Socket::Connection(socket) => Connection::adapter_gone(&socket, &entry.adapter),
         });
-        entry.adapter.close();
-        true
+        if entry.adapter.close(self.settings.answer_limit) {
+            return Removed::Closed;
+        }
+        self.adapters.keep_stuck(entry);
+        Removed::Stuck
+    }
+
+    /// What adapters are to be held to.
+    #[must_use]
+    pub const fn adapter_limits(&self) -> Limits {
+        let answer = self.settings.answer_limit;
+        // Twice that is waited for at most, and then there is still time for the rest of a close.
+        Limits { answer, entries: answer / 3, memory: self.settings.adapter_octets }
+    }
+
+    /// Closes an adapter that was not added; as for [`Provider::remove_adapter`] one that is not closed in time is kept.
+    /// IRQL: PASSIVE_LEVEL.
+    pub fn give_back(&self, adapter: Shared<Adapter>, interface: Interface<'_>) {
+        if !adapter.close(self.settings.answer_limit) {
+            self.adapters.keep_stuck(Entry::new(adapter, interface, &[]));
+        }
+    }
+
+    /// Whether any adapter is stuck. IRQL <= DISPATCH_LEVEL.
+    #[must_use]
+    pub fn has_stuck(&self) -> bool {
+        self.adapters.any_stuck()
+    }
+
+    /// Whether the removed adapter of an interface is still not closed. IRQL: PASSIVE_LEVEL.
+    pub fn is_stuck(&self, luid: NET_LUID) -> bool {
+        self.adapters.forget_closed();
+        self.adapters.is_stuck(luid)
     }
 
     /// Waits until every client, socket and callback is gone, then closes the adapters. New clients are refused from the
     /// beginning. IRQL: PASSIVE_LEVEL.
-    pub fn stop(&self) {
+    ///
+    /// `false`: an adapter is not closed, because its provider has not let go of it within [`Settings::answer_limit`]. Whatever
+    /// it was opened by must stay, and so must this driver's code: the provider may call it at any time.
+    #[must_use = "what is not closed must not lose what it was opened by, nor the code that it calls"]
+    pub fn stop(&self) -> bool {
         self.users.wait();
         self.clock.stop();
-        for entry in &self.adapters.take_all() {
-            entry.adapter.close();
+        let entries = self.adapters.take_all();
+        // All at once, so that they take no longer than one.
+        entries.iter().for_each(|entry| entry.adapter.begin_close());
+        let end = time::interrupt_time_100ns().saturating_add(self.settings.answer_limit);
+        for entry in entries {
+            let left = end.saturating_sub(time::interrupt_time_100ns());
+            if !entry.adapter.close(left) {
+                self.adapters.keep_stuck(entry);
+            }
         }
+        self.adapters.forget_closed();
+        !self.adapters.any_stuck()
     }
 
     /// Totals over all connections that are closed.

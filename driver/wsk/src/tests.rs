@@ -20,6 +20,7 @@ mod keepalive;
 mod last_words;
 mod listening;
 mod peer;
+mod provider_faults;
 mod receive_events;
 mod registration;
 mod table;

@@ -110,7 +110,7 @@ impl Drop for World {
         // SAFETY: registered once; waits for the last socket.
         unsafe { wsk::wsk_deregister(&mut *self.registration) };
         if let Some(runtime) = self.runtime.take() {
-            runtime.stop();
+            let _closed = runtime.stop();
         }
         ksim::quiesce();
         kernel::shutdown();

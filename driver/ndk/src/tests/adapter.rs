@@ -24,7 +24,7 @@ fn two_adoptions_of_one_adapter_are_apart() {
     in_each_mode(|world| {
         let second = world.adopt().unwrap();
         Pair::new(world).finish();
-        second.close();
+        assert!(second.close(LONG));
         Pair::new(world).finish();
     });
 }
@@ -34,7 +34,7 @@ fn two_adoptions_of_one_adapter_are_apart() {
 fn a_closed_adapter_makes_nothing() {
     in_each_mode(|world| {
         let second = world.adopt().unwrap();
-        second.close();
+        assert!(second.close(LONG));
         let register = Memory::register(&second, 4096, Access::LocalWrite);
         assert_eq!(register.err(), Some(STATUS_DEVICE_NOT_READY));
         let active = Endpoint::active(&second, Witness::new(), DEPTHS, heapless::Vec::new());
@@ -53,7 +53,7 @@ fn the_close_waits_for_no_octets() {
         let kept = pair.near.endpoint.clone();
         kept.memory(1).unwrap().region().write(0, b"kept").unwrap();
         pair.finish();
-        world.adapter.take().unwrap().close();
+        assert!(world.adapter.take().unwrap().close(LONG));
         let mut octets = [0; 4];
         kept.memory(1).unwrap().region().read(0, &mut octets).unwrap();
         assert_eq!(&octets, b"kept");
@@ -74,7 +74,7 @@ fn nobody_waits_on_an_adapter_that_closes() {
         let incoming = door.take();
         assert!(incoming.is_waiting());
         let adapter = second.clone();
-        let closing = thread::spawn(move || adapter.close());
+        let closing = thread::spawn(move || adapter.close(LONG));
         while incoming.is_waiting() {
             thread::yield_now();
         }
@@ -97,7 +97,7 @@ fn the_close_waits_for_everything() {
         let closed = Arc::new(AtomicBool::new(false));
         let (adapter, flag) = (second.clone(), closed.clone());
         let closing = thread::spawn(move || {
-            adapter.close();
+            assert!(adapter.close(LONG));
             flag.store(true, Ordering::SeqCst);
         });
         // The close has begun when nothing new is let in.

@@ -14,13 +14,15 @@ use kernel::pool::{PoolTag, Shared};
 use softndk::{AnswerMode, Config, SoftNdk};
 
 use crate::{
-    Access, Adapter, CloseAdapter, Completion, Depths, Endpoint, Handler, Incoming, ListenHandler, Listener,
-    Memory, Piece, Poster,
+    Access, Adapter, CloseAdapter, Completion, Depths, Endpoint, Handler, Incoming, Limits, ListenHandler,
+    Listener, Memory, Piece, Poster,
 };
 
 /// Far longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The same in units of 100 ns.
+pub(super) const LONG: u64 = kernel::time::milliseconds(20_000);
 pub(super) const TAG: PoolTag = PoolTag::new(b"WrTe");
 pub(super) const DEPTHS: Depths = Depths { receives: 32, initiators: 32 };
 pub(super) const MODES: [AnswerMode; 3] = [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early];
@@ -32,6 +34,10 @@ pub(super) struct World {
     pub(super) adapter: Option<Shared<Adapter>>,
     /// What the adapter is to say of itself instead.
     pub(super) limits: Option<fn(&mut NDK_ADAPTER_INFO)>,
+    /// What it is held to.
+    pub(super) held_to: Limits,
+    /// What tests before this one have left: only those that failed leave anything.
+    before: Vec<ksim::pool::Usage>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -53,8 +59,10 @@ impl World {
         let alone = ksim::exclusive();
         // SAFETY: the simulated device stays for ever.
         BOOT.call_once(|| unsafe { kernel::init(ksim::device()) });
+        let before = left();
         let soft = Box::new(SoftNdk::start(Config { answers, ..Config::default() }).unwrap());
-        Self { soft: Some(soft), adapter: None, limits: None, _alone: alone }
+        let held_to = Limits { answer: LONG, entries: kernel::time::milliseconds(5), memory: 1 << 30 };
+        Self { soft: Some(soft), adapter: None, limits: None, held_to, before, _alone: alone }
     }
 
     pub(super) fn new(answers: AnswerMode) -> Self {
@@ -65,17 +73,31 @@ impl World {
 
     /// Opens the adapter and gives it to the crate.
     pub(super) fn adopt(&self) -> Result<Shared<Adapter>, NTSTATUS> {
-        let soft = self.soft.as_ref().unwrap();
-        let object = soft.open_adapter(NDK_VERSION { Major: 2, Minor: 0 })?;
-        let context = core::ptr::from_ref::<SoftNdk>(soft).cast_mut().cast();
+        self.adopt_opened(self.open()?)
+    }
+
+    pub(super) fn open(&self) -> Result<NonNull<NDK_ADAPTER>, NTSTATUS> {
+        let object = self.soft.as_ref().unwrap().open_adapter(NDK_VERSION { Major: 2, Minor: 0 })?;
         // SAFETY: opened just now, and used by nobody.
         let object = unsafe { ndkcheck::wrap(NonNull::new(object).unwrap()) };
         if let Some(limits) = self.limits {
             // SAFETY: wrapped just now.
             unsafe { ndkcheck::of(object) }.limits(limits);
         }
-        // SAFETY: opened just now; `close` gives it back where it was opened.
-        unsafe { Adapter::adopt(object, CloseAdapter { close, context }) }
+        Ok(object)
+    }
+
+    pub(super) fn adopt_opened(&self, object: NonNull<NDK_ADAPTER>) -> Result<Shared<Adapter>, NTSTATUS> {
+        let context = core::ptr::from_ref::<SoftNdk>(self.soft.as_ref().unwrap()).cast_mut().cast();
+        // SAFETY: opened here and used by nobody; `close` gives it back where it was opened.
+        unsafe { Adapter::adopt(object, CloseAdapter { close, context }, self.held_to) }
+    }
+
+    /// Closes an adapter that was opened and not adopted.
+    pub(super) fn close_unadopted(&self, object: NonNull<NDK_ADAPTER>) {
+        let soft = self.soft.as_ref().unwrap();
+        // SAFETY: the world's own, closed once.
+        unsafe { close(core::ptr::from_ref::<SoftNdk>(soft).cast_mut().cast(), object) };
     }
 
     /// What stands between the crate and the software adapter.
@@ -92,10 +114,11 @@ impl World {
     /// Closes the adapter and the provider, and checks that nothing is left.
     pub(super) fn finish(mut self) {
         if let Some(adapter) = self.adapter.take() {
-            adapter.close();
+            assert!(adapter.close(LONG), "the adapter is not closed in time");
         }
         self.soft.take().unwrap().stop();
-        assert_eq!(left(), [], "still allocated");
+        let left: Vec<_> = left().into_iter().filter(|usage| !self.before.contains(usage)).collect();
+        assert_eq!(left, [], "still allocated");
     }
 }
 
@@ -298,7 +321,7 @@ pub(super) struct End {
 }
 
 impl End {
-    fn new(witness: Shared<Arc<Witness>>, poster: Poster<Arc<Witness>>) -> Self {
+    pub(super) fn new(witness: Shared<Arc<Witness>>, poster: Poster<Arc<Witness>>) -> Self {
         let endpoint = poster.endpoint().clone();
         Self { witness, poster: Some(poster), endpoint }
     }

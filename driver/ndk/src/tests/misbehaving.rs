@@ -39,7 +39,7 @@ fn requests_fail_with_any_status() {
                 let memories = heapless::Vec::new();
                 Endpoint::active(world.adapter(), Witness::new(), DEPTHS, memories).err()
             };
-            for slot in [Slot::CreateConnector, Slot::CreateCq, Slot::CreateQp] {
+            for slot in [Slot::CreateCq, Slot::CreateQp, Slot::CreateConnector] {
                 fail(slot);
                 assert_eq!(build(), Some(status), "{slot:?} {when:?}");
             }
@@ -230,7 +230,7 @@ fn too_many_events() {
         let world = World::new(mode);
         let Pair { near, far } = Pair::new(&world);
         let kept = near.endpoint.clone();
-        let connector = near.endpoint.connector.as_ptr();
+        let connector = near.endpoint.connector();
         for _ in 0..2 {
             // SAFETY: the endpoint is the context and is kept.
             assert!(unsafe { world.checker().disconnect_event(connector) });

@@ -138,7 +138,7 @@ fn adopting_an_adapter() {
         let world = World::unopened(mode);
         with_each_allocation_failing(&world, |world| {
             let adapter = world.adopt()?;
-            adapter.close();
+            assert!(adapter.close(LONG));
             Ok(())
         });
         world.finish();

@@ -96,7 +96,7 @@ fn with_driver(installed: bool, test: impl FnOnce()) {
     ksim::ndis::install(installed);
     let runtime = Runtime::start(&Config::default()).unwrap();
     test();
-    runtime.stop();
+    assert!(runtime.stop());
     ksim::ndis::above(None);
     ksim::ndis::install(false);
     ksim::ip::set(&[]);

@@ -207,7 +207,7 @@ fn start() -> Runtime {
 
 #[track_caller]
 fn finish(runtime: Runtime) {
-    runtime.stop();
+    assert!(runtime.stop());
     ksim::quiesce();
     assert_eq!(left(), [], "still allocated");
 }

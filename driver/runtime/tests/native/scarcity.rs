@@ -241,7 +241,7 @@ fn memory_runs_out_at_the_start() {
             drop(failing);
             let succeeded = started.is_ok();
             match started {
-                Ok(runtime) => runtime.stop(),
+                Ok(runtime) => assert!(runtime.stop()),
                 Err(status) => assert_eq!(status, STATUS_INSUFFICIENT_RESOURCES, "{answers:?} {successes}"),
             }
             ksim::quiesce();

@@ -351,7 +351,7 @@ impl Native {
     pub(crate) fn finish(mut self) {
         self.clear();
         Self::deregister(&mut self.registration);
-        self.runtime.take().unwrap().stop();
+        assert!(self.runtime.take().unwrap().stop());
         drop(self);
         ksim::quiesce();
         assert_eq!(irp::account().outstanding(), 0, "IRPs are outstanding");

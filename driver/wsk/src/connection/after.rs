@@ -31,6 +31,10 @@ pub(super) struct After {
     pub(super) close: Option<(Poster<Connection>, bool)>,
     /// The endpoint whose graceful close must not wait any longer.
     pub(super) abort: Option<Shared<Endpoint<Connection>>>,
+    /// The endpoint whose provider does not end it.
+    pub(super) forsake: Option<Shared<Endpoint<Connection>>>,
+    /// The connection is to be looked at after so long, in units of 100 ns.
+    pub(super) wake_in: Option<u64>,
     /// The twin's establishing is to be cancelled.
     pub(super) cancel: bool,
     /// Octets that the twin has taken.
@@ -114,6 +118,7 @@ impl After {
         if let Some(region) = self.close_region.take() {
             region.close(this.clone());
         }
+        self.run_end(this);
         if self.cancel {
             // SAFETY: the state says that the call was started, and lets none begin before this is over.
             unsafe { this.establish.cancel() };

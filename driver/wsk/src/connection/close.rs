@@ -3,6 +3,9 @@
 //! No callback begins once it was called, and it is completed after those in progress have returned. It also waits for every
 //! node of an indication that the client has kept: the client's duty is to release them first, and one that does it later,
 //! in spite of that, finds the ring and its socket still there. One that never does it waits for ever.
+//!
+//! It aborts the connection, unless both directions are finished ("WskCloseSocket"): then it waits for the peer's goodbye, with
+//! a limit, as it does for the provider (`ending`).
 
 use super::{After, Connection, Phase, State};
 use abi::status::STATUS_CANCELLED;
@@ -85,14 +88,10 @@ impl State {
                 link.abort_reason = Some(AbortReason::CLOSED);
                 link.say_why();
             }
-            match link.poster.take() {
-                Some(poster) => {
-                    link.engine.handle_connection_lost();
-                    after.close = Some((poster, false));
-                }
-                // Both directions are finished and the endpoint is being closed: no longer than now. Or it is closed.
-                None if !link.closed => after.abort = link.endpoint.clone(),
-                None => {}
+            // Without a poster the endpoint is being closed already, in one way or the other.
+            if let Some(poster) = link.poster.take() {
+                link.engine.handle_connection_lost();
+                after.close = Some((poster, false));
             }
         }
         self.go_on(after);

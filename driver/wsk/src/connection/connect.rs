@@ -17,7 +17,7 @@ use abi::NTSTATUS;
 use abi::status::{
     STATUS_CANCELLED, STATUS_CONNECTION_ACTIVE, STATUS_CONNECTION_REFUSED, STATUS_DEVICE_NOT_READY,
     STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_ADDRESS_COMPONENT, STATUS_INVALID_DEVICE_STATE,
-    STATUS_INVALID_PARAMETER, STATUS_IO_TIMEOUT, STATUS_NETWORK_UNREACHABLE, nt_success,
+    STATUS_INVALID_PARAMETER, STATUS_IO_TIMEOUT, STATUS_NETWORK_UNREACHABLE, STATUS_QUOTA_EXCEEDED, nt_success,
 };
 use core::ffi::c_void;
 use core::net::SocketAddr;
@@ -235,7 +235,7 @@ impl Connection {
             Err(STATUS_DEVICE_NOT_READY) => {
                 Self::not_built(this, STATUS_NETWORK_UNREACHABLE, Reason::AdapterGone);
             }
-            Err(status) => Self::not_built(this, status, reason),
+            Err(status) => Self::not_built(this, status, built_reason(status, reason)),
         }
     }
 
@@ -254,7 +254,9 @@ impl Connection {
         });
         match built {
             Ok((endpoint, data)) => Endpoint::accept(&endpoint, &data),
-            Err(status) => Self::not_built(this, status, Reason::AdapterResources),
+            Err(status) => {
+                Self::not_built(this, status, built_reason(status, Reason::AdapterResources));
+            }
         }
     }
 
@@ -332,6 +334,15 @@ impl Connection {
     }
 }
 
+/// Why no endpoint was built, where `status` does not say more than `reason`.
+const fn built_reason(status: NTSTATUS, reason: Reason) -> Reason {
+    match (status, reason) {
+        (STATUS_IO_TIMEOUT, _) => Reason::AdapterSilent,
+        (STATUS_QUOTA_EXCEEDED, _) => Reason::AdapterMemory,
+        _ => reason,
+    }
+}
+
 /// What a new connection is made of beside its endpoint.
 struct Parts {
     layout: Layout,
@@ -355,6 +366,7 @@ impl Link {
             endpoint: None,
             poster: None,
             closed: false,
+            ending: None,
             send_stream: SendStream::new(),
             in_place: SendsInPlace::new(),
             direct: Direct::new(),

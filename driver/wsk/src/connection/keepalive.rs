@@ -27,8 +27,8 @@ impl Options {
 }
 
 impl Connection {
-    /// Time has passed, it is `now`: a handshake that has taken too long counts as failed, and a silent peer is asked or
-    /// given up. IRQL <= DISPATCH_LEVEL.
+    /// Time has passed, it is `now`: a handshake that has taken too long counts as failed, a silent peer is asked or
+    /// given up, and an end that has taken too long is cut short. IRQL <= DISPATCH_LEVEL.
     pub(crate) fn time_has_passed(this: &Shared<Self>, now: u64) {
         Self::look(this, now, |_, _| {});
     }
@@ -41,7 +41,8 @@ impl Connection {
             let handshake = state.limit_handshake(now, after);
             let withdrawal = state.limit_withdrawal(now);
             let silence = handshake.or_else(|| state.keep_alive(now, provider.settings.keepalive));
-            [withdrawal, silence].into_iter().flatten().min()
+            let end = state.limit_end(now, &provider.settings, after);
+            [withdrawal, silence, end].into_iter().flatten().min()
         });
         if let Some(next) = next {
             provider.clock().wake_in(next.saturating_sub(now));

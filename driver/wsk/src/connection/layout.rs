@@ -4,6 +4,7 @@ use crate::provider::Settings;
 use abi::NTSTATUS;
 use abi::status::STATUS_INSUFFICIENT_RESOURCES;
 use heapless::Vec;
+use kernel::pool::Shared;
 use ndk::{Access, Adapter, AdapterInfo, Depths, Memory, Piece};
 use stream::{Config, Extensions, LocalMemory, MAX_HEAD_LEN, TARGET_ENTRY_LEN};
 
@@ -86,7 +87,7 @@ impl Layout {
     }
 
     /// Allocates and registers the endpoint's memory, in the order of [`LIST`], [`LOCAL`]. IRQL: PASSIVE_LEVEL.
-    pub(super) fn register(&self, adapter: &Adapter) -> Result<Vec<Memory, 4>, NTSTATUS> {
+    pub(super) fn register(&self, adapter: &Shared<Adapter>) -> Result<Vec<Memory, 4>, NTSTATUS> {
         let local = self.buffer_offset().saturating_add(self.send_octets as usize);
         let parts = [(self.config.list_len(), Access::RemoteWrite), (local, Access::LocalWrite)];
         let mut memories = Vec::new();

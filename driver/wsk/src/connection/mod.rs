@@ -12,6 +12,7 @@
 //! | `lent` | clients' memory in the adapter's hands |
 //! | `in_place`, `send_stream` | sends from the client's memory, and where the octets of the stream are |
 //! | `direct` | receives into the client's memory |
+//! | `ending` | how long the end of an endpoint may take |
 //! | `keepalive` | asking silent peers, and giving them up |
 //! | `rings` | the receive ring, and giving it a longer one |
 //! | `pump`, `retained`, `enabling` | calling the client's callbacks, what it keeps of the ring, which callbacks it wants |
@@ -33,6 +34,7 @@ mod control;
 mod direct;
 mod disconnect;
 mod enabling;
+mod ending;
 mod events;
 mod in_place;
 mod keepalive;
@@ -85,6 +87,7 @@ use connect::Connects;
 use direct::Direct;
 use disconnect::Disconnects;
 use enabling::Disables;
+use ending::Ending;
 use in_place::SendsInPlace;
 use layout::Layout;
 use lent::{Answers, Loans, MapRequests};
@@ -143,6 +146,8 @@ struct Link {
     poster: Option<Poster<Connection>>,
     /// The endpoint is closed; only its memory is left.
     closed: bool,
+    /// What its end waits for.
+    ending: Option<Ending>,
     /// What was queued and is not sent.
     send_stream: SendStream,
     in_place: SendsInPlace,
@@ -403,6 +408,7 @@ impl Connection {
             let mut state = this.state.lock();
             let result = change(&mut state, &mut after);
             state.settle(this, &mut after);
+            state.watch_end(&this.client.provider().settings, &mut after);
             after.pump = state.wants_pump(this);
             result
         };

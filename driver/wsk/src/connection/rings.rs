@@ -47,7 +47,7 @@ impl Rings {
 ///
 /// # Errors
 /// Those of [`Memory::register`].
-pub(super) fn register(adapter: &Adapter, octets: u32) -> Result<Shared<Memory>, NTSTATUS> {
+pub(super) fn register(adapter: &Shared<Adapter>, octets: u32) -> Result<Shared<Memory>, NTSTATUS> {
     let memory = Memory::register(adapter, octets as usize, Access::RemoteWrite)?;
     Shared::try_new(TAG_SOCKET, memory).map_err(|e| e.status())
 }

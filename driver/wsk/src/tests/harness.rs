@@ -11,7 +11,7 @@ use std::thread_local;
 use std::vec::Vec;
 
 use abi::NTSTATUS;
-use abi::ndk::{NDK_ADAPTER, NDK_VERSION};
+use abi::ndk::{NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_VERSION};
 use abi::nt::IRP;
 use abi::status::{STATUS_NOT_IMPLEMENTED, STATUS_PENDING};
 use abi::wsk::*;
@@ -19,14 +19,14 @@ use kernel::pool::{PoolTag, Shared};
 use ksim::buffer::Chain;
 use ksim::client::{Completion, TestIrp};
 use ksim::wsk::Outstanding;
-use ndk::{Adapter, CloseAdapter, Depths};
+use ndk::{Adapter, CloseAdapter, Depths, Fault};
 use ndkcheck::{Act, Slot, When};
 use softndk::{AnswerMode, SoftNdk};
 
 pub(super) use super::peer::*;
 use crate::Interface;
 use crate::policy::{Policy, PolicyBuilder};
-use crate::{Provider, Settings};
+use crate::{AdapterView, Provider, Settings, View};
 
 /// Far longer than anything takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -145,7 +145,24 @@ impl World {
         Self::start(alone, Settings { policy: policy(rules), ..settings }, answers)
     }
 
+    /// Everything over RDMA, and the adapter tells these limits of itself.
+    pub(super) fn limited(settings: Settings, limits: fn(&mut NDK_ADAPTER_INFO)) -> Self {
+        let settings = Settings { policy: policy(&["require any any"]), ..settings };
+        Self::start_with(boot(), settings, AnswerMode::Inline, |checker| checker.limits(limits))
+    }
+
     fn start(alone: MutexGuard<'static, ()>, settings: Settings, answers: AnswerMode) -> Self {
+        Self::start_with(alone, settings, answers, |_| {})
+    }
+
+    fn start_with(
+        alone: MutexGuard<'static, ()>,
+        settings: Settings,
+        answers: AnswerMode,
+        say: impl FnOnce(&ndkcheck::Checker),
+    ) -> Self {
+        let provider = Provider::new(settings).unwrap();
+        let limits = provider.adapter_limits();
         let config = softndk::Config { answers, ..softndk::Config::default() };
         let soft = Box::new(SoftNdk::start(config).unwrap());
         let object = NonNull::new(soft.open_adapter(NDK_VERSION { Major: 2, Minor: 0 }).unwrap()).unwrap();
@@ -153,10 +170,10 @@ impl World {
         let object = unsafe { ndkcheck::wrap(object) };
         // SAFETY: wrapped just now.
         let checker = unsafe { ndkcheck::of(object) };
+        say(&checker);
         let context = ptr::from_ref::<SoftNdk>(&soft).cast_mut().cast();
         // SAFETY: opened just now; `close` gives it back where it was opened.
-        let adapter = unsafe { Adapter::adopt(object, CloseAdapter { close, context }) }.unwrap();
-        let provider = Provider::new(settings).unwrap();
+        let adapter = unsafe { Adapter::adopt(object, CloseAdapter { close, context }, limits) }.unwrap();
         let interface = Interface { luid: 0, index: 0, name: "test" };
         provider.add_adapter(adapter.clone(), interface, &[IpAddr::V4(Ipv4Addr::LOCALHOST)]).unwrap();
         assert!(Provider::publish(&provider));
@@ -172,20 +189,55 @@ impl World {
         Self { soft, adapter, checker, provider, published, registration, npi, answers, _alone: alone }
     }
 
+    /// The adapter, as the status reply has it.
+    pub(super) fn view(&self) -> AdapterView {
+        let mut found = None;
+        self.provider.view(&mut |view| {
+            if let View::Adapter(adapter) = view {
+                found = Some(adapter);
+            }
+            true
+        });
+        found.expect("an adapter")
+    }
+
+    pub(super) fn faults(&self, fault: Fault) -> u32 {
+        self.view().faults[fault as usize]
+    }
+
+    /// Ends everything while the adapter's provider keeps something; what it has not answered it answers then.
+    pub(super) fn finish_late(self) {
+        let Self { checker, .. } = &self;
+        let checker = checker.clone();
+        self.finish_how(
+            |provider| {
+                assert!(!provider.stop(), "it is closed already");
+                while !provider.stop() {
+                    checker.turn_all();
+                }
+            },
+            || {},
+        );
+    }
+
     /// Ends everything; every socket is closed and every peer gone. Nothing may be left.
     pub(crate) fn finish(self) {
         self.finish_with(|| {});
     }
 
     /// The same with something to be ended between the provider and the look at what is left.
-    pub(super) fn finish_with(mut self, end: impl FnOnce()) {
+    pub(super) fn finish_with(self, end: impl FnOnce()) {
+        self.finish_how(|provider| assert!(provider.stop(), "an adapter is not closed in time"), end);
+    }
+
+    fn finish_how(mut self, stop: impl FnOnce(&Provider), end: impl FnOnce()) {
         // SAFETY: captured once; every socket is closed.
         unsafe { crate::wsk_release_provider_npi(&mut *self.registration) };
         // SAFETY: registered once.
         unsafe { crate::wsk_deregister(&mut *self.registration) };
         let Self { soft, adapter, provider, published, _alone, .. } = self;
         drop(published);
-        provider.stop();
+        stop(&provider);
         drop((adapter, provider));
         soft.unwrap().stop();
         end();
@@ -525,11 +577,14 @@ impl ListenSocket {
     }
 
     pub(super) fn bind(&self, port: u16) {
+        assert_eq!(self.try_bind(port).wait().status, 0);
+    }
+
+    pub(super) fn try_bind(&self, port: u16) -> TestIrp {
         let bind = self.table().WskBind;
         let mut at = ndk::SockAddr::from(loopback(port));
         // SAFETY: a call as its page says.
-        let bound = request(|irp| unsafe { bind(self.0, (&raw mut at).cast(), 0, irp) });
-        assert_eq!(bound.wait().status, 0);
+        request(|irp| unsafe { bind(self.0, (&raw mut at).cast(), 0, irp) })
     }
 
     /// The client's pointer.

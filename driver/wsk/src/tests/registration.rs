@@ -154,7 +154,7 @@ fn one_provider_at_a_time() {
     let world = World::new(Settings::DEFAULT);
     let other = Provider::new(Settings::DEFAULT).unwrap();
     assert!(!Provider::publish(&other));
-    other.stop();
+    assert!(other.stop());
     drop(other);
     Provider::withdraw();
     assert_eq!(register(&V1_0, &mut *block()), STATUS_DEVICE_NOT_READY);

@@ -500,7 +500,7 @@ fn the_adapter_is_removed() {
             let listener = Listening::new(&stage.world);
             assert_eq!(listener.set_events(WSK_EVENT_ACCEPT), STATUS_SUCCESS);
             let pending = listener.accept();
-            assert!(stage.provider().remove_adapter(0));
+            assert_eq!(stage.provider().remove_adapter(0), crate::Removed::Closed);
             if tcp {
                 assert_eq!(path(listener.raw.0).0, WSKRDMA_PATH_TCP);
                 let near = stage.world.connection();

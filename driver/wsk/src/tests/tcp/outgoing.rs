@@ -183,7 +183,7 @@ fn the_adapter_goes_while_its_address_is_taken() {
         let (chosen, asked) = (stage.world.connection(), sharing(&stage, loopback(LOCAL)));
         assert_eq!(asked.connect(PORT).wait().status, STATUS_CONNECTION_REFUSED);
         let world: &World = &stage.world;
-        assert!(world.provider.remove_adapter(0));
+        assert_eq!(world.provider.remove_adapter(0), crate::Removed::Closed);
         assert_ne!(chosen.connect(PORT).wait().status, STATUS_SUCCESS);
         assert_ne!(asked.connect(PORT).wait().status, STATUS_SUCCESS);
         chosen.close();
