@@ -5,8 +5,9 @@ use crate::ntstatus::NtStatus;
 use crate::report;
 use comfy_table::Table;
 use control::driver::{
-    ADAPTER_DISABLED, ADAPTER_FAILED, ADAPTER_GOING, ADAPTER_OPEN, ADAPTER_STUCK, ADAPTER_UNFIT, ADAPTER_WRONG_VERSION,
-    AdapterRow, IOCTL_STATUS, PATH_TCP, ReasonRow, SocketRow, StatusHeader, Version, Work,
+    ADAPTER_DISABLED, ADAPTER_FAILED, ADAPTER_GOING, ADAPTER_OPEN, ADAPTER_STUCK, ADAPTER_UNFIT,
+    ADAPTER_WRONG_VERSION, AdapterRow, IOCTL_STATUS, PATH_TCP, ReasonRow, SocketRow, StatusHeader, Version,
+    Work,
 };
 use control::{Address, Record};
 use serde_json::json;
@@ -117,13 +118,8 @@ pub(crate) fn adapter_name(row: &AdapterRow) -> String {
 
 /// An open adapter, and what its driver does against the rules.
 fn open_state(row: &AdapterRow) -> String {
-    let counts = [
-        row.answered_twice,
-        row.events_too_many,
-        row.entries_too_many,
-        row.entries_missing,
-        row.unanswered,
-    ];
+    let counts =
+        [row.answered_twice, row.events_too_many, row.entries_too_many, row.entries_missing, row.unanswered];
     match counts.iter().map(|count| u64::from(*count)).sum::<u64>() {
         0 => "open".to_owned(),
         broken => format!("open; its driver has broken NDKPI {broken} times: update it"),

@@ -451,13 +451,13 @@ fn query(object: NonNull<NDK_ADAPTER>) -> Result<AdapterInfo, NTSTATUS> {
     let fit = Major != 0
         && raw.MaxCallerData >= PRIVATE_DATA
         && raw.MaxCalleeData >= PRIVATE_DATA
-        && raw.MaxReceiveQueueDepth >= 16
+        && raw.MaxReceiveQueueDepth >= 32
         && raw.MaxInitiatorQueueDepth >= 16
         && raw.MaxTransferLength >= 4096
-        && raw.MaxRegistrationSize >= 4096
+        && raw.MaxRegistrationSize >= 1 << 20
         && raw.MaxInitiatorRequestSge >= 1
         && raw.MaxReceiveRequestSge >= 1
-        && raw.MaxCqDepth >= 32;
+        && raw.MaxCqDepth >= 64;
     if !fit {
         return Err(STATUS_NOT_SUPPORTED);
     }

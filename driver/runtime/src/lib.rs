@@ -183,7 +183,8 @@ impl Runtime {
     }
 
     fn stop_adapters(&mut self) -> bool {
-        let closed = self.provider.stop() && self.hardware.as_ref().is_none_or(|hardware| hardware.all_closed());
+        let closed =
+            self.provider.stop() && self.hardware.as_ref().is_none_or(|hardware| hardware.all_closed());
         drop(self.worker.take());
         irp::account().assert_idle();
         drop(self.filter.take());

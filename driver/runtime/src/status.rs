@@ -2,9 +2,9 @@
 
 use control::Address;
 use control::driver::{
-    ADAPTER_DISABLED, ADAPTER_FAILED, ADAPTER_GOING, ADAPTER_OPEN, ADAPTER_STUCK, ADAPTER_UNFIT, ADAPTER_WRONG_VERSION,
-    AdapterRow, CONTRACT_VERSION, PATH_NONE, PATH_RDMA, PATH_TCP, ReasonRow, Row, SocketRow, Source,
-    StatusHeader, Work,
+    ADAPTER_DISABLED, ADAPTER_FAILED, ADAPTER_GOING, ADAPTER_OPEN, ADAPTER_STUCK, ADAPTER_UNFIT,
+    ADAPTER_WRONG_VERSION, AdapterRow, CONTRACT_VERSION, PATH_NONE, PATH_RDMA, PATH_TCP, ReasonRow, Row,
+    SocketRow, Source, StatusHeader, Work,
 };
 use trace::Snapshot;
 use wsk::{AdapterView, Hardware, InterfaceView, Provider, Standing, View};

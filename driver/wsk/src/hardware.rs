@@ -286,7 +286,10 @@ impl Inner {
         while let Some(luid) = self.next_to_close(is_seen) {
             if self.provider.remove_adapter(luid) == Removed::Stuck {
                 self.stand(luid, Standing::Stuck);
-                dbg_print!(Level::Error, "wskrdma: the driver of interface {luid:#x} does not let go of its adapter");
+                dbg_print!(
+                    Level::Error,
+                    "wskrdma: the driver of interface {luid:#x} does not let go of its adapter"
+                );
             }
         }
         let mut again = self.look_after_stuck();

@@ -46,6 +46,7 @@ mod listen;
 pub mod misses;
 mod nmr;
 mod options;
+mod peers;
 pub mod policy;
 mod provider;
 mod registration;

@@ -7,6 +7,7 @@ use crate::connection::{Connection, Leg};
 use crate::control::ndk::{NdkAdapters, NdkSource};
 use crate::listen::ListenSocket;
 use crate::misses::Misses;
+use crate::peers::{self, Peers};
 use crate::policy::{Action, Direction, Policy};
 use crate::sharing::Bound;
 use crate::socket::Socket;
@@ -55,6 +56,10 @@ pub struct Settings {
     pub answer_limit: u64,
     /// Octets of memory that may be registered with one adapter.
     pub adapter_octets: u64,
+    /// Octets of memory that the connections of one peer address may come to that it has opened itself.
+    pub peer_octets: u64,
+    /// Connections that one peer address has opened and that are not established, or not accepted by a client; not 0.
+    pub peer_backlog: u32,
     /// When a silent peer of a connection over RDMA is asked for a sign of life, and how long it has to give one, where
     /// SIO_KEEPALIVE_VALS does not say other times.
     pub keepalive: Keepalive,
@@ -75,6 +80,8 @@ impl Settings {
         disconnect_limit: time::milliseconds(2_000),
         answer_limit: time::milliseconds(15_000),
         adapter_octets: 1 << 30,
+        peer_octets: 256 << 20,
+        peer_backlog: 32,
         keepalive: Keepalive { idle: time::milliseconds(60_000), answer: time::milliseconds(10_000) },
     };
 }
@@ -92,6 +99,7 @@ pub struct Provider {
     totals: Counters,
     reasons: ReasonCounters,
     misses: SpinLock<Misses>,
+    peers: Shared<Peers>,
     clock: Clock,
     /// Open for other NDK consumers.
     ndk: NdkAdapters,
@@ -184,6 +192,10 @@ impl Provider {
             sharing: Event::new(EventType::Synchronization, true)?,
             totals: Counters::new(),
             reasons: ReasonCounters::new(),
+            peers: Peers::new(peers::Limits {
+                backlog: settings.peer_backlog,
+                octets: settings.peer_octets,
+            })?,
             misses: SpinLock::new(Misses::new(settings.retry_after)),
             clock: Clock::new(),
             ndk: NdkAdapters::new(),
@@ -330,6 +342,10 @@ impl Provider {
                 Socket::Connection(s) => s.view(),
             }))
         });
+    }
+
+    pub(crate) const fn peers(&self) -> &Shared<Peers> {
+        &self.peers
     }
 
     pub(crate) const fn clock(&self) -> &Clock {

@@ -30,6 +30,44 @@ impl<T> Table<T> {
         self.places.lock().as_deref_mut()?.get_mut(place)?.take()
     }
 
+    /// Changes the entry that is the `same` as `entry`, or else `entry`, which is added. Returns the place of the one that was
+    /// changed. IRQL <= DISPATCH_LEVEL.
+    ///
+    /// # Errors
+    /// No memory to grow; nothing was changed.
+    pub(crate) fn change_or_insert<R>(
+        &self,
+        entry: T,
+        same: impl Fn(&T) -> bool,
+        change: impl FnOnce(&mut T) -> R,
+    ) -> Result<(usize, R), AllocError> {
+        loop {
+            let full = {
+                let mut places = self.places.lock();
+                let places = places.as_deref_mut().unwrap_or_default();
+                let there = places.iter().position(|place| place.as_ref().is_some_and(&same));
+                let place = there.or_else(|| places.iter().position(Option::is_none));
+                if let Some(place) = place
+                    && let Some(found) = places.get_mut(place)
+                {
+                    return Ok((place, change(found.get_or_insert(entry))));
+                }
+                places.len()
+            };
+            self.grow(full)?;
+        }
+    }
+
+    /// Changes the entry at `place`.
+    pub(crate) fn change<R>(&self, place: usize, change: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.places.lock().as_deref_mut()?.get_mut(place)?.as_mut().map(change)
+    }
+
+    /// Takes the entry at `place` away if it is of no use any more.
+    pub(crate) fn remove_if(&self, place: usize, useless: impl FnOnce(&mut T) -> bool) -> Option<T> {
+        self.places.lock().as_deref_mut()?.get_mut(place)?.take_if(useless)
+    }
+
     /// Calls `f` with every entry, one lock at a time, so that entries may come and go meanwhile: those that are there
     /// all the time are seen once. `f` runs outside the lock, on a clone.
     pub(crate) fn each(&self, mut f: impl FnMut(T) -> bool)

@@ -18,6 +18,7 @@ mod hostile;
 mod in_place;
 mod keepalive;
 mod last_words;
+mod limits;
 mod listening;
 mod peer;
 mod provider_faults;

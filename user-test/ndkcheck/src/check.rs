@@ -154,6 +154,12 @@ impl Checker {
         *lock(&self.0.script.limits) = Some(change);
     }
 
+    /// How many callbacks wait for their turn.
+    #[must_use]
+    pub fn turns(&self) -> usize {
+        self.0.script.turns()
+    }
+
     /// Makes the oldest callback that waits for its turn; `false` when there is none.
     pub fn turn(&self) -> bool {
         self.0.script.turn()

@@ -214,6 +214,10 @@ impl Script {
         }
     }
 
+    pub(crate) fn turns(&self) -> usize {
+        lock(&self.turns).len()
+    }
+
     pub(crate) fn turn(&self) -> bool {
         let job = lock(&self.turns).pop_front();
         job.is_some_and(|Waiting(job)| {

@@ -329,13 +329,13 @@ fn absurd_limits() {
     let changes: [fn(&mut NDK_ADAPTER_INFO); 9] = [
         |info| info.Version.Major = 0,
         |info| info.MaxCallerData = 0,
-        |info| info.MaxReceiveQueueDepth = 0,
+        |info| info.MaxReceiveQueueDepth = 31,
         |info| info.MaxInitiatorQueueDepth = 15,
         |info| info.MaxTransferLength = 1,
-        |info| info.MaxRegistrationSize = 0,
+        |info| info.MaxRegistrationSize = (1 << 20) - 1,
         |info| info.MaxInitiatorRequestSge = 0,
         |info| info.MaxReceiveRequestSge = 0,
-        |info| info.MaxCqDepth = 1,
+        |info| info.MaxCqDepth = 63,
     ];
     for change in changes {
         let mut world = World::unopened(MODES[0]);

@@ -68,7 +68,7 @@ impl Drop for Connection {
 
 impl State {
     pub(super) fn begin_close(&mut self, after: &mut After) {
-        self.phase = Phase::Closing;
+        let connected = core::mem::replace(&mut self.phase, Phase::Closing) == Phase::Connected;
         self.cancel_establishing(after);
         if let Some(irp) = self.bind.take() {
             after.batch.push(irp, Outcome::CANCELLED);
@@ -84,7 +84,7 @@ impl State {
             after.listener = Some((listener, false));
         }
         if let Some(link) = &mut self.link {
-            if !self.silent {
+            if connected && !self.silent {
                 link.abort_reason = Some(AbortReason::CLOSED);
                 link.say_why();
             }

@@ -17,7 +17,8 @@ use abi::NTSTATUS;
 use abi::status::{
     STATUS_CANCELLED, STATUS_CONNECTION_ACTIVE, STATUS_CONNECTION_REFUSED, STATUS_DEVICE_NOT_READY,
     STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_ADDRESS_COMPONENT, STATUS_INVALID_DEVICE_STATE,
-    STATUS_INVALID_PARAMETER, STATUS_IO_TIMEOUT, STATUS_NETWORK_UNREACHABLE, STATUS_QUOTA_EXCEEDED, nt_success,
+    STATUS_INVALID_PARAMETER, STATUS_IO_TIMEOUT, STATUS_NETWORK_UNREACHABLE, STATUS_QUOTA_EXCEEDED,
+    nt_success,
 };
 use core::ffi::c_void;
 use core::net::SocketAddr;
@@ -218,7 +219,7 @@ impl Connection {
                 adapter_status::to_client(status)
             })?;
             reason = Reason::AdapterResources;
-            let parts = this.parts(&adapter, Role::Active, None)?;
+            let parts = this.parts(&adapter, this.layout(&adapter), Role::Active, None)?;
             let poster = Endpoint::active(&adapter, this.clone(), parts.layout.depths(), parts.memories)?;
             let (endpoint, data) = Self::install(this, parts.link, poster, local)?;
             Ok((endpoint, data, local, shared))
@@ -247,17 +248,33 @@ impl Connection {
         else {
             return Self::not_built(this, STATUS_INVALID_PARAMETER, Reason::PeerProtocol);
         };
+        let mut reason = Reason::AdapterResources;
         let built = this.local().and_then(|local| {
-            let parts = this.parts(incoming.adapter(), Role::Passive, Some(&peer))?;
+            let layout = this.layout(incoming.adapter());
+            if let Err(refused) = this.charge_peer(&layout) {
+                reason = refused;
+                return Err(STATUS_QUOTA_EXCEEDED);
+            }
+            let parts = this.parts(incoming.adapter(), layout, Role::Passive, Some(&peer))?;
             let poster = Endpoint::passive(incoming, this.clone(), parts.layout.depths(), parts.memories)?;
             Self::install(this, parts.link, poster, local)
         });
         match built {
             Ok((endpoint, data)) => Endpoint::accept(&endpoint, &data),
             Err(status) => {
-                Self::not_built(this, status, built_reason(status, Reason::AdapterResources));
+                Self::not_built(this, status, built_reason(status, reason));
             }
         }
+    }
+
+    fn layout(&self, adapter: &Adapter) -> Layout {
+        let receive_buffer = self.state.lock().options.receive_buffer;
+        Layout::new(&self.client.provider().settings, receive_buffer, adapter.info())
+    }
+
+    /// Counts the memory as the peer's, who has opened the connection.
+    fn charge_peer(&self, layout: &Layout) -> Result<(), Reason> {
+        self.state.lock().guest.as_mut().map_or(Ok(()), |guest| guest.charge(layout.octets()))
     }
 
     /// Memory and engine of a new connection. The passive side knows its peer already.
@@ -265,11 +282,10 @@ impl Connection {
     fn parts(
         &self,
         adapter: &Shared<Adapter>,
+        layout: Layout,
         role: Role,
         peer: Option<&ConnData>,
     ) -> Result<Parts, NTSTATUS> {
-        let receive_buffer = self.state.lock().options.receive_buffer;
-        let layout = Layout::new(&self.client.provider().settings, receive_buffer, adapter.info());
         let ring = rings::register(adapter, layout.config.ring_len)?;
         let memories = layout.register(adapter)?;
         let list = memories.get(LIST).ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
@@ -338,7 +354,7 @@ impl Connection {
 const fn built_reason(status: NTSTATUS, reason: Reason) -> Reason {
     match (status, reason) {
         (STATUS_IO_TIMEOUT, _) => Reason::AdapterSilent,
-        (STATUS_QUOTA_EXCEEDED, _) => Reason::AdapterMemory,
+        (STATUS_QUOTA_EXCEEDED, Reason::AdapterResources) => Reason::AdapterMemory,
         _ => reason,
     }
 }

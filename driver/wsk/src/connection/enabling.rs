@@ -82,6 +82,9 @@ impl Connection {
     pub(crate) fn deliver(this: &Shared<Self>, inherited: u32) {
         let enable = Self::with(this, |state, _| {
             state.pump.delivered = true;
+            if let Some(guest) = &mut state.guest {
+                guest.accepted();
+            }
             if state.phase != Phase::Connected {
                 return None;
             }

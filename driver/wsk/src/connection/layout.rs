@@ -67,13 +67,15 @@ impl Layout {
         // The head of a message and stream octets come from two places.
         extensions.set(Extensions::SEND_DATA, info.max_gather >= 2);
         let longest_ring = receive_buffer.map_or(settings.ring_octets, ring_octets);
+        // Every request of a connection may have an entry on one queue at the same time.
+        let share = info.max_cq_depth / 2;
         let config = Config {
             extensions,
             ring_len: settings.first_ring_octets.min(longest_ring),
-            receive_depth: limit(Config::DEFAULT.receive_depth, info.max_receives),
+            receive_depth: limit(Config::DEFAULT.receive_depth, info.max_receives.min(share)),
             send_queue_depth: limit(
                 Config::DEFAULT.send_queue_depth,
-                info.max_initiators.saturating_sub(REGION_REQUESTS),
+                info.max_initiators.min(share).saturating_sub(REGION_REQUESTS),
             ),
             ..Config::DEFAULT
         };
@@ -88,7 +90,7 @@ impl Layout {
 
     /// Allocates and registers the endpoint's memory, in the order of [`LIST`], [`LOCAL`]. IRQL: PASSIVE_LEVEL.
     pub(super) fn register(&self, adapter: &Shared<Adapter>) -> Result<Vec<Memory, 4>, NTSTATUS> {
-        let local = self.buffer_offset().saturating_add(self.send_octets as usize);
+        let local = self.local_octets();
         let parts = [(self.config.list_len(), Access::RemoteWrite), (local, Access::LocalWrite)];
         let mut memories = Vec::new();
         for (len, access) in parts {
@@ -96,6 +98,18 @@ impl Layout {
             memories.push(memory).map_err(|_| STATUS_INSUFFICIENT_RESOURCES)?;
         }
         Ok(memories)
+    }
+
+    /// Octets of memory that the connection may come to: with both rings, while one takes the place of the other.
+    pub(super) const fn octets(&self) -> u64 {
+        let grows = self.longest_ring > self.config.ring_len;
+        let longer = if grows { self.longest_ring as u64 } else { 0 };
+        let rings = (self.config.ring_len as u64).saturating_add(longer);
+        rings.saturating_add(self.config.list_len() as u64).saturating_add(self.local_octets() as u64)
+    }
+
+    const fn local_octets(&self) -> usize {
+        self.buffer_offset().saturating_add(self.send_octets as usize)
     }
 
     /// What the engine tells the peer of the memory.
@@ -114,9 +128,9 @@ impl Layout {
         Piece { memory: LOCAL, offset: n.saturating_mul(usize::from(len)), len: len.into() }
     }
 
-    fn send_slots(&self) -> usize {
-        usize::from(self.config.receive_depth)
-            .saturating_mul(usize::from(self.config.message_len))
+    const fn send_slots(&self) -> usize {
+        (self.config.receive_depth as usize)
+            .saturating_mul(self.config.message_len as usize)
             .next_multiple_of(SEND_SLOT)
     }
 
@@ -129,8 +143,8 @@ impl Layout {
         (entry, offset.saturating_add(TARGET_ENTRY_LEN))
     }
 
-    fn buffer_offset(&self) -> usize {
-        self.send_slots().saturating_add(usize::from(self.config.send_queue_depth).saturating_mul(SEND_SLOT))
+    const fn buffer_offset(&self) -> usize {
+        self.send_slots().saturating_add((self.config.send_queue_depth as usize).saturating_mul(SEND_SLOT))
     }
 
     /// Octets of the send buffer.

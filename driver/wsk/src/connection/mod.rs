@@ -58,8 +58,9 @@ use crate::callbacks::Callbacks;
 use crate::client::ClientUse;
 use crate::edge::{CONNECTION_DISPATCH, STREAM_DISPATCH};
 use crate::events::{CONNECTION_EVENTS, Events};
-use crate::listen::{Arrivals, ListenSocket, NO_PLACE};
+use crate::listen::{Arrivals, Caller, ListenSocket, NO_PLACE};
 use crate::options::Options;
+use crate::peers::Guest;
 use crate::provider::SocketView;
 use crate::socket::{Front, Socket};
 use abi::NTSTATUS;
@@ -214,6 +215,8 @@ pub(crate) struct State {
     reason: Reason,
     listener: Option<Shared<Arrivals>>,
     incoming: Option<Incoming>,
+    /// Its place among the connections of its peer.
+    guest: Option<Guest>,
     /// A work item is building an endpoint, or will; or has not yet let go of one that it built for nothing.
     building: bool,
     /// A work item is registering a longer ring, or will.
@@ -292,11 +295,11 @@ impl Connection {
     pub(crate) fn incoming(
         client: &ClientUse,
         listener: &Shared<Arrivals>,
-        incoming: Incoming,
+        caller: Caller,
         inherited: Options,
         inspect_id: Option<WSK_INSPECT_ID>,
     ) -> Result<(), NTSTATUS> {
-        let (local, remote) = incoming.addresses().ok_or(abi::status::STATUS_INTERNAL_ERROR)?;
+        let (local, remote) = caller.addresses().ok_or(abi::status::STATUS_INTERNAL_ERROR)?;
         let client = client.try_clone().ok_or(abi::status::STATUS_DEVICE_NOT_READY)?;
         let origin = Origin { stream: None, options: inherited, inspect_id };
         let this = Self::build(client, local.is_ipv4(), Callbacks::none(), origin, |state| {
@@ -304,7 +307,8 @@ impl Connection {
             state.local = Some(local);
             state.remote = Some(remote);
             state.listener = Some(listener.clone());
-            state.incoming = Some(incoming);
+            state.incoming = Some(caller.incoming);
+            state.guest = Some(caller.guest);
             state.building = true;
         })?;
         Self::queue_work(&this);
@@ -341,6 +345,7 @@ impl Connection {
             reason: Reason::Undecided,
             listener: None,
             incoming: None,
+            guest: None,
             building: false,
             growing: false,
             link: None,

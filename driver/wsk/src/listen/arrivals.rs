@@ -2,11 +2,13 @@
 
 use super::{BACKLOG_MAX, ListenSocket, Phase, State};
 use crate::connection::Connection;
+use crate::peers::{Guest, Peers};
 use abi::wsk::WSK_INSPECT_ID;
 use core::ptr;
 use kernel::lock::SpinLock;
 use kernel::pool::Shared;
 use ndk::{Incoming, ListenHandler};
+use trace::Reason;
 
 /// What the adapter's listeners know. They live until every connection accepted over them is closed, which is no reason
 /// for the socket to: the close cuts it off here.
@@ -67,14 +69,30 @@ impl ListenHandler for Arrivals {
     }
 }
 
+/// A request, and its place among those of its peer. Dropping it rejects it.
+pub(crate) struct Caller {
+    pub(crate) incoming: Incoming,
+    pub(crate) guest: Guest,
+}
+
+impl core::ops::Deref for Caller {
+    type Target = Incoming;
+
+    fn deref(&self) -> &Incoming {
+        &self.incoming
+    }
+}
+
 /// What becomes of a request.
 enum Request {
-    /// There is no room: dropped.
-    Refused(Incoming),
+    /// It is dropped.
+    Refused(Caller),
+    /// There is no room: the same.
+    NoRoom(Caller),
     /// The client is asked.
     Asked,
     /// It becomes a connection.
-    Taken(Incoming),
+    Taken(Caller),
 }
 
 impl ListenSocket {
@@ -84,12 +102,23 @@ impl ListenSocket {
         let table = unsafe { this.callbacks.table() };
         // Without a callback there is nobody to ask.
         let asks = table.is_some_and(|table| table.WskInspectEvent.is_some());
-        let limit = (this.client.provider().settings.backlog as usize).min(BACKLOG_MAX);
-        let request = this.state.lock().admit(incoming, asks, limit);
+        let provider = this.client.provider();
+        let limit = (provider.settings.backlog as usize).min(BACKLOG_MAX);
+        // One that does not name its ends is one that nobody has heard of.
+        let Some((_, remote)) = incoming.addresses() else { return };
+        let guest = match Peers::enter(provider.peers(), remote.ip()) {
+            Ok(guest) => guest,
+            Err(reason) => return provider.reasons().count(reason),
+        };
+        let request = this.state.lock().admit(Caller { incoming, guest }, asks, limit);
         match request {
-            Request::Refused(incoming) => drop(incoming),
+            Request::Refused(caller) => drop(caller),
+            Request::NoRoom(caller) => {
+                drop(caller);
+                provider.reasons().count(Reason::BacklogFull);
+            }
             Request::Asked => Self::kick(this),
-            Request::Taken(incoming) => Self::connect(this, arrivals, incoming, None),
+            Request::Taken(caller) => Self::connect(this, arrivals, caller, None),
         }
     }
 
@@ -97,10 +126,10 @@ impl ListenSocket {
     pub(super) fn connect(
         this: &Shared<Self>,
         arrivals: &Shared<Arrivals>,
-        incoming: Incoming,
+        caller: Caller,
         id: Option<WSK_INSPECT_ID>,
     ) {
-        let made = Connection::incoming(&this.client, arrivals, incoming, this.inherited(), id);
+        let made = Connection::incoming(&this.client, arrivals, caller, this.inherited(), id);
         if let Err(_no_memory) = made {
             Self::dropped(this, id);
         }
@@ -124,20 +153,23 @@ impl ListenSocket {
 
 impl State {
     /// Gives a request its place, if there is room.
-    fn admit(&mut self, incoming: Incoming, asks: bool, limit: usize) -> Request {
+    fn admit(&mut self, caller: Caller, asks: bool, limit: usize) -> Request {
         // What is only posted to the system, and nobody has asked for, is in nobody's way.
         let posted = usize::from(self.tcp.is_accepting());
         let waiting = self.half_open.saturating_sub(posted).saturating_add(self.ready.len());
         // While the bind is under way the listener listens already; its connections wait.
-        if !matches!(self.phase, Phase::Listening | Phase::Binding) || waiting >= limit {
-            return Request::Refused(incoming);
+        if !matches!(self.phase, Phase::Listening | Phase::Binding) {
+            return Request::Refused(caller);
+        }
+        if waiting >= limit {
+            return Request::NoRoom(caller);
         }
         let request = match &mut self.inspections {
-            Some(inspections) if asks => match inspections.enter(incoming) {
+            Some(inspections) if asks => match inspections.enter(caller) {
                 Ok(()) => Request::Asked,
-                Err(incoming) => return Request::Refused(incoming),
+                Err(caller) => return Request::NoRoom(caller),
             },
-            _ => Request::Taken(incoming),
+            _ => Request::Taken(caller),
         };
         self.half_open = self.half_open.saturating_add(1);
         request

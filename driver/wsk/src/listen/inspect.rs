@@ -15,6 +15,7 @@
 //!
 //! Contract: SO_CONDITIONAL_ACCEPT, WskInspectEvent, WskInspectComplete, WskAbortEvent.
 
+use super::arrivals::Caller;
 use super::{BACKLOG_MAX, ListenSocket, Phase};
 use crate::TAG_SOCKET;
 use abi::NTSTATUS;
@@ -24,7 +25,6 @@ use core::mem::replace;
 use irp::{Outcome, OwnedIrp};
 use kernel::pool::{AllocError, PoolSlice, Shared};
 use kernel::timer::Timer;
-use ndk::Incoming;
 
 /// How often held requests are looked after, in units of 100 ns: 250 ms. NDKPI has no event for a peer that gives up.
 const PROBE_INTERVAL: u64 = 2_500_000;
@@ -41,12 +41,12 @@ enum Stage {
     /// The slot is free.
     Free,
     /// The client has not been asked.
-    Fresh(Incoming),
+    Fresh(Caller),
     /// The pump has it, to ask the client or to look after it. What WskInspectComplete said meanwhile.
     Out(Option<Verdict>),
     /// The client has answered Pend.
     Held {
-        incoming: Incoming,
+        caller: Caller,
         /// Looked after since the timer fired.
         probed: bool,
     },
@@ -73,9 +73,9 @@ pub(super) struct Inspections {
 /// What the pump is to do for a request.
 pub(super) enum Due {
     /// Call WskInspectEvent.
-    Ask(WSK_INSPECT_ID, Incoming),
+    Ask(WSK_INSPECT_ID, Caller),
     /// Look whether the peer still waits.
-    Probe(WSK_INSPECT_ID, Incoming),
+    Probe(WSK_INSPECT_ID, Caller),
     /// Call WskAbortEvent. The slot is free already.
     Tell(WSK_INSPECT_ID),
 }
@@ -83,13 +83,13 @@ pub(super) enum Due {
 /// What becomes of a request that the pump has had.
 pub(super) enum Next {
     /// It becomes a connection.
-    Connect(Incoming),
+    Connect(Caller),
     /// It is refused.
-    Reject(Incoming),
+    Reject(Caller),
     /// It waits on.
     Held,
     /// The socket is closed, or the request gone.
-    Gone(Incoming),
+    Gone(Caller),
 }
 
 impl Inspections {
@@ -104,14 +104,14 @@ impl Inspections {
     ///
     /// # Errors
     /// No slot is free.
-    pub(super) fn enter(&mut self, incoming: Incoming) -> Result<(), Incoming> {
+    pub(super) fn enter(&mut self, caller: Caller) -> Result<(), Caller> {
         match self.slots.iter_mut().find(|slot| matches!(slot.stage, Stage::Free)) {
             Some(slot) => {
-                *slot = Slot { serial: self.next, stage: Stage::Fresh(incoming) };
+                *slot = Slot { serial: self.next, stage: Stage::Fresh(caller) };
                 self.next = self.next.wrapping_add(1);
                 Ok(())
             }
-            None => Err(incoming),
+            None => Err(caller),
         }
     }
 
@@ -130,8 +130,8 @@ impl Inspections {
         let (index, slot) = due.max_by_key(|(_, slot)| next.wrapping_sub(slot.serial))?;
         let id = WSK_INSPECT_ID { Key: base.wrapping_add(index), SerialNumber: slot.serial };
         match replace(&mut slot.stage, Stage::Out(None)) {
-            Stage::Fresh(incoming) => Some(Due::Ask(id, incoming)),
-            Stage::Held { incoming, .. } => Some(Due::Probe(id, incoming)),
+            Stage::Fresh(caller) => Some(Due::Ask(id, caller)),
+            Stage::Held { caller, .. } => Some(Due::Probe(id, caller)),
             _ => {
                 slot.stage = Stage::Free;
                 Some(Due::Tell(id))
@@ -140,32 +140,27 @@ impl Inspections {
     }
 
     /// Takes back a request that the pump has had; `answer` is what became of it there, `None` if it is to wait.
-    pub(super) fn put_back(
-        &mut self,
-        id: &WSK_INSPECT_ID,
-        incoming: Incoming,
-        answer: Option<Verdict>,
-    ) -> Next {
-        let Some(slot) = self.slot(id) else { return Next::Gone(incoming) };
-        let Stage::Out(meanwhile) = slot.stage else { return Next::Gone(incoming) };
+    pub(super) fn put_back(&mut self, id: &WSK_INSPECT_ID, caller: Caller, answer: Option<Verdict>) -> Next {
+        let Some(slot) = self.slot(id) else { return Next::Gone(caller) };
+        let Stage::Out(meanwhile) = slot.stage else { return Next::Gone(caller) };
         match answer.or(meanwhile) {
             Some(Verdict::Accept) => {
                 slot.stage = Stage::Accepted;
-                Next::Connect(incoming)
+                Next::Connect(caller)
             }
             Some(Verdict::Reject) => {
                 slot.stage = Stage::Free;
-                Next::Reject(incoming)
+                Next::Reject(caller)
             }
             None => {
-                slot.stage = Stage::Held { incoming, probed: true };
+                slot.stage = Stage::Held { caller, probed: true };
                 Next::Held
             }
         }
     }
 
     /// WskInspectComplete: the request if it is held. Of one that the pump has, the verdict is kept; others are resolved.
-    fn resolve(&mut self, id: &WSK_INSPECT_ID, verdict: Verdict) -> Option<Incoming> {
+    fn resolve(&mut self, id: &WSK_INSPECT_ID, verdict: Verdict) -> Option<Caller> {
         let slot = self.slot(id)?;
         if let Stage::Out(meanwhile) = &mut slot.stage {
             meanwhile.get_or_insert(verdict);
@@ -176,7 +171,7 @@ impl Inspections {
         }
         let after = if verdict == Verdict::Accept { Stage::Accepted } else { Stage::Free };
         match replace(&mut slot.stage, after) {
-            Stage::Held { incoming, .. } => Some(incoming),
+            Stage::Held { caller, .. } => Some(caller),
             _ => None,
         }
     }
@@ -201,9 +196,9 @@ impl Inspections {
     }
 
     /// Takes any request out, to be dropped without the lock; every slot is free when there is none left.
-    fn take_any(&mut self) -> Option<Incoming> {
+    fn take_any(&mut self) -> Option<Caller> {
         self.slots.iter_mut().find_map(|slot| match replace(&mut slot.stage, Stage::Free) {
-            Stage::Fresh(incoming) | Stage::Held { incoming, .. } => Some(incoming),
+            Stage::Fresh(caller) | Stage::Held { caller, .. } => Some(caller),
             _ => None,
         })
     }
@@ -291,20 +286,20 @@ impl ListenSocket {
                 drop(state);
                 return irp.complete(refused);
             }
-            let incoming = state.inspections.as_mut().and_then(|i| i.resolve(&id, verdict));
-            if incoming.is_some() && verdict == Verdict::Reject {
+            let caller = state.inspections.as_mut().and_then(|i| i.resolve(&id, verdict));
+            if caller.is_some() && verdict == Verdict::Reject {
                 state.leave(None);
             }
-            (incoming, state.arrivals.clone(), state.twin_waits())
+            (caller, state.arrivals.clone(), state.twin_waits())
         };
         if twin_waits {
             Self::kick(this);
         }
         match (resolved, arrivals) {
-            (Some(incoming), Some(arrivals)) if verdict == Verdict::Accept => {
-                Self::connect(this, &arrivals, incoming, Some(id));
+            (Some(caller), Some(arrivals)) if verdict == Verdict::Accept => {
+                Self::connect(this, &arrivals, caller, Some(id));
             }
-            (Some(incoming), _) => incoming.reject(),
+            (Some(caller), _) => caller.incoming.reject(),
             (None, _) => {}
         }
         irp.complete(Outcome::success(0));
@@ -314,14 +309,14 @@ impl ListenSocket {
     pub(super) fn inspected(
         this: &Shared<Self>,
         id: WSK_INSPECT_ID,
-        incoming: Incoming,
+        caller: Caller,
         answer: Option<Verdict>,
     ) {
         let (next, arrivals) = {
             let mut state = this.state.lock();
             let next = match &mut state.inspections {
-                Some(inspections) => inspections.put_back(&id, incoming, answer),
-                None => Next::Gone(incoming),
+                Some(inspections) => inspections.put_back(&id, caller, answer),
+                None => Next::Gone(caller),
             };
             match next {
                 Next::Reject(_) => state.leave(None),
@@ -335,8 +330,10 @@ impl ListenSocket {
             (next, state.arrivals.clone())
         };
         match (next, arrivals) {
-            (Next::Connect(incoming), Some(arrivals)) => Self::connect(this, &arrivals, incoming, Some(id)),
-            (Next::Connect(incoming) | Next::Reject(incoming) | Next::Gone(incoming), _) => incoming.reject(),
+            (Next::Connect(caller), Some(arrivals)) => Self::connect(this, &arrivals, caller, Some(id)),
+            (Next::Connect(caller) | Next::Reject(caller) | Next::Gone(caller), _) => {
+                caller.incoming.reject()
+            }
             (Next::Held, _) => {}
         }
     }
@@ -346,7 +343,7 @@ impl ListenSocket {
         loop {
             let request = this.state.lock().inspections.as_mut().and_then(Inspections::take_any);
             match request {
-                Some(incoming) => incoming.reject(),
+                Some(caller) => caller.incoming.reject(),
                 None => return,
             }
         }

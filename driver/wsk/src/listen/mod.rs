@@ -53,7 +53,7 @@ use trace::{Reason, Snapshot};
 
 pub(crate) use accept::Accept;
 use accept::Accepts;
-pub(crate) use arrivals::Arrivals;
+pub(crate) use arrivals::{Arrivals, Caller};
 use inspect::Inspections;
 use tcp::Tcp;
 

@@ -1,5 +1,6 @@
 //! The client's callbacks: one at a time, never inside a client's call.
 
+use super::arrivals::Caller;
 use super::inspect::{Due, answer};
 use super::{ListenSocket, Phase, State};
 use crate::connection::Connection;
@@ -17,7 +18,6 @@ use core::ptr;
 use irp::{CompletionBatch, Outcome};
 use kernel::irql;
 use kernel::pool::Shared;
-use ndk::Incoming;
 
 /// Callbacks of one run; more are left to the next run.
 const CALLS_PER_RUN: usize = 8;
@@ -94,8 +94,8 @@ impl ListenSocket {
         match job {
             None => return false,
             Some(Job::Accept(connection)) => Self::indicate(this, table.WskAcceptEvent, &connection),
-            Some(Job::Inspect(Due::Ask(id, incoming))) => Self::ask(this, &table, id, incoming),
-            Some(Job::Inspect(Due::Probe(id, incoming))) => Self::probe(this, id, incoming),
+            Some(Job::Inspect(Due::Ask(id, caller))) => Self::ask(this, &table, id, caller),
+            Some(Job::Inspect(Due::Probe(id, caller))) => Self::probe(this, id, caller),
             Some(Job::Inspect(Due::Tell(id))) => this.tell(&table, id),
             Some(Job::Post(twin)) => Self::post_accept(this, twin),
             Some(Job::Notice { accept }) => this.tell_of_death(&table, accept),
@@ -104,8 +104,8 @@ impl ListenSocket {
     }
 
     /// WskInspectEvent.
-    fn ask(this: &Shared<Self>, table: &WSK_CLIENT_LISTEN_DISPATCH, id: WSK_INSPECT_ID, incoming: Incoming) {
-        let action = match (table.WskInspectEvent, incoming.addresses()) {
+    fn ask(this: &Shared<Self>, table: &WSK_CLIENT_LISTEN_DISPATCH, id: WSK_INSPECT_ID, caller: Caller) {
+        let action = match (table.WskInspectEvent, caller.addresses()) {
             (Some(inspect), Some((local, remote))) => {
                 let (mut local, mut remote) = (Address::new(local), Address::new(remote));
                 let mut copy = id;
@@ -117,15 +117,15 @@ impl ListenSocket {
             // A request that does not name its ends is one that nobody has heard of.
             _ => WskInspectReject,
         };
-        Self::inspected(this, id, incoming, answer(action));
+        Self::inspected(this, id, caller, answer(action));
     }
 
     /// Looks after a held request.
-    fn probe(this: &Shared<Self>, id: WSK_INSPECT_ID, incoming: Incoming) {
-        if incoming.is_waiting() {
-            return Self::inspected(this, id, incoming, None);
+    fn probe(this: &Shared<Self>, id: WSK_INSPECT_ID, caller: Caller) {
+        if caller.is_waiting() {
+            return Self::inspected(this, id, caller, None);
         }
-        drop(incoming);
+        drop(caller);
         Self::dropped(this, Some(id));
     }
 

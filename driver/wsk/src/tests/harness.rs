@@ -147,8 +147,10 @@ impl World {
 
     /// Everything over RDMA, and the adapter tells these limits of itself.
     pub(super) fn limited(settings: Settings, limits: fn(&mut NDK_ADAPTER_INFO)) -> Self {
+        // Before the policy, whose memory another test would find.
+        let alone = boot();
         let settings = Settings { policy: policy(&["require any any"]), ..settings };
-        Self::start_with(boot(), settings, AnswerMode::Inline, |checker| checker.limits(limits))
+        Self::start_with(alone, settings, AnswerMode::Inline, |checker| checker.limits(limits))
     }
 
     fn start(alone: MutexGuard<'static, ()>, settings: Settings, answers: AnswerMode) -> Self {
