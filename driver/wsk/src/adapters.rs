@@ -1,5 +1,6 @@
 //! The adapters that connections may run over, and the addresses they own.
 
+use crate::connection::{Pool, PoolView};
 use abi::NTSTATUS;
 use abi::ndis::{NET_IFINDEX, NET_LUID};
 use abi::status::{
@@ -35,6 +36,8 @@ pub struct Interface<'a> {
 #[derive(Clone)]
 pub(crate) struct Entry {
     pub(crate) adapter: Shared<Adapter>,
+    /// None for an adapter that never carried a connection.
+    pool: Option<Shared<Pool>>,
     pub(crate) addresses: Vec<IpAddr, ADDRESSES>,
     luid: NET_LUID,
     index: NET_IFINDEX,
@@ -42,10 +45,22 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(adapter: Shared<Adapter>, interface: Interface<'_>, addresses: &[IpAddr]) -> Self {
+    pub(crate) fn new(
+        adapter: Shared<Adapter>,
+        pool: Option<Shared<Pool>>,
+        interface: Interface<'_>,
+        addresses: &[IpAddr],
+    ) -> Self {
         let Interface { luid, index, name } = interface;
         let addresses = addresses.iter().copied().take(ADDRESSES).collect();
-        Self { adapter, addresses, luid, index, name: fixed_name(name) }
+        Self { adapter, pool, addresses, luid, index, name: fixed_name(name) }
+    }
+
+    /// Closes what was made ahead, which the close of the adapter waits for. IRQL <= DISPATCH_LEVEL.
+    pub(crate) fn close_pool(&self) {
+        if let Some(pool) = &self.pool {
+            pool.close();
+        }
     }
 }
 
@@ -62,6 +77,8 @@ pub struct AdapterView {
     pub stuck: bool,
     /// Octets that are registered with it.
     pub registered: u64,
+    /// Endpoints that are made ahead.
+    pub pool: PoolView,
     /// Promises of NDKPI that its provider has broken, by the number of [`Fault`].
     pub faults: [u32; Fault::COUNT],
 }
@@ -100,10 +117,11 @@ impl Adapters {
     pub(crate) fn add(
         &self,
         adapter: Shared<Adapter>,
+        pool: Shared<Pool>,
         interface: Interface<'_>,
         addresses: &[IpAddr],
     ) -> Result<(), NTSTATUS> {
-        let entry = Entry::new(adapter, interface, addresses);
+        let entry = Entry::new(adapter, Some(pool), interface, addresses);
         let mut state = self.0.lock();
         if state.closed {
             return Err(STATUS_DEVICE_NOT_READY);
@@ -125,6 +143,12 @@ impl Adapters {
         let mut state = self.0.lock();
         state.closed = true;
         core::mem::take(&mut state.entries)
+    }
+
+    /// The endpoints that are made ahead on `adapter`.
+    pub(crate) fn pool(&self, adapter: &Shared<Adapter>) -> Option<Shared<Pool>> {
+        let state = self.0.lock();
+        state.entries.iter().find(|entry| Shared::ptr_eq(&entry.adapter, adapter))?.pool.clone()
     }
 
     /// Keeps one that was taken out and is not closed.
@@ -188,6 +212,7 @@ impl Adapters {
             name: e.name,
             stuck,
             registered: e.adapter.registered(),
+            pool: e.pool.as_ref().map(|pool| pool.view()).unwrap_or_default(),
             faults: Fault::ALL.map(|fault| e.adapter.faults(fault)),
         };
         let open = state.entries.iter().map(|entry| (entry, false));

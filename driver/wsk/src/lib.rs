@@ -56,6 +56,7 @@ mod system;
 mod table;
 
 pub use adapters::{AdapterView, Interface};
+pub use connection::PoolView;
 pub use control::ndk::NdkSource;
 pub use hardware::{Hardware, INTERFACES, InterfaceView, Standing};
 pub use nmr::NmrRegistration;

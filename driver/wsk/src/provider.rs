@@ -3,7 +3,7 @@
 use crate::TAG_PROVIDER;
 use crate::adapters::{AdapterView, Adapters, Entry, Interface};
 use crate::clock::Clock;
-use crate::connection::{Connection, Leg};
+use crate::connection::{Connection, Leg, Pool};
 use crate::control::ndk::{NdkAdapters, NdkSource};
 use crate::listen::ListenSocket;
 use crate::misses::Misses;
@@ -56,6 +56,8 @@ pub struct Settings {
     pub answer_limit: u64,
     /// Octets of memory that may be registered with one adapter.
     pub adapter_octets: u64,
+    /// Endpoints that are made ahead on each adapter, at most 64; 0: none.
+    pub prepared_endpoints: u32,
     /// Octets of memory that the connections of one peer address may come to that it has opened itself.
     pub peer_octets: u64,
     /// Connections that one peer address has opened and that are not established, or not accepted by a client; not 0.
@@ -80,6 +82,7 @@ impl Settings {
         disconnect_limit: time::milliseconds(2_000),
         answer_limit: time::milliseconds(15_000),
         adapter_octets: 1 << 30,
+        prepared_endpoints: 8,
         peer_octets: 256 << 20,
         peer_backlog: 32,
         keepalive: Keepalive { idle: time::milliseconds(60_000), answer: time::milliseconds(10_000) },
@@ -211,14 +214,16 @@ impl Provider {
     /// listen there, too. IRQL: PASSIVE_LEVEL.
     ///
     /// # Errors
-    /// INSUFFICIENT_RESOURCES: there are 16 adapters. DEVICE_NOT_READY: the provider stops. The adapter is the caller's.
+    /// INSUFFICIENT_RESOURCES: there are 16 adapters, or there is no memory. DEVICE_NOT_READY: the provider stops. The adapter is the caller's.
     pub fn add_adapter(
         &self,
         adapter: Shared<Adapter>,
         interface: Interface<'_>,
         addresses: &[IpAddr],
     ) -> Result<(), NTSTATUS> {
-        self.adapters.add(adapter, interface, addresses)?;
+        let pool = Pool::new(&adapter, &self.settings).map_err(|no_memory| no_memory.status())?;
+        self.adapters.add(adapter, pool.clone(), interface, addresses)?;
+        Pool::refill(&pool);
         self.follow_addresses();
         Ok(())
     }
@@ -259,6 +264,7 @@ impl Provider {
             Socket::Listen(socket) => ListenSocket::adapter_gone(&socket, &entry.adapter),
             Socket::Connection(socket) => Connection::adapter_gone(&socket, &entry.adapter),
         });
+        entry.close_pool();
         if entry.adapter.close(self.settings.answer_limit) {
             return Removed::Closed;
         }
@@ -278,7 +284,7 @@ impl Provider {
     /// IRQL: PASSIVE_LEVEL.
     pub fn give_back(&self, adapter: Shared<Adapter>, interface: Interface<'_>) {
         if !adapter.close(self.settings.answer_limit) {
-            self.adapters.keep_stuck(Entry::new(adapter, interface, &[]));
+            self.adapters.keep_stuck(Entry::new(adapter, None, interface, &[]));
         }
     }
 
@@ -305,7 +311,10 @@ impl Provider {
         self.clock.stop();
         let entries = self.adapters.take_all();
         // All at once, so that they take no longer than one.
-        entries.iter().for_each(|entry| entry.adapter.begin_close());
+        for entry in &entries {
+            entry.adapter.begin_close();
+            entry.close_pool();
+        }
         let end = time::interrupt_time_100ns().saturating_add(self.settings.answer_limit);
         for entry in entries {
             let left = end.saturating_sub(time::interrupt_time_100ns());

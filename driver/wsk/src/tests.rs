@@ -21,6 +21,7 @@ mod last_words;
 mod limits;
 mod listening;
 mod peer;
+mod pool;
 mod provider_faults;
 mod receive_events;
 mod registration;

@@ -4,8 +4,9 @@ use super::direct::Direct;
 use super::in_place::SendsInPlace;
 use super::layout::{LIST, Layout};
 use super::lent::{Answers, Loans};
+use super::pool::{Equipment, Pool};
 use super::retained::Retained;
-use super::rings::{self, Rings};
+use super::rings::Rings;
 use super::send_stream::SendStream;
 use super::{After, Connection, Leg, Link, Phase, SendRequest, State};
 use crate::TAG_SOCKET;
@@ -26,7 +27,7 @@ use irp::{IrpQueue, Outcome, OwnedIrp, QueueKind};
 use kernel::lock::SpinLock;
 use kernel::pool::{PoolBox, Shared};
 use kernel::time;
-use ndk::{Adapter, Endpoint, Incoming, Memory, Poster, Source};
+use ndk::{Adapter, Endpoint, Incoming, Poster, Prepared, Source};
 use stream::wire::CONN_DATA_LEN;
 use stream::{ConnData, Engine, Role};
 use trace::{Counters, Reason};
@@ -220,7 +221,7 @@ impl Connection {
             })?;
             reason = Reason::AdapterResources;
             let parts = this.parts(&adapter, this.layout(&adapter), Role::Active, None)?;
-            let poster = Endpoint::active(&adapter, this.clone(), parts.layout.depths(), parts.memories)?;
+            let poster = parts.endpoint.active(this.clone())?;
             let (endpoint, data) = Self::install(this, parts.link, poster, local)?;
             Ok((endpoint, data, local, shared))
         });
@@ -256,7 +257,7 @@ impl Connection {
                 return Err(STATUS_QUOTA_EXCEEDED);
             }
             let parts = this.parts(incoming.adapter(), layout, Role::Passive, Some(&peer))?;
-            let poster = Endpoint::passive(incoming, this.clone(), parts.layout.depths(), parts.memories)?;
+            let poster = parts.endpoint.passive(incoming, this.clone())?;
             Self::install(this, parts.link, poster, local)
         });
         match built {
@@ -277,7 +278,7 @@ impl Connection {
         self.state.lock().guest.as_mut().map_or(Ok(()), |guest| guest.charge(layout.octets()))
     }
 
-    /// Memory and engine of a new connection. The passive side knows its peer already.
+    /// Endpoint, memory and engine of a new connection. The passive side knows its peer already.
     #[inline(never)]
     fn parts(
         &self,
@@ -286,9 +287,12 @@ impl Connection {
         role: Role,
         peer: Option<&ConnData>,
     ) -> Result<Parts, NTSTATUS> {
-        let ring = rings::register(adapter, layout.config.ring_len)?;
-        let memories = layout.register(adapter)?;
-        let list = memories.get(LIST).ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
+        let pool = self.client.provider().adapters().pool(adapter);
+        let Equipment { endpoint, ring } = match pool.and_then(|pool| Pool::take(&pool, &layout)) {
+            Some(taken) => taken,
+            None => Equipment::new(adapter, &layout)?,
+        };
+        let list = endpoint.memory(LIST).ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
         let memory = Layout::describe(&ring, list);
         let engine = Engine::new(layout.config, role, memory).map_err(|_| STATUS_INVALID_PARAMETER)?;
         let retained = Retained::new().map_err(|e| e.status())?;
@@ -297,7 +301,7 @@ impl Connection {
         if let Some(peer) = peer {
             link.engine.establish(peer).map_err(|_| STATUS_CONNECTION_REFUSED)?;
         }
-        Ok(Parts { layout, memories, link })
+        Ok(Parts { endpoint, link })
     }
 
     /// Puts a built endpoint under the lock and posts every receive: all before the handshake. Returns it with the
@@ -359,10 +363,9 @@ const fn built_reason(status: NTSTATUS, reason: Reason) -> Reason {
     }
 }
 
-/// What a new connection is made of beside its endpoint.
+/// What a new connection is made of.
 struct Parts {
-    layout: Layout,
-    memories: heapless::Vec<Memory, 4>,
+    endpoint: Prepared<Connection>,
     link: PoolBox<Link>,
 }
 

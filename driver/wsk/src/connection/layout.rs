@@ -88,6 +88,12 @@ impl Layout {
         Depths { receives: self.config.receive_depth.into(), initiators }
     }
 
+    /// Whether what `other` registers does for this one. On one adapter they differ only in the ring, which SO_RCVBUF may
+    /// ask to be shorter.
+    pub(super) const fn has_memory_of(&self, other: &Self) -> bool {
+        self.config.ring_len == other.config.ring_len
+    }
+
     /// Allocates and registers the endpoint's memory, in the order of [`LIST`], [`LOCAL`]. IRQL: PASSIVE_LEVEL.
     pub(super) fn register(&self, adapter: &Shared<Adapter>) -> Result<Vec<Memory, 4>, NTSTATUS> {
         let local = self.local_octets();

@@ -6,6 +6,7 @@
 //! | `connect` | from bound to connected over RDMA, on both sides |
 //! | `tcp`, `tcp_events` | the twin: a socket of the system's that has the address, and becomes the connection over TCP |
 //! | `outgoing` | the adapter's address that a connection goes out from |
+//! | `pool` | endpoints made ahead of their connections |
 //! | `events`, `settle` | what the endpoint tells, and moving what can be moved |
 //! | `after` | what is done once the lock is dropped |
 //! | `send`, `receive`, `disconnect`, `close` | the requests |
@@ -41,6 +42,7 @@ mod keepalive;
 mod layout;
 mod lent;
 mod outgoing;
+mod pool;
 mod pump;
 mod receive;
 mod retained;
@@ -93,6 +95,8 @@ use in_place::SendsInPlace;
 use layout::Layout;
 use lent::{Answers, Loans, MapRequests};
 use outgoing::Endpoints;
+pub(crate) use pool::Pool;
+pub use pool::PoolView;
 use pump::Pump;
 pub(crate) use receive::ReceiveRequest;
 use receive::Receives;

@@ -149,11 +149,20 @@ impl World {
     pub(super) fn limited(settings: Settings, limits: fn(&mut NDK_ADAPTER_INFO)) -> Self {
         // Before the policy, whose memory another test would find.
         let alone = boot();
-        let settings = Settings { policy: policy(&["require any any"]), ..settings };
+        let settings = Settings { policy: policy(&["require any any"]), prepared_endpoints: 0, ..settings };
         Self::start_with(alone, settings, AnswerMode::Inline, |checker| checker.limits(limits))
     }
 
+    /// Everything over RDMA, with as many endpoints made ahead as the settings say.
+    pub(super) fn preparing(settings: Settings, answers: AnswerMode) -> Self {
+        let alone = boot();
+        let settings = Settings { policy: policy(&["require any any"]), ..settings };
+        Self::start_with(alone, settings, answers, |_| {})
+    }
+
     fn start(alone: MutexGuard<'static, ()>, settings: Settings, answers: AnswerMode) -> Self {
+        // Whoever says what the adapter does next must know what it is asked.
+        let settings = Settings { prepared_endpoints: 0, ..settings };
         Self::start_with(alone, settings, answers, |_| {})
     }
 
