@@ -43,6 +43,13 @@ impl Provider {
             rdma_connect_limit: milliseconds(settings.connect_limit_ms.into()),
             zero_copy_octets: settings.zero_copy_octets,
             ring_octets: settings.ring_octets.next_multiple_of(4096),
+            disconnect_limit: milliseconds(settings.disconnect_limit_ms.into()),
+            answer_limit: milliseconds(settings.answer_limit_ms.into()),
+            adapter_octets: u64::from(settings.adapter_mib) << 20,
+            peer_octets: u64::from(settings.peer_mib) << 20,
+            peer_backlog: settings.peer_backlog,
+            backlog: settings.backlog,
+            prepared_endpoints: settings.prepared_endpoints,
             ..wsk::Settings::DEFAULT
         };
         let config = Config {

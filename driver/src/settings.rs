@@ -43,6 +43,20 @@ pub(crate) struct Settings {
     pub(crate) zero_copy_octets: u32,
     /// `RingOctets`, REG_DWORD: octets that the receive ring of a connection may grow to.
     pub(crate) ring_octets: u32,
+    /// `DisconnectLimit`, REG_DWORD: milliseconds the end of a finished connection waits for the peer's goodbye.
+    pub(crate) disconnect_limit_ms: u32,
+    /// `AdapterAnswerLimit`, REG_DWORD: milliseconds an adapter's driver may take for a request or a close.
+    pub(crate) answer_limit_ms: u32,
+    /// `AdapterMemoryLimit`, REG_DWORD: MiB that may be registered with one adapter.
+    pub(crate) adapter_mib: u32,
+    /// `PeerMemoryLimit`, REG_DWORD: MiB that the connections may come to that one peer has opened.
+    pub(crate) peer_mib: u32,
+    /// `PeerBacklog`, REG_DWORD: connections of one peer that nobody has accepted.
+    pub(crate) peer_backlog: u32,
+    /// `Backlog`, REG_DWORD: connections of one listening socket that nobody has accepted.
+    pub(crate) backlog: u32,
+    /// `PreparedEndpoints`, REG_DWORD: endpoints that are made ahead on each adapter.
+    pub(crate) prepared_endpoints: u32,
 }
 
 impl Default for Settings {
@@ -60,6 +74,13 @@ impl Default for Settings {
             connect_limit_ms: 5_000,
             zero_copy_octets: 16 << 10,
             ring_octets: 128 << 10,
+            disconnect_limit_ms: 2_000,
+            answer_limit_ms: 15_000,
+            adapter_mib: 1_024,
+            peer_mib: 256,
+            peer_backlog: 32,
+            backlog: 64,
+            prepared_endpoints: 8,
         }
     }
 }
@@ -153,6 +174,13 @@ impl Settings {
             connect_limit_ms: number(name!("RdmaConnectLimit"), (100, 60_000), default.connect_limit_ms),
             zero_copy_octets: number(name!("ZeroCopyOctets"), (0, 1 << 30), default.zero_copy_octets),
             ring_octets: number(name!("RingOctets"), (16 << 10, 1 << 20), default.ring_octets),
+            disconnect_limit_ms: number(name!("DisconnectLimit"), (100, 60_000), default.disconnect_limit_ms),
+            answer_limit_ms: number(name!("AdapterAnswerLimit"), (1_000, 120_000), default.answer_limit_ms),
+            adapter_mib: number(name!("AdapterMemoryLimit"), (16, 1 << 20), default.adapter_mib),
+            peer_mib: number(name!("PeerMemoryLimit"), (1, 1 << 20), default.peer_mib),
+            peer_backlog: number(name!("PeerBacklog"), (1, 128), default.peer_backlog),
+            backlog: number(name!("Backlog"), (1, 128), default.backlog),
+            prepared_endpoints: number(name!("PreparedEndpoints"), (0, 64), default.prepared_endpoints),
             software_addresses: software::read(
                 values,
                 name!("SoftwareAdapterAddresses"),

@@ -196,6 +196,7 @@ pub(crate) fn show(json: bool, status: &Status) {
                     "unanswered": a.unanswered,
                 },
                 "registered_octets": a.registered,
+                "prepared": { "ready": a.prepared, "hits": a.prepared_hits, "misses": a.prepared_misses },
             })).collect::<Vec<_>>(),
             "sockets": status.sockets.iter().map(|s| json!({
                 "kind": kind(s), "path": path_name(s.path), "reason": s.reason,
@@ -217,13 +218,14 @@ pub(crate) fn show(json: bool, status: &Status) {
         h.irps_outstanding
     );
     let mut table = Table::new();
-    table.set_header(["adapter", "NDKPI", "interface", "registered", "state"]);
+    table.set_header(["adapter", "NDKPI", "interface", "registered", "made ahead", "state"]);
     for a in &status.adapters {
         table.add_row([
             adapter_name(a),
             format!("{}.{}", a.major, a.minor),
             a.interface_index.to_string(),
             a.registered.to_string(),
+            format!("{} ready, {} hits, {} misses", a.prepared, a.prepared_hits, a.prepared_misses),
             adapter_state(a),
         ]);
     }

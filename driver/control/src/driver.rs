@@ -149,10 +149,14 @@ record! {
         entries_missing: u32,
         /// requests and closes that were not answered in time.
         unanswered: u32,
-        /// Zero.
-        reserved: u32,
-        /// Octets of memory that are registered with the adapter.
+        /// Endpoints that are made ahead and ready.
+        prepared: u32,
+        /// Octets of memory that are registered with the adapter, or that its driver has not given back.
         registered: u64,
+        /// Connections that took an endpoint made ahead,
+        prepared_hits: u64,
+        /// and that found none.
+        prepared_misses: u64,
         /// Name, UTF-8, zero-filled.
         name: [u8; 32],
     }

@@ -25,8 +25,10 @@ fn adapter() -> AdapterRow {
         entries_too_many: 8,
         entries_missing: 9,
         unanswered: 10,
-        reserved: 0,
+        prepared: 11,
         registered: 1 << 33,
+        prepared_hits: 1 << 34,
+        prepared_misses: 1 << 35,
         name: [b'a'; 32],
     }
 }

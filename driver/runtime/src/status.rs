@@ -84,8 +84,10 @@ fn open_adapter(a: &AdapterView) -> AdapterRow {
         entries_too_many,
         entries_missing,
         unanswered,
-        reserved: 0,
+        prepared: a.pool.ready,
         registered: a.registered,
+        prepared_hits: a.pool.hits,
+        prepared_misses: a.pool.misses,
         name: a.name,
     }
 }
@@ -114,8 +116,10 @@ fn unopened(interface: &InterfaceView) -> Option<AdapterRow> {
         entries_too_many: 0,
         entries_missing: 0,
         unanswered: 0,
-        reserved: 0,
+        prepared: 0,
         registered: 0,
+        prepared_hits: 0,
+        prepared_misses: 0,
         name: interface.name,
     })
 }

@@ -108,6 +108,32 @@ fn a_number_lies_in_its_range() {
     );
 }
 
+/// Each value by its own name, its ends of the range, and its default beyond them.
+#[test]
+fn the_limits() {
+    type Get = fn(&Settings) -> u32;
+    let limits: [(&str, u32, u32, Get); 7] = [
+        ("DisconnectLimit", 100, 60_000, |s| s.disconnect_limit_ms),
+        ("AdapterAnswerLimit", 1_000, 120_000, |s| s.answer_limit_ms),
+        ("AdapterMemoryLimit", 16, 1 << 20, |s| s.adapter_mib),
+        ("PeerMemoryLimit", 1, 1 << 20, |s| s.peer_mib),
+        ("PeerBacklog", 1, 128, |s| s.peer_backlog),
+        ("Backlog", 1, 128, |s| s.backlog),
+        ("PreparedEndpoints", 0, 64, |s| s.prepared_endpoints),
+    ];
+    let (default, _) = read(&Key::default());
+    for (name, smallest, largest, get) in limits {
+        for value in [smallest, largest] {
+            let (settings, problems) = read(&Key::number(name, value));
+            assert_eq!((get(&settings), problems), (value, vec![]), "{name}");
+        }
+        let value = largest + 1;
+        let (settings, problems) = read(&Key::number(name, value));
+        assert_eq!(get(&settings), get(&default), "{name}");
+        assert_eq!(problems, [Problem::OutOfRange { name, value, smallest, largest }]);
+    }
+}
+
 #[test]
 fn a_value_without_meaning_is_reported_and_not_taken() {
     let (settings, problems) = read(&Key::number("SoftwareAdapter", 2));
