@@ -46,7 +46,7 @@ mod spinlock;
 
 use std::sync::{Mutex, MutexGuard};
 
-pub use object::device;
+pub use object::{device, references};
 pub use stop::{Stop, stops};
 
 /// Waits until no DPC and no work item is queued or running, and no expired timer is being served.

@@ -47,6 +47,12 @@ pub fn device() -> *mut DEVICE_OBJECT {
     ptr::with_exposed_provenance_mut(*DEVICE)
 }
 
+/// How many references there are on an object; 0: it is none.
+#[must_use]
+pub fn references(object: *const c_void) -> usize {
+    host::lock(&OBJECTS).by_address.get(&object.addr()).map_or(0, |object| object.references)
+}
+
 /// Makes the thing at `address` an object with one reference.
 pub(crate) fn register(address: usize, delete: fn(usize)) {
     host::lock(&OBJECTS).by_address.insert(address, Object { references: 1, delete });
