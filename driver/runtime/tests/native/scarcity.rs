@@ -20,6 +20,7 @@ use kernel::dpc::Dpc;
 use kernel::pool::PoolTag;
 use kernel::work::WorkItem;
 use ksim::pool::{Failing, fail_after};
+use wsk::Settings;
 use wskrdma_runtime::{AnswerMode, Config, LOOPBACK_ADDRESSES, Runtime};
 
 use crate::crank::{Turn, Walls};
@@ -191,7 +192,8 @@ fn fail_each_allocation(whose: Whose) {
     let _alone = ksim::exclusive();
     for answers in [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early] {
         // Over RDMA alone: without memory for an accept, a connection over TCP waits in the system's backlog.
-        let settings = rules("require any any");
+        // None made ahead: how many of those there are depends on the moment.
+        let settings = Settings { prepared_endpoints: 0, ..rules("require any any") };
         let world = Native::start(Config { answers, settings, ..Config::default() });
         let mut talk = Talk { world, sockets: Vec::new() };
         // The first conversations make what stays: completion queue, tables.
