@@ -28,7 +28,8 @@ fn impatient() -> World {
 /// What waits at PASSIVE_LEVEL ends, the adapter cannot be closed, and the late answer gives everything back.
 #[test]
 fn requests_that_are_answered_late() {
-    let requests: [(Slot, fn(&World) -> Option<NTSTATUS>); 11] = [
+    type Request = fn(&World) -> Option<NTSTATUS>;
+    let requests: [(Slot, Request); 11] = [
         (Slot::CreateMr, |world| Memory::register(world.adapter(), 8192, Access::LocalWrite).err()),
         (Slot::RegisterMr, |world| Memory::register(world.adapter(), 8192, Access::RemoteWrite).err()),
         (Slot::CreateMr, |world| FastRegion::create(world.adapter(), 4).err()),
@@ -210,13 +211,12 @@ fn memory_is_limited() {
 #[test]
 fn prepared_endpoints() {
     in_each_mode(|world| {
-        let prepare = || {
+        let prepare = || -> Prepared<Arc<Witness>> {
             let here = Processor::current();
             Prepared::new(world.adapter(), here, DEPTHS, memories(world)).unwrap()
         };
         let (listener, door) = listen(world);
-        let (near, far, unused): (Prepared<Arc<Witness>>, Prepared<Arc<Witness>>, Prepared<Arc<Witness>>) =
-            (prepare(), prepare(), prepare());
+        let (near, far, unused) = (prepare(), prepare(), prepare());
         let witnesses = [Witness::new(), Witness::new()];
         let mut near = End::new(witnesses[0].clone(), near.active(witnesses[0].clone()).unwrap());
         near.post_receives(8);

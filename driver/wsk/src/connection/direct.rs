@@ -76,6 +76,11 @@ impl Direct {
         self.receive.is_some()
     }
 
+    /// Whether a request that ends the peer's access is on its way.
+    pub(super) fn is_shutting(&self) -> bool {
+        self.receive.as_ref().is_some_and(|placing| placing.stage == Stage::Shutting)
+    }
+
     pub(super) const fn wants_region(&self) -> bool {
         self.makes_region
     }

@@ -11,7 +11,9 @@
 //!
 //! A close that the provider does not end within [`Settings::answer_limit`](crate::Settings) is given up: the socket goes on as
 //! if it had ended, and the endpoint keeps what the adapter may still touch. There is one thing it cannot keep: memory of the
-//! client's. A socket with a send in place waits on, because completing the IRP would give the memory back.
+//! client's. A socket with a send in place waits on, because completing the IRP would give the memory back. A receive in place
+//! waits for the close of its region instead, which ends the peer's access; only with a request for that on the queue pair it
+//! waits for the latter.
 
 use super::{After, Connection, Link, State};
 use crate::provider::Settings;
@@ -76,9 +78,9 @@ impl Ending {
 }
 
 impl Link {
-    /// Whether the adapter has memory of the client's.
+    /// Whether requests that may not be over use memory of the client's.
     fn lends_memory(&self) -> bool {
-        self.in_place.any()
+        self.in_place.any() || self.direct.is_shutting()
     }
 }
 

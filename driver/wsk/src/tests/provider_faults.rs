@@ -198,6 +198,42 @@ fn closes_that_are_never_completed() {
     }
 }
 
+/// What becomes of a client's memory when nobody says that the adapter is done with it: a send keeps its socket waiting; a
+/// receive does not, as its region is closed.
+#[test]
+fn memory_of_clients_is_kept_until_it_is_over() {
+    let world = World::new(Settings { zero_copy_octets: 4096, ..Settings::DEFAULT });
+    let (near, far) = pair(&world);
+    let octets: Vec<u8> = (0..200_000).map(|n| n as u8).collect();
+    // More than the peer's ring has room for: the rest is the adapter's.
+    let sending = near.send(&octets);
+    ksim::quiesce();
+    world.checker.always(Slot::CloseQp, LATE);
+    let alias = near.alias();
+    let closing = near.start_close();
+    until(|| world.checker.turns() != 0);
+    hours_pass(&alias);
+    ksim::quiesce();
+    assert!(closing.completion().is_none() && !sending.is_done(), "its memory was given back");
+    world.checker.turn_all();
+    assert_ne!(sending.wait().status, STATUS_SUCCESS);
+    assert_eq!(closing.wait().status, STATUS_SUCCESS);
+    world.checker.relent();
+    far.close();
+    world.checker.turn_all();
+    world.finish();
+
+    let world = World::new(Settings { zero_copy_octets: 4096, ..impatient() });
+    let (near, far) = pair(&world);
+    let reading = far.receive(100_000);
+    until(|| near.object().holds_advert());
+    world.checker.always(Slot::CloseQp, LATE);
+    far.close();
+    assert_eq!(reading.wait().status, STATUS_CANCELLED);
+    near.close();
+    world.finish_late();
+}
+
 /// An adapter that has to go, and whose provider does not let go of it: the removal ends in time and says so.
 #[test]
 fn an_adapter_that_is_not_let_go() {
