@@ -19,6 +19,7 @@ mod in_place;
 mod keepalive;
 mod last_words;
 mod limits;
+mod listener;
 mod listening;
 mod peer;
 mod pool;

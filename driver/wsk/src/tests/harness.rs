@@ -23,6 +23,7 @@ use ndk::{Adapter, CloseAdapter, Depths, Fault};
 use ndkcheck::{Act, Slot, When};
 use softndk::{AnswerMode, SoftNdk};
 
+pub(super) use super::listener::*;
 pub(super) use super::peer::*;
 use crate::Interface;
 use crate::policy::{Policy, PolicyBuilder};
@@ -216,6 +217,14 @@ impl World {
         self.view().faults[fault as usize]
     }
 
+    /// The adapter's provider answers what it has not answered, until it has let go of the adapter.
+    pub(super) fn let_go(&self) {
+        until(|| {
+            self.checker.turn_all();
+            !self.provider.is_stuck(0)
+        });
+    }
+
     /// Ends everything while the adapter's provider keeps something; what it has not answered it answers then.
     pub(super) fn finish_late(self) {
         let Self { checker, .. } = &self;
@@ -332,7 +341,7 @@ impl World {
 
     /// A socket that listens at `port`.
     pub(super) fn listen(&self, port: u16) -> ListenSocket {
-        let socket = ListenSocket(self.socket(WSK_FLAG_LISTEN_SOCKET));
+        let socket = ListenSocket::from_raw(self.socket(WSK_FLAG_LISTEN_SOCKET));
         socket.bind(port);
         socket
     }
@@ -571,64 +580,5 @@ impl Connection {
 
     pub(super) fn close(self) {
         assert_eq!(self.start_close().wait().status, 0);
-    }
-}
-
-/// A listening socket of the provider's.
-pub(super) struct ListenSocket(*mut WSK_SOCKET);
-
-// SAFETY: the provider's functions may be called from any thread.
-unsafe impl Send for ListenSocket {}
-// SAFETY: as above.
-unsafe impl Sync for ListenSocket {}
-
-impl ListenSocket {
-    pub(super) fn from_raw(socket: *mut WSK_SOCKET) -> Self {
-        Self(socket)
-    }
-
-    pub(super) fn bind(&self, port: u16) {
-        assert_eq!(self.try_bind(port).wait().status, 0);
-    }
-
-    pub(super) fn try_bind(&self, port: u16) -> TestIrp {
-        let bind = self.table().WskBind;
-        let mut at = ndk::SockAddr::from(loopback(port));
-        // SAFETY: a call as its page says.
-        request(|irp| unsafe { bind(self.0, (&raw mut at).cast(), 0, irp) })
-    }
-
-    /// The client's pointer.
-    pub(super) fn raw(&self) -> *mut WSK_SOCKET {
-        self.0
-    }
-
-    fn table(&self) -> &'static WSK_PROVIDER_LISTEN_DISPATCH {
-        // SAFETY: the socket is open.
-        let table = unsafe { (*self.0).Dispatch };
-        // SAFETY: the provider's tables are static.
-        unsafe { &*table.cast() }
-    }
-
-    pub(super) fn accept(&self) -> TestIrp {
-        self.accept_with(ptr::null_mut(), ptr::null())
-    }
-
-    /// The same with callbacks.
-    pub(super) fn accept_with(
-        &self,
-        context: *mut c_void,
-        dispatch: *const WSK_CLIENT_CONNECTION_DISPATCH,
-    ) -> TestIrp {
-        let accept = self.table().WskAccept;
-        let none = ptr::null_mut();
-        // SAFETY: a call as its page says.
-        request(|irp| unsafe { accept(self.0, 0, context, dispatch, none, none, irp) })
-    }
-
-    pub(super) fn close(self) {
-        let close = self.table().Basic.WskCloseSocket;
-        // SAFETY: a call as its page says, the last one on the socket.
-        assert_eq!(request(|irp| unsafe { close(self.0, irp) }).wait().status, 0);
     }
 }

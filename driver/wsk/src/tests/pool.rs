@@ -133,10 +133,7 @@ fn an_adapter_goes_with_its_pool() {
             Some(Slot::RegisterMr) => {}
             Some(_) => assert_eq!(removed, Removed::Stuck),
         }
-        until(|| {
-            world.checker.turn_all();
-            !world.provider.is_stuck(0)
-        });
+        world.let_go();
         world.finish();
     }
 }

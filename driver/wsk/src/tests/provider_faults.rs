@@ -246,10 +246,7 @@ fn an_adapter_that_is_not_let_go() {
     assert_ne!(near.receive(1).wait().status, STATUS_SUCCESS);
     near.close();
     far.close();
-    until(|| {
-        world.checker.turn_all();
-        !world.provider.is_stuck(0)
-    });
+    world.let_go();
     assert!(!world.provider.has_stuck());
     world.finish();
 }
@@ -281,10 +278,7 @@ fn handshakes_that_are_given_up() {
     assert_eq!(world.provider.remove_adapter(0), Removed::Stuck);
     near.close();
     listener.close();
-    until(|| {
-        world.checker.turn_all();
-        !world.provider.is_stuck(0)
-    });
+    world.let_go();
     world.finish();
 }
 
