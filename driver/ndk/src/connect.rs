@@ -138,6 +138,17 @@ impl<H: Handler> Endpoint<H> {
         self.handler.tell(|handler| handler.established(status));
     }
 
+    /// The peer has rejected, or nobody listens there. The page of NdkGetConnectionData has the data of rejections, too; a
+    /// provider that does not give it has said no less than without this.
+    fn hear_refusal(&self) {
+        let Some(_use) = self.enter() else { return };
+        let Some(connector) = NonNull::new(self.connector()) else { return };
+        let mut data = [0; PRIVATE_DATA_MAX];
+        if let Ok(octets) = connection_data(connector, &mut data) {
+            self.handler.tell(|handler| handler.refused(octets));
+        }
+    }
+
     /// The peer has accepted: look at its data, then complete the connection or reject it.
     fn complete_connect(this: &Shared<Self>) {
         let Some(_use) = this.enter() else { return this.refuse() };
@@ -175,10 +186,12 @@ unsafe extern "system" fn connected<H: Handler>(context: *mut c_void, status: NT
         return;
     }
     if nt_success(status) {
-        Endpoint::complete_connect(&this);
-    } else {
-        this.answer(status);
+        return Endpoint::complete_connect(&this);
     }
+    if status == STATUS_CONNECTION_REFUSED {
+        this.hear_refusal();
+    }
+    this.answer(status);
 }
 
 unsafe extern "system" fn completed<H: Handler>(context: *mut c_void, status: NTSTATUS) {

@@ -29,6 +29,10 @@ pub trait Handler: Send + Sync + 'static {
     /// `false` refuses: the connection is rejected and `established` tells CONNECTION_REFUSED.
     fn peer_data(&self, data: &[u8]) -> bool;
 
+    /// Active side: the peer has rejected with this private data (padded as above), if the provider gives it. `established`
+    /// tells CONNECTION_REFUSED next.
+    fn refused(&self, data: &[u8]);
+
     /// The answer to [`Endpoint::connect`] or [`Endpoint::accept`]: exactly once each.
     fn established(&self, status: NTSTATUS);
 

@@ -68,13 +68,14 @@ impl Incoming {
         self.adapter().enter().is_ok() && connection_data_length(self.connector).is_ok()
     }
 
-    /// Refuses it (`NdkReject`), which the drop does too, but by closing alone. IRQL <= DISPATCH_LEVEL.
-    pub fn reject(self) {
+    /// Refuses it with `data` (`NdkReject`), read during the call; at most what the adapter carries with an answer. The drop
+    /// refuses, too, but by closing alone. IRQL <= DISPATCH_LEVEL.
+    pub fn reject(self, data: &[u8]) {
         let connector = self.connector.as_ptr();
         let reject = slot!(connector, NdkReject);
         // The peer may have given up; then there is nobody to tell.
-        // SAFETY: the connector is open and waits for the decision; no data goes with it.
-        let _status = unsafe { reject(connector, ptr::null(), 0) };
+        // SAFETY: the connector is open and waits for the decision; the data is read during the call.
+        let _status = unsafe { reject(connector, data.as_ptr().cast(), data.len() as u32) };
     }
 
     /// Local and peer address; `None` when the provider does not tell. IRQL <= DISPATCH_LEVEL.

@@ -61,5 +61,5 @@ pub use engine::{Engine, Event, Keepalive, MAX_HEAD_LEN, Publish, Span, State, T
 pub use error::{ProtocolError, UsageError};
 pub use wire::{
     AbortReason, Advert, CONN_DATA_LEN, ConnData, ConnDataError, Extensions, MESSAGE_LEN, Offer,
-    TARGET_ENTRY_LEN, TargetEntry, TargetList, Word, WordError,
+    PROGRAM_REFUSAL, TARGET_ENTRY_LEN, TargetEntry, TargetList, Word, WordError, refused_by_program,
 };

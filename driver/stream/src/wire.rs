@@ -5,6 +5,7 @@
 mod conn_data;
 mod extensions;
 mod message;
+mod refusal;
 mod target;
 mod word;
 
@@ -15,5 +16,6 @@ pub use conn_data::{CONN_DATA_LEN, ConnData, ConnDataError, VERSION};
 pub use extensions::{AbortReason, Extensions, Offer};
 pub(crate) use message::ADVERT_LEN;
 pub use message::{Advert, Message};
+pub use refusal::{PROGRAM_REFUSAL, refused_by_program};
 pub use target::{TARGET_ENTRY_LEN, TargetEntry, TargetList};
 pub use word::{MAX_DATA_LEN, MESSAGE_LEN, Word, WordError};

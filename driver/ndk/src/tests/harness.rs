@@ -145,6 +145,7 @@ pub(super) fn loopback(port: u16) -> SocketAddr {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Told {
     PeerData(Vec<u8>),
+    Refused(Vec<u8>),
     Established(NTSTATUS),
     /// Status, octets, context.
     Completion(NTSTATUS, u32, usize),
@@ -256,6 +257,10 @@ impl Handler for Arc<Witness> {
     fn peer_data(&self, data: &[u8]) -> bool {
         self.note(Told::PeerData(data.to_vec()));
         self.accepts
+    }
+
+    fn refused(&self, data: &[u8]) {
+        self.note(Told::Refused(data.to_vec()));
     }
 
     fn established(&self, status: NTSTATUS) {

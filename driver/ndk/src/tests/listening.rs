@@ -80,9 +80,14 @@ fn a_request_is_rejected() {
             let incoming = door.take();
             if gone {
                 near.finish(false);
-                incoming.reject();
+                incoming.reject(b"no");
             } else {
-                incoming.reject();
+                incoming.reject(b"no");
+                let Told::Refused(data) = near.witness.wait_for(|told| matches!(told, Told::Refused(_)))
+                else {
+                    panic!("nobody was told of the data");
+                };
+                assert!(data.starts_with(b"no"), "{data:?}");
                 assert_eq!(near.witness.answer(), STATUS_CONNECTION_REFUSED);
                 near.finish(false);
             }

@@ -15,7 +15,7 @@ const FLAG_NET: u8 = 0x01;
 /// The iomap size field is valid.
 const FLAG_IOMAP: u8 = 0x02;
 /// The octets of the offer are valid.
-const FLAG_EXT: u8 = 0x04;
+pub(super) const FLAG_EXT: u8 = 0x04;
 
 /// Most credits that may be advertised: the 16-bit sequence compares by equality.
 const MAX_ADVERTISED_CREDITS: u16 = 0xFFFE;

@@ -184,3 +184,18 @@ fn entries_of_a_list_follow_each_other() {
     assert!(TargetList { addr: u64::MAX - 47, ..list }.wraps());
     assert_eq!(TargetList { addr: u64::MAX, ..list }.entry_addr(1), None);
 }
+
+#[test]
+fn a_refusal_by_the_program_is_told_from_any_other() {
+    assert_eq!(PROGRAM_REFUSAL, [1, 0x04, 1, 0]);
+    assert!(refused_by_program(&PROGRAM_REFUSAL));
+    assert!(
+        refused_by_program(&[1, 0x0F, 1, 9, 0, 0, 0, 0]),
+        "padded, with flags and octets of a later version"
+    );
+    for other in
+        [&[][..], &[1, 0x04], &[0; 148], &[2, 0x04, 1, 0], &[1, 0, 1, 0], &[1, 0x04, 0, 0], &[1, 0x04, 2, 0]]
+    {
+        assert!(!refused_by_program(other), "{other:?}");
+    }
+}

@@ -35,6 +35,13 @@ impl Handler for Connection {
         accepted
     }
 
+    fn refused(&self, data: &[u8]) {
+        if stream::refused_by_program(data) {
+            // TCP would ask the same program.
+            self.state.lock().falls_back = false;
+        }
+    }
+
     fn established(&self, status: NTSTATUS) {
         let this = self.shared();
         Self::look(&this, time::interrupt_time_100ns(), |state, after| {

@@ -299,7 +299,7 @@ impl ListenSocket {
             (Some(caller), Some(arrivals)) if verdict == Verdict::Accept => {
                 Self::connect(this, &arrivals, caller, Some(id));
             }
-            (Some(caller), _) => caller.incoming.reject(),
+            (Some(caller), _) => caller.incoming.reject(&stream::PROGRAM_REFUSAL),
             (None, _) => {}
         }
         irp.complete(Outcome::success(0));
@@ -331,9 +331,8 @@ impl ListenSocket {
         };
         match (next, arrivals) {
             (Next::Connect(caller), Some(arrivals)) => Self::connect(this, &arrivals, caller, Some(id)),
-            (Next::Connect(caller) | Next::Reject(caller) | Next::Gone(caller), _) => {
-                caller.incoming.reject()
-            }
+            (Next::Reject(caller), _) => caller.incoming.reject(&stream::PROGRAM_REFUSAL),
+            (Next::Connect(caller) | Next::Gone(caller), _) => caller.incoming.reject(&[]),
             (Next::Held, _) => {}
         }
     }
@@ -343,7 +342,7 @@ impl ListenSocket {
         loop {
             let request = this.state.lock().inspections.as_mut().and_then(Inspections::take_any);
             match request {
-                Some(caller) => caller.incoming.reject(),
+                Some(caller) => caller.incoming.reject(&[]),
                 None => return,
             }
         }

@@ -52,6 +52,8 @@ impl Handler for Watch {
         true
     }
 
+    fn refused(&self, _data: &[u8]) {}
+
     fn established(&self, status: NTSTATUS) {
         self.note(|seen| seen.answer = Some(status));
     }

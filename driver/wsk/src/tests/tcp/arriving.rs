@@ -209,6 +209,37 @@ fn the_client_judges_both_kinds() {
     }
 }
 
+/// What the client of a listener refuses over RDMA does not come again over TCP.
+#[test]
+fn the_client_is_asked_once() {
+    for ways in WAYS {
+        let stage = Stage::answering(&[], ways);
+        let listener = conditional(&stage);
+        for later in [false, true] {
+            listener.client.on_inspect(move |_| if later { WskInspectPend } else { WskInspectReject });
+            let near = stage.world.connection();
+            let connecting = near.connect(listener.port);
+            let id = listener.client.inspected();
+            if later {
+                ksim::quiesce();
+                assert_eq!(listener.complete(id, WskInspectReject).wait().status, STATUS_SUCCESS);
+            }
+            assert_eq!(connecting.wait().status, STATUS_CONNECTION_REFUSED);
+            ksim::quiesce();
+            listener.client.rest();
+            // Nor is RDMA to there forgotten about.
+            listener.client.on_inspect(|_| WskInspectAccept);
+            assert_eq!(near.connect(listener.port).wait().status, STATUS_SUCCESS);
+            assert_eq!(path(near.raw()), (WSKRDMA_PATH_RDMA, Reason::Rdma));
+            listener.client.inspected();
+            Connection::from_accept(listener.accept().wait().information).close();
+            near.close();
+        }
+        listener.close();
+        stage.finish();
+    }
+}
+
 #[test]
 fn a_pending_request_is_given_up_or_dropped() {
     for ways in WAYS {
