@@ -45,7 +45,7 @@ pub fn iwarp_fpdu(octets: &[u8]) {
     let whole = fpdus(octets, octets.len().max(1));
     assert_eq!(fpdus(octets, usize::from(cut).max(1)), whole, "another cut, other FPDUs");
     for fpdu in &whole {
-        let Ok(ulpdu) = fpdu::open(fpdu, false) else { panic!("a whole FPDU cannot be opened") };
+        let ulpdu = fpdu::open(fpdu, false).expect("a whole FPDU can be opened");
         let length = fpdu.first_chunk().map(|length| u16::from_be_bytes(*length));
         assert_eq!(length.map(usize::from), Some(ulpdu.len()), "a ULPDU of another length");
         if let Ok(checked) = fpdu::open(fpdu, true) {

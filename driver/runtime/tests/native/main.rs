@@ -10,14 +10,18 @@
 //! | `scarcity` | lets every allocation fail once |
 //! | `reentrancy` | calls the provider from completion routines |
 //! | `filter` | has NICs come and go |
+//! | `consumer` | is another NDK consumer, the example of the documentation |
+//! | `iwarp` | has the sockets' streams go over the simulated system's TCP |
 //! | `nmr` | finds the provider through the Network Module Registrar |
 //! | `stress` | does everything at once |
 #![cfg(test)]
 
 mod calls;
 mod cases;
+mod consumer;
 mod crank;
 mod filter;
+mod iwarp;
 mod nmr;
 mod reentrancy;
 mod scarcity;

@@ -26,7 +26,7 @@ use ksim::buffer::Chain;
 use ksim::client::TestIrp;
 use ndk::CloseAdapter;
 use wsk::Settings;
-use wskrdma_runtime::{Config, LOOPBACK_ADDRESSES, Runtime};
+use wskrdma_runtime::{Config, Iwarp, LOOPBACK_ADDRESSES, Runtime, SystemTcp};
 
 use crate::calls::chain;
 
@@ -72,6 +72,8 @@ pub(crate) struct Open {
 /// A provider with its software adapter, and a WSK client of it.
 pub(crate) struct Native {
     runtime: Option<Runtime>,
+    /// What the software adapter speaks iWARP over.
+    tcp: Option<SystemTcp>,
     registration: Box<WSK_REGISTRATION>,
     pub(crate) npi: WSK_PROVIDER_NPI,
     sockets: Vec<Option<Open>>,
@@ -144,9 +146,9 @@ impl Native {
         at_dispatch: bool,
     ) -> Self {
         let watchers = OnceCell::new();
-        let (runtime, later) = (None, None);
+        let (runtime, later, tcp) = (None, None, None);
         let (sockets, requests) = (Vec::new(), Vec::new());
-        Self { runtime, registration, npi, sockets, requests, completions, watchers, later, at_dispatch }
+        Self { runtime, tcp, registration, npi, sockets, requests, completions, watchers, later, at_dispatch }
     }
 
     fn watchers(&self) -> &Watchers {
@@ -186,6 +188,15 @@ impl Native {
         let runtime = Runtime::start(&Config { software_adapter, layer: checked, ..config }).unwrap();
         let (registration, npi) = Self::register();
         Self { runtime: Some(runtime), ..Self::with(registration, npi, Self::counter(), false) }
+    }
+
+    /// The same, with the software adapter over iWARP on the simulated system's TCP, for every port and to itself too.
+    pub(crate) fn start_over_iwarp(config: Config<'_>) -> Self {
+        boot();
+        let tcp = SystemTcp::start().unwrap();
+        // SAFETY: `finish` drops it when the runtime has stopped.
+        let iwarp = Iwarp { local_too: true, ..Iwarp::new(unsafe { tcp.wsk() }, &[(1, u16::MAX)]) };
+        Self { tcp: Some(tcp), ..Self::start(Config { iwarp: Some(iwarp), ..config }) }
     }
 
     /// The same, with every call made at DISPATCH_LEVEL.
@@ -352,6 +363,7 @@ impl Native {
         self.clear();
         Self::deregister(&mut self.registration);
         assert!(self.runtime.take().unwrap().stop());
+        drop(self.tcp.take());
         drop(self);
         ksim::quiesce();
         assert_eq!(irp::account().outstanding(), 0, "IRPs are outstanding");
