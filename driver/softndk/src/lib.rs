@@ -1,7 +1,7 @@
 //! A software NDK provider: an RDMA adapter that needs no hardware.
 //!
-//! [`SoftNdk`] hands out genuine `NDK_ADAPTER` objects behind genuine dispatch tables ([`abi::ndk`], NDKPI 2.1). A consumer
-//! cannot tell it from a NIC's provider, except that its peers are on the adapter itself: today's only fabric is memory.
+//! [`SoftNdk`] hands out genuine `NDK_ADAPTER` objects behind genuine dispatch tables ([`abi::ndk`], NDKPI 2.1). Its peers are on the
+//! adapter itself, by memory, and wherever iWARP is spoken, over the system's TCP.
 //!
 //! It is strict where real providers are merely undefined, because it is what consumers are tested against:
 //!
@@ -21,12 +21,14 @@
 //! | `memory` | tokens, logical addresses, rights, copies |
 //! | `ports`, `address` | local addresses and the port space |
 //! | `loopback` | the in-memory fabric |
-//! | [`iwarp`] | MPA, DDP and RDMAP without a socket: the other fabric, which is not joined yet |
+//! | `fabric` | the two ways to a peer behind one face |
+//! | [`iwarp`] | MPA, DDP and RDMAP without a socket |
+//! | `stream`, `tcp` | the fabric to other machines: `iwarp` joined to NDK objects, and to the system's WSK |
 //!
 //! What it must never do: follow an address a consumer or peer gives without looking it up, call a consumer with a lock held,
 //! or read the public part of an object.
 //!
-//! Lock order, outermost first: link, initiator queue, inbound side, then a shared receive queue, memory places, a completion
+//! Lock order, outermost first: link or stream, initiator queue, inbound side, then a shared receive queue, memory places, a completion
 //! queue and its notifier, or the queue of events.
 //! Port space before listener; the adapter's list of notifiers before their links. Every other lock is taken alone.
 #![no_std]

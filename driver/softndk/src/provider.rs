@@ -137,7 +137,7 @@ impl Core {
     }
 }
 
-/// A software adapter: an NDK provider whose peers are on the adapter itself.
+/// A software adapter: an NDK provider whose peers are on the adapter itself, or over TCP.
 ///
 /// Any number of consumers open it; all opens share its addresses and ports, and connect to each other.
 #[derive(Debug)]
