@@ -123,9 +123,7 @@ pub fn iwarp_connection(octets: &[u8]) {
     };
     let Some(agreement) = agreement else { return };
     let buffer = vec![0; fpdu::FPDU_LEN_MAX];
-    let Ok(connection) = Connection::new(&agreement, 1460, buffer) else {
-        panic!("a right buffer is refused")
-    };
+    let connection = Connection::new(&agreement, 1460, buffer).expect("a right buffer");
     converse(connection, octets.chunks(usize::from(cut >> 1).max(1)).map(<[u8]>::to_vec));
 }
 
