@@ -45,7 +45,9 @@ pub fn iwarp_fpdu(octets: &[u8]) {
     let whole = fpdus(octets, octets.len().max(1));
     assert_eq!(fpdus(octets, usize::from(cut).max(1)), whole, "another cut, other FPDUs");
     for fpdu in &whole {
-        let ulpdu = fpdu::open(fpdu, false).expect("a whole FPDU can be opened");
+        let opened = fpdu::open(fpdu, false);
+        assert!(opened.is_ok(), "a whole FPDU cannot be opened");
+        let Ok(ulpdu) = opened else { continue };
         let length = fpdu.first_chunk().map(|length| u16::from_be_bytes(*length));
         assert_eq!(length.map(usize::from), Some(ulpdu.len()), "a ULPDU of another length");
         if let Ok(checked) = fpdu::open(fpdu, true) {
@@ -123,7 +125,9 @@ pub fn iwarp_connection(octets: &[u8]) {
     };
     let Some(agreement) = agreement else { return };
     let buffer = vec![0; fpdu::FPDU_LEN_MAX];
-    let connection = Connection::new(&agreement, 1460, buffer).expect("a right buffer");
+    let connection = Connection::new(&agreement, 1460, buffer);
+    assert!(connection.is_ok(), "a right buffer is refused");
+    let Ok(connection) = connection else { return };
     converse(connection, octets.chunks(usize::from(cut >> 1).max(1)).map(<[u8]>::to_vec));
 }
 

@@ -84,8 +84,10 @@ fn use_the_adapter(npi: &WSK_PROVIDER_NPI) -> Result<NDK_ADAPTER_INFO, NTSTATUS>
 fn limits(adapter: *mut NDK_ADAPTER) -> Result<NDK_ADAPTER_INFO, NTSTATUS> {
     let mut limits = NDK_ADAPTER_INFO::default();
     let mut size = size_of::<NDK_ADAPTER_INFO>() as u32;
-    // SAFETY: an open adapter, whose table lives as long as it.
-    let query = unsafe { (*(*adapter).Dispatch).NdkQueryAdapterInfo };
+    // SAFETY: an open adapter.
+    let table = unsafe { (*adapter).Dispatch };
+    // SAFETY: it lives as long as the adapter.
+    let query = unsafe { (*table).NdkQueryAdapterInfo };
     // SAFETY: room for the structure.
     match unsafe { query(adapter, &raw mut limits, &raw mut size) } {
         STATUS_SUCCESS => Ok(limits),
@@ -98,7 +100,9 @@ fn protection_domain(adapter: *mut NDK_ADAPTER) -> Result<(), NTSTATUS> {
     let (mut made, mut gone) = (Answer::new()?, Answer::new()?);
     let mut pd = ptr::null_mut();
     // SAFETY: an open adapter.
-    let create = unsafe { (*(*adapter).Dispatch).NdkCreatePd };
+    let table = unsafe { (*adapter).Dispatch };
+    // SAFETY: it lives as long as the adapter.
+    let create = unsafe { (*table).NdkCreatePd };
     // SAFETY: the answer stays in place until the event is set.
     match unsafe { create(adapter, created, (&raw mut made).cast(), &raw mut pd) } {
         STATUS_SUCCESS => {}
@@ -112,7 +116,9 @@ fn protection_domain(adapter: *mut NDK_ADAPTER) -> Result<(), NTSTATUS> {
         status => return Err(status),
     }
     // SAFETY: an open protection domain.
-    let close = unsafe { (*(*pd).Dispatch).NdkClosePd };
+    let table = unsafe { (*pd).Dispatch };
+    // SAFETY: it lives as long as the protection domain.
+    let close = unsafe { (*table).NdkClosePd };
     // SAFETY: nothing was made of it, and it is not used again.
     if unsafe { close(pd.cast(), closed, (&raw mut gone).cast()) } == STATUS_PENDING {
         gone.done.wait_forever();
