@@ -16,6 +16,7 @@ mod registration;
 mod scarcity;
 mod srq;
 mod stress;
+mod system;
 mod tcp_peer;
 mod transfer;
 mod windows;
