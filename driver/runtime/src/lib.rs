@@ -174,6 +174,7 @@ impl Runtime {
     ///
     /// `false`: the driver of an adapter has not let go of it within the limit, and may call this code at any time. It stays in
     /// memory, with what that driver may use, and nothing else runs any more.
+    #[must_use = "what is not closed has to stay"]
     pub fn stop(mut self) -> bool {
         Provider::withdraw();
         if let Some(nmr) = self.nmr.take() {

@@ -98,7 +98,7 @@ impl World {
         // SAFETY: registered once; waits for the last socket.
         unsafe { wsk::wsk_deregister(&mut *self.registration) };
         if let Some(runtime) = self.runtime.take() {
-            runtime.stop();
+            assert!(runtime.stop(), "an adapter is not closed");
         }
         // SAFETY: captured once; the adapter that used it is stopped.
         unsafe { kernel::wsk::release(&mut *self.system) };
