@@ -6,16 +6,19 @@
 //! | `outcome` | how a case ended, for people and programs |
 //! | `junit` | the same as a JUnit file |
 //!
-//! Exit code 0: every case that was chosen passed, or asked for what the run does not allow. 1: a case failed, was cancelled or could
-//! not be run. 2: the command line is wrong.
+//! Exit code 0: every case that was chosen passed, or asked for what the run does not allow. 1: a case failed or could not be
+//! run. 130: Ctrl-C.
 
 mod catalog;
 mod junit;
 mod outcome;
 
 use crate::device::{Device, DeviceError, open_client};
+use crate::failure::Failure;
+use crate::interrupt::{self, Wanted};
 use crate::ntstatus::NtStatus;
 use crate::report;
+use crate::report::say;
 use catalog::{Catalog, Entry};
 use clap::Args;
 use control::Record;
@@ -26,7 +29,6 @@ use control::client::cases::{
 use indicatif::{ProgressBar, ProgressStyle};
 use outcome::{End, Outcome, Totals};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -96,20 +98,20 @@ const PORTS_EACH: u16 = 16;
 const PORT_TURNS: usize = 256;
 
 /// The command.
-pub(crate) fn run(json: bool, options: &Options) -> Result<(), String> {
-    let device: Arc<dyn Device> = Arc::from(open_client().map_err(|e| e.to_string())?);
-    let catalog = Catalog::read(&*device).map_err(|e| e.to_string())?;
+pub(crate) fn run(json: bool, options: &Options) -> Result<(), Failure> {
+    let device: Arc<dyn Device> = Arc::from(open_client()?);
+    let catalog = Catalog::read(&*device)?;
     let chosen = catalog.choose(&options.patterns)?;
     if options.list {
         catalog::show(json, &catalog, &chosen);
         return Ok(());
     }
     let provider = catalog.provider(options.system)?;
-    let stop = stop_on_ctrl_c(&device)?;
+    let _cancel = cancel_on_ctrl_c(&device)?;
     let screen = Screen::new(json, chosen.len());
     let mut outcomes: Vec<Outcome> = Vec::new();
     for (turn, entry) in chosen.iter().enumerate() {
-        if stop.load(Ordering::Acquire) {
+        if interrupt::pressed() {
             break;
         }
         screen.begins(entry);
@@ -128,10 +130,13 @@ pub(crate) fn run(json: bool, options: &Options) -> Result<(), String> {
     totals.tell(json, provider);
     if let Some(file) = &options.junit {
         std::fs::write(file, junit::document(&outcomes)).map_err(|e| {
-            format!("cannot write {}: {e}. Name a file in a folder that exists", file.display())
+            Failure::Failed(format!(
+                "cannot write {}: {e}. Name a file in a folder that exists",
+                file.display()
+            ))
         })?;
     }
-    totals.verdict(stop.load(Ordering::Acquire))
+    totals.verdict(interrupt::pressed())
 }
 
 /// Runs one case, and waits for its end no longer than it can take.
@@ -173,17 +178,14 @@ fn refusal(status: NtStatus) -> String {
 }
 
 /// Has Ctrl-C end the case that runs, and with it the run.
-fn stop_on_ctrl_c(device: &Arc<dyn Device>) -> Result<Arc<AtomicBool>, String> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (told, device) = (Arc::clone(&stop), Arc::downgrade(device));
-    ctrlc::set_handler(move || {
-        told.store(true, Ordering::Release);
+fn cancel_on_ctrl_c(device: &Arc<dyn Device>) -> Result<Wanted, Failure> {
+    interrupt::listen()?;
+    let device = Arc::downgrade(device);
+    Ok(interrupt::also(move || {
         if let Some(device) = device.upgrade() {
             let _ = device.ioctl(IOCTL_CASE_CANCEL, &[], &mut []);
         }
-    })
-    .map_err(|e| format!("cannot listen for Ctrl-C: {e}"))?;
-    Ok(stop)
+    }))
 }
 
 /// A bar with the case that runs; lines above it.
@@ -213,7 +215,7 @@ impl Screen {
         }
         if let Some(bar) = &self.0 {
             // Not to the terminal: whoever has no terminal gets the lines as well.
-            bar.suspend(|| println!("{outcome}"));
+            bar.suspend(|| say!("{outcome}"));
             bar.inc(1);
         }
     }

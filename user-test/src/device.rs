@@ -10,9 +10,9 @@ mod native;
 mod windows;
 
 #[cfg(not(windows))]
-pub(crate) use native::{open_client, open_driver, start, stop};
+pub(crate) use native::{host_ports, join_host, open_client, open_driver};
 #[cfg(windows)]
-pub(crate) use windows::{open_client, open_driver, start, stop};
+pub(crate) use windows::{open_client, open_driver};
 
 /// Why a device could not be used.
 pub(crate) enum DeviceError {

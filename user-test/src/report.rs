@@ -1,11 +1,19 @@
 //! What the program prints: tables and bars for people, one JSON object a line for programs.
 
+use crate::failure::Failure;
 use crate::probe::Finding;
 use crate::transfer::Outcome;
 use comfy_table::Table;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::Write;
+use std::net::SocketAddr;
+
+/// Prints a line. A reader that has gone is no error of ours.
+macro_rules! say {
+    ($($text:tt)+) => { $crate::report::text(&format!("{}\n", format_args!($($text)+))) };
+}
+pub(crate) use say;
 
 /// Progress of a transfer: `(done, total)` octets.
 pub(crate) type Progress = Box<dyn FnMut(u64, u64) + Send>;
@@ -17,21 +25,29 @@ pub(crate) fn object(value: &Value) {
     let _ = out.flush();
 }
 
+/// Sets a member of a JSON object.
+pub(crate) fn set(object: &mut Value, member: &str, value: impl Into<Value>) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(member.to_owned(), value.into());
+    }
+}
+
 /// Prints lines that tell what was done.
 pub(crate) fn lines(json: bool, what: &str, lines: &[String]) {
     for line in lines {
         if json {
             object(&json!({ "event": what, "text": line }));
         } else {
-            println!("{line}");
+            say!("{line}");
         }
     }
 }
 
-/// Prints why the work failed.
-pub(crate) fn error(json: bool, message: &str) {
+/// Prints why the work was not done.
+pub(crate) fn error(json: bool, failure: &Failure) {
+    let message = failure.message();
     if json {
-        object(&json!({ "event": "error", "message": message }));
+        object(&json!({ "event": "error", "message": message, "code": failure.code() }));
     }
     eprintln!("wskrdma-test: {message}");
 }
@@ -62,24 +78,24 @@ pub(crate) fn progress(json: bool) -> Progress {
 }
 
 /// Prints the answers of a probe; the error says how many were wrong.
-pub(crate) fn findings(json: bool, findings: &[Finding]) -> Result<(), String> {
+pub(crate) fn findings(json: bool, findings: &[Finding]) -> Result<(), Failure> {
     let wrong: Vec<_> = findings.iter().filter(|f| !f.right()).collect();
     for f in &wrong {
         if json {
             object(&json!({ "event": "wrong", "what": f.what, "expected": f.expected.0, "got": f.got.0 }));
         } else {
-            println!("{}: expected {}, got {}", f.what, f.expected, f.got);
+            say!("{}: expected {}, got {}", f.what, f.expected, f.got);
         }
     }
     if json {
         object(&json!({ "event": "probe", "answers": findings.len(), "wrong": wrong.len() }));
     } else {
-        println!("{} answers, {} wrong", findings.len(), wrong.len());
+        say!("{} answers, {} wrong", findings.len(), wrong.len());
     }
     if wrong.is_empty() {
         Ok(())
     } else {
-        Err(format!("{} of {} answers are wrong", wrong.len(), findings.len()))
+        Err(format!("{} of {} answers are wrong", wrong.len(), findings.len()).into())
     }
 }
 
@@ -102,8 +118,8 @@ pub(crate) fn outcome(json: bool, o: &Outcome) {
         }));
         return;
     }
-    println!("{}", table(o));
-    println!("{} octets, SHA-256 {}, path {}", o.octets, o.sha256, o.path);
+    say!("{}", table(o));
+    say!("{} octets, SHA-256 {}, path {}", o.octets, o.sha256, o.path);
 }
 
 /// The short table of a transfer.
@@ -124,4 +140,36 @@ fn table(o: &Outcome) -> Table {
         table.add_row([what.to_owned(), value]);
     }
     table
+}
+
+/// Prints where somebody may connect.
+pub(crate) fn listening(json: bool, at: SocketAddr) {
+    if json {
+        object(&json!({ "event": "listening", "address": at.to_string() }));
+    } else {
+        say!("listening at {at}");
+    }
+}
+
+/// A time in nanoseconds, for people.
+pub(crate) fn time(nanoseconds: u64) -> String {
+    let n = nanoseconds as f64;
+    match nanoseconds {
+        0..1_000 => format!("{nanoseconds} ns"),
+        1_000..1_000_000 => format!("{:.1} us", n / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", n / 1e6),
+        _ => format!("{:.2} s", n / 1e9),
+    }
+}
+
+/// Prints a text that ends its last line. A reader that has gone is no error of ours.
+pub(crate) fn text(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes());
+    let _ = out.flush();
+}
+
+/// A count of octets with its binary unit.
+pub(crate) fn octets(n: u64) -> String {
+    indicatif::BinaryBytes(n).to_string()
 }

@@ -1,17 +1,18 @@
 //! The driver's versions and status tree.
 
+pub(crate) mod show;
+
 use crate::device::{Device, DeviceError, open_client, open_driver};
+use crate::failure::Failure;
 use crate::ntstatus::NtStatus;
 use crate::report;
-use comfy_table::Table;
+use crate::report::say;
+use clap::{Args, ValueEnum};
 use control::driver::{
-    ADAPTER_DISABLED, ADAPTER_FAILED, ADAPTER_GOING, ADAPTER_OPEN, ADAPTER_STUCK, ADAPTER_UNFIT,
-    ADAPTER_WRONG_VERSION, AdapterRow, IOCTL_STATUS, PATH_TCP, ReasonRow, SocketRow, StatusHeader, Version,
-    Work,
+    AdapterRow, IOCTL_STATUS, PATH_TCP, ReasonRow, SocketRow, StatusHeader, Version, Work,
 };
 use control::{Address, Record};
 use serde_json::json;
-use trace::Reason;
 
 /// STATUS_BUFFER_OVERFLOW: rows are missing.
 const BUFFER_OVERFLOW: NtStatus = NtStatus(0x8000_0005_u32.cast_signed());
@@ -31,14 +32,104 @@ pub(crate) struct Status {
 }
 
 impl Status {
+    /// Leaves out and sorts as the options say. What is equal stays in the driver's order.
+    pub(crate) fn arrange(&mut self, options: &Options) {
+        if let Some(path) = options.path {
+            let path = match path {
+                Path::None => control::driver::PATH_NONE,
+                Path::Rdma => control::driver::PATH_RDMA,
+                Path::Tcp => PATH_TCP,
+            };
+            self.sockets.retain(|socket| socket.path == path);
+        }
+        match options.sort {
+            None => {}
+            Some(Column::Kind) => self.sockets.sort_by_key(|s| s.kind),
+            Some(Column::Path) => self.sockets.sort_by_key(|s| s.path),
+            Some(Column::Reason) => self.sockets.sort_by_key(|s| s.reason),
+            Some(Column::State) => self.sockets.sort_by_key(|s| s.state),
+            Some(Column::Local) => self.sockets.sort_by_key(|s| s.local.to_socket_addr()),
+            Some(Column::Remote) => self.sockets.sort_by_key(|s| s.remote.to_socket_addr()),
+            Some(Column::Sent) => self.sockets.sort_by_key(|s| sent(&s.work)),
+            Some(Column::Received) => self.sockets.sort_by_key(|s| received(&s.work)),
+            Some(Column::Stalls) => self.sockets.sort_by_key(|s| s.work.stalls),
+        }
+        if options.reverse {
+            self.sockets.reverse();
+        }
+    }
+
     /// The row of the connection between `local` and `remote`.
     pub(crate) fn connection(&self, local: &Address, remote: &Address) -> Option<&SocketRow> {
         self.sockets.iter().find(|s| s.local == *local && s.remote == *remote)
     }
 }
 
+/// What of the status is shown, and how.
+#[derive(Args, Clone, Default)]
+#[group(skip)]
+pub(crate) struct Options {
+    /// Show the sockets as a table in this order, and not as a tree.
+    #[arg(long, value_enum, value_name = "COLUMN")]
+    pub(crate) sort: Option<Column>,
+    /// The other way round.
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    /// Only sockets with this path.
+    #[arg(long, value_enum)]
+    pub(crate) path: Option<Path>,
+}
+
+/// What sockets may be sorted by.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Column {
+    /// Listening, connection, stream.
+    Kind,
+    /// RDMA or TCP.
+    Path,
+    /// Why.
+    Reason,
+    /// The state's number.
+    State,
+    /// Local address.
+    Local,
+    /// Remote address.
+    Remote,
+    /// Octets sent.
+    Sent,
+    /// Octets received.
+    Received,
+    /// Times a send waited.
+    Stalls,
+}
+
+/// A path that may be asked for.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Path {
+    /// The stream runs over an NDK adapter, or the socket listens there.
+    Rdma,
+    /// Over the system's TCP.
+    Tcp,
+    /// Not decided.
+    None,
+}
+
+/// The command.
+pub(crate) fn run(json: bool, options: &Options) -> Result<(), Failure> {
+    let driver = open_driver()?;
+    ask_version(&*driver, control::driver::IOCTL_VERSION)?;
+    let mut status = read(&*driver)?;
+    status.arrange(options);
+    if json {
+        report::object(&show::to_json(&status));
+    } else {
+        report::text(&show::text(&status, options.sort.is_some()));
+    }
+    Ok(())
+}
+
 /// Asks for the versions of both devices.
-pub(crate) fn version(json: bool) -> Result<(), DeviceError> {
+pub(crate) fn version(json: bool) -> Result<(), Failure> {
     for (name, device, code) in [
         ("wskrdma", open_driver()?, control::driver::IOCTL_VERSION),
         ("wskrdma-client", open_client()?, control::client::IOCTL_VERSION),
@@ -48,7 +139,7 @@ pub(crate) fn version(json: bool) -> Result<(), DeviceError> {
         if json {
             report::object(&json!({ "device": name, "version": text, "contract": v.contract }));
         } else {
-            println!("{name} {text}, IOCTL contract {}", v.contract);
+            say!("{name} {text}, IOCTL contract {}", v.contract);
         }
     }
     Ok(())
@@ -116,30 +207,14 @@ pub(crate) fn adapter_name(row: &AdapterRow) -> String {
     String::from_utf8_lossy(&row.name).trim_end_matches('\0').to_owned()
 }
 
-/// An open adapter, and what its driver does against the rules.
-fn open_state(row: &AdapterRow) -> String {
-    let counts =
-        [row.answered_twice, row.events_too_many, row.entries_too_many, row.entries_missing, row.unanswered];
-    match counts.iter().map(|count| u64::from(*count)).sum::<u64>() {
-        0 => "open".to_owned(),
-        broken => format!("open; its driver has broken NDKPI {broken} times: update it"),
-    }
+/// Octets sent, on either way.
+pub(crate) fn sent(work: &Work) -> u64 {
+    work.octets_sent + work.tcp_octets_sent
 }
 
-/// Whether an adapter is open, and what to do where it is not.
-fn adapter_state(row: &AdapterRow) -> String {
-    match row.state {
-        ADAPTER_OPEN => open_state(row),
-        ADAPTER_DISABLED => "RDMA is disabled on the NIC: Enable-NetAdapterRdma".to_owned(),
-        ADAPTER_WRONG_VERSION => {
-            "the NIC's driver has no NDKPI version from 1.2 to 2.1: update it".to_owned()
-        }
-        ADAPTER_UNFIT => "the adapter's limits are too low for a connection".to_owned(),
-        ADAPTER_FAILED => format!("not opened: {}", NtStatus(row.status.cast_signed())),
-        ADAPTER_GOING => "going: NDK or the NIC is being disabled or removed".to_owned(),
-        ADAPTER_STUCK => "closing: its driver does not let go of it".to_owned(),
-        other => format!("state {other}"),
-    }
+/// Octets received. Over TCP the driver sees those that the system indicates, not those of a WskReceive.
+pub(crate) fn received(work: &Work) -> u64 {
+    work.octets_received + work.tcp_octets_indicated
 }
 
 /// A path in one word.
@@ -148,117 +223,5 @@ pub(crate) fn path_name(path: u32) -> &'static str {
         control::driver::PATH_RDMA => "rdma",
         PATH_TCP => "tcp",
         _ => "none",
-    }
-}
-
-/// A reason's name; its number where this program does not know it.
-fn reason_name(code: u32) -> String {
-    Reason::from_code(code).map_or_else(|| code.to_string(), |reason| reason.name().to_owned())
-}
-
-fn address(a: &Address) -> String {
-    a.to_socket_addr().map_or_else(|| "-".to_owned(), |a| a.to_string())
-}
-
-/// What went to the system's sockets.
-fn tcp(work: &Work) -> serde_json::Value {
-    json!({
-        "calls": work.tcp_calls, "octets_sent": work.tcp_octets_sent, "octets_indicated": work.tcp_octets_indicated,
-    })
-}
-
-/// Octets received. Over TCP the driver sees those that the system indicates, not those of a WskReceive.
-fn received(row: &SocketRow) -> String {
-    if row.path == PATH_TCP {
-        format!("{} indicated", row.work.tcp_octets_indicated)
-    } else {
-        row.work.octets_received.to_string()
-    }
-}
-
-/// Prints the status tree.
-pub(crate) fn show(json: bool, status: &Status) {
-    let h = &status.header;
-    if json {
-        report::object(&json!({
-            "irps_outstanding": h.irps_outstanding,
-            "octets_sent": h.total.octets_sent,
-            "octets_received": h.total.octets_received,
-            "tcp": tcp(&h.total),
-            "reasons": status.reasons.iter().map(|r| json!({
-                "reason": r.reason, "name": reason_name(r.reason), "count": r.count,
-            })).collect::<Vec<_>>(),
-            "adapters": status.adapters.iter().map(|a| json!({
-                "name": adapter_name(a), "ndkpi": format!("{}.{}", a.major, a.minor), "interface": a.interface_index,
-                "state": adapter_state(a), "broken_promises": {
-                    "answered_twice": a.answered_twice, "events_too_many": a.events_too_many,
-                    "entries_too_many": a.entries_too_many, "entries_missing": a.entries_missing,
-                    "unanswered": a.unanswered,
-                },
-                "registered_octets": a.registered,
-                "prepared": { "ready": a.prepared, "hits": a.prepared_hits, "misses": a.prepared_misses },
-            })).collect::<Vec<_>>(),
-            "sockets": status.sockets.iter().map(|s| json!({
-                "kind": kind(s), "path": path_name(s.path), "reason": s.reason,
-                "reason_name": reason_name(s.reason), "local": address(&s.local),
-                "remote": address(&s.remote), "octets_sent": s.work.octets_sent,
-                "octets_received": s.work.octets_received, "stalls": s.work.stalls,
-                "tcp": tcp(&s.work),
-            })).collect::<Vec<_>>(),
-        }));
-        return;
-    }
-    println!(
-        "over RDMA: {} octets sent, {} received; over TCP: {} sent, {} indicated, in {} calls; {} IRPs outstanding",
-        h.total.octets_sent,
-        h.total.octets_received,
-        h.total.tcp_octets_sent,
-        h.total.tcp_octets_indicated,
-        h.total.tcp_calls,
-        h.irps_outstanding
-    );
-    let mut table = Table::new();
-    table.set_header(["adapter", "NDKPI", "interface", "registered", "made ahead", "state"]);
-    for a in &status.adapters {
-        table.add_row([
-            adapter_name(a),
-            format!("{}.{}", a.major, a.minor),
-            a.interface_index.to_string(),
-            a.registered.to_string(),
-            format!("{} ready, {} hits, {} misses", a.prepared, a.prepared_hits, a.prepared_misses),
-            adapter_state(a),
-        ]);
-    }
-    println!("{table}");
-    let mut table = Table::new();
-    table.set_header(["socket", "path", "reason", "local", "remote", "sent", "received", "stalls"]);
-    for s in &status.sockets {
-        table.add_row([
-            kind(s).to_owned(),
-            path_name(s.path).to_owned(),
-            reason_name(s.reason),
-            address(&s.local),
-            address(&s.remote),
-            (s.work.octets_sent + s.work.tcp_octets_sent).to_string(),
-            received(s),
-            s.work.stalls.to_string(),
-        ]);
-    }
-    println!("{table}");
-    let mut table = Table::new();
-    table.set_header(["reason", "decisions", "meaning"]);
-    for r in &status.reasons {
-        let meaning = Reason::from_code(r.reason).map_or("", Reason::explanation);
-        table.add_row([reason_name(r.reason), r.count.to_string(), meaning.to_owned()]);
-    }
-    println!("{table}");
-}
-
-fn kind(row: &SocketRow) -> &'static str {
-    match row.kind {
-        1 => "listen",
-        2 => "connection",
-        8 => "stream",
-        _ => "other",
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::device::{Device, DeviceError, call};
 use crate::report;
+use crate::report::say;
 use control::Record;
 use control::client::cases::{
     CaseId, CaseReply, CasesReply, FUNCTIONS, IOCTL_CASE, IOCTL_CASES, IS_NONE, IS_SYSTEM, VERSION, text,
@@ -122,7 +123,7 @@ pub(super) fn show(json: bool, catalog: &Catalog, chosen: &[Entry]) {
         if json {
             report::object(&json!({ "event": "listed", "case": entry.name, "section": entry.section }));
         } else {
-            println!("{:width$}  {}", entry.name, entry.section);
+            say!("{:width$}  {}", entry.name, entry.section);
         }
     }
 }

@@ -1,8 +1,10 @@
 //! How a case ended, for people and programs.
 
 use super::catalog::Entry;
+use crate::failure::Failure;
 use crate::ntstatus::NtStatus;
 use crate::report;
+use crate::report::say;
 use control::client::cases::{
     FOUND_ADDRESS, FOUND_NUMBER, FOUND_STATUS, FUNCTIONS, OUTCOME_CANCELLED, OUTCOME_FAILED,
     OUTCOME_NOT_ALLOWED, OUTCOME_PASSED, OUTCOME_SKIPPED, OUTCOME_STUCK, OUTCOME_TIMED_OUT, RunReply, text,
@@ -183,21 +185,24 @@ impl Totals {
                 "not_run": not_run,
             }));
         } else {
-            println!(
+            say!(
                 "{provider}: {passed} passed, {failed} failed, {not_allowed} not allowed, {not_run} not run"
             );
         }
     }
 
     /// What the program ends with.
-    pub(super) fn verdict(&self, cancelled: bool) -> Result<(), String> {
+    pub(super) fn verdict(&self, cancelled: bool) -> Result<(), Failure> {
         if cancelled {
-            return Err(format!("cancelled; {} cases were not run", self.not_run));
+            let text = format!("ended by Ctrl-C; {} cases were not run", self.not_run);
+            return Err(Failure::Interrupted(text));
         }
         match (self.failed, self.not_run) {
             (0, 0) => Ok(()),
-            (failed, 0) => Err(format!("{failed} cases failed")),
-            (failed, not_run) => Err(format!("{failed} cases failed, {not_run} could not be run after that")),
+            (failed, 0) => Err(format!("{failed} cases failed").into()),
+            (failed, not_run) => {
+                Err(format!("{failed} cases failed, {not_run} could not be run after that").into())
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::ntstatus::NtStatus;
 use abi::wsk::{WSK_CLIENT_DISPATCH, WSK_CLIENT_NPI, WSK_PROVIDER_NPI, WSK_REGISTRATION};
 use client::{Client, Handle, RegistrationFunctions};
 use kernel::pool::Shared;
-use runtime::{Config, Runtime};
+use runtime::{Config, Iwarp, Runtime, SystemWsk};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -18,6 +18,47 @@ const ADDRESSES: &[IpAddr] = &[IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6A
 /// What the client registers with; it lives as long as the process.
 static CLIENT_DISPATCH: WSK_CLIENT_DISPATCH =
     WSK_CLIENT_DISPATCH { Version: 0x0100, Reserved: 0, WskClientEvent: None };
+
+/// The ports that lead to other processes, once it is known whether there are any.
+static HOST_PORTS: OnceLock<Option<(u16, u16)>> = OnceLock::new();
+
+/// The ports that lead to other processes of this host, from the first to the last.
+///
+/// # Errors
+/// The text is neither a port nor a range.
+pub(crate) fn host_ports(text: &str) -> Result<(u16, u16), String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) if 0 < first && first <= last => Ok((first, last)),
+        _ => Err("a port, or the first and last one of a range: 5000-5010".to_owned()),
+    }
+}
+
+/// Says which ports lead to other processes; before the first device is opened.
+pub(crate) fn join_host(ports: Option<(u16, u16)>) {
+    // The first answer stays.
+    let _ = HOST_PORTS.set(ports);
+}
+
+/// Has connections of these ports go over the host's TCP, by iWARP and never as themselves.
+fn reach_others<'a>(
+    config: &mut Config<'a>,
+    ports: &'a [(u16, u16)],
+    system: WSK_PROVIDER_NPI,
+) -> Result<(), DeviceError> {
+    let Some((first, last)) = ports.first() else { return Ok(()) };
+    ksim::wsk::join_host(*first..=*last);
+    let failed = |what: &str| DeviceError::Unavailable(what.to_owned());
+    // SAFETY: the simulated system's table is static.
+    let dispatch = unsafe { system.Dispatch.as_ref() }.ok_or_else(|| failed("the system has no table"))?;
+    // SAFETY: released when the world is dropped, after the driver.
+    let tcp = unsafe { SystemWsk::new(system.Client, dispatch) };
+    config.iwarp = Some(Iwarp::new(tcp, ports));
+    let mut policy = wsk::policy::PolicyBuilder::new();
+    policy.add(&format!("require any any port {first}-{last}")).map_err(|e| failed(&e.to_string()))?;
+    config.settings.policy = policy.build().map_err(|_| failed("no memory"))?;
+    Ok(())
+}
 
 /// The running provider and its registered client.
 struct World {
@@ -46,10 +87,24 @@ impl World {
         let failed = |what: &str, status| DeviceError::Unavailable(format!("{what}: {}", NtStatus(status)));
         // SAFETY: the simulated device lives as long as the process.
         unsafe { kernel::init(ksim::device()) };
-        let config = Config { software_adapter: Some(ADDRESSES), ..Config::default() };
+        let mut npi = WSK_CLIENT_NPI { ClientContext: ptr::null_mut(), Dispatch: &CLIENT_DISPATCH };
+        let mut system_registration = Box::new(not_registered());
+        // SAFETY: the block stays in its box until it is deregistered; the simulated system's functions.
+        let status = unsafe { kernel::wsk::register(&mut npi, &mut *system_registration) };
+        if status < 0 {
+            return Err(failed("WskRegister of the simulated system", status));
+        }
+        let mut system = WSK_PROVIDER_NPI { Client: ptr::null_mut(), Dispatch: ptr::null() };
+        // SAFETY: registered above.
+        let status = unsafe { kernel::wsk::capture(&mut *system_registration, 0, &mut system) };
+        if status < 0 {
+            return Err(failed("WskCaptureProviderNPI of the simulated system", status));
+        }
+        let mut config = Config { software_adapter: Some(ADDRESSES), ..Config::default() };
+        let ports = HOST_PORTS.get().copied().flatten();
+        reach_others(&mut config, ports.as_slice(), system)?;
         let runtime = Runtime::start(&config).map_err(|s| failed("start the provider", s))?;
         let mut registration = Box::new(not_registered());
-        let mut npi = WSK_CLIENT_NPI { ClientContext: ptr::null_mut(), Dispatch: &CLIENT_DISPATCH };
         // SAFETY: the block stays in its box until it is deregistered; the table is static.
         let status = unsafe { wsk::wsk_register(&mut npi, &mut *registration) };
         if status < 0 {
@@ -60,18 +115,6 @@ impl World {
         let status = unsafe { wsk::wsk_capture_provider_npi(&mut *registration, 0, &mut provider) };
         if status < 0 {
             return Err(failed("WskCaptureProviderNPI", status));
-        }
-        let mut system_registration = Box::new(not_registered());
-        // SAFETY: as above; the simulated system's functions.
-        let status = unsafe { kernel::wsk::register(&mut npi, &mut *system_registration) };
-        if status < 0 {
-            return Err(failed("WskRegister of the simulated system", status));
-        }
-        let mut system = WSK_PROVIDER_NPI { Client: ptr::null_mut(), Dispatch: ptr::null() };
-        // SAFETY: registered above.
-        let status = unsafe { kernel::wsk::capture(&mut *system_registration, 0, &mut system) };
-        if status < 0 {
-            return Err(failed("WskCaptureProviderNPI of the simulated system", status));
         }
         let functions = RegistrationFunctions {
             register: wsk::wsk_register,
@@ -101,10 +144,6 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.client.stop();
-        // SAFETY: captured once, and no case runs any more.
-        unsafe { kernel::wsk::release(&mut *self.system_registration) };
-        // SAFETY: registered once.
-        unsafe { kernel::wsk::deregister(&mut *self.system_registration) };
         // SAFETY: captured once; no call is under way, every handle is closed.
         unsafe { wsk::wsk_release_provider_npi(&mut *self.registration) };
         // SAFETY: registered once; waits for the last socket.
@@ -112,6 +151,10 @@ impl Drop for World {
         if let Some(runtime) = self.runtime.take() {
             let _closed = runtime.stop();
         }
+        // SAFETY: captured once; no case runs any more, and the adapter that used it is stopped.
+        unsafe { kernel::wsk::release(&mut *self.system_registration) };
+        // SAFETY: registered once.
+        unsafe { kernel::wsk::deregister(&mut *self.system_registration) };
         ksim::quiesce();
         kernel::shutdown();
     }
@@ -167,14 +210,4 @@ pub(crate) fn open_client() -> Result<Box<dyn Device>, DeviceError> {
     let handle = Handle::open(&world.client)
         .map_err(|s| DeviceError::Unavailable(format!("open the test client: {}", NtStatus(s))))?;
     Ok(Box::new(TestClient { handle, _world: world }))
-}
-
-/// There is nothing to start here: the first device that is opened starts the world.
-pub(crate) fn start() -> Result<Vec<String>, DeviceError> {
-    Ok(vec!["the native world starts with each command".to_owned()])
-}
-
-/// There is nothing to stop here.
-pub(crate) fn stop() -> Result<Vec<String>, DeviceError> {
-    Ok(vec!["the native world stops with each command".to_owned()])
 }

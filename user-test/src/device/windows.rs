@@ -5,9 +5,6 @@ use crate::ntstatus::NtStatus;
 use std::ffi::OsStr;
 use std::os::windows::ffi::OsStrExt;
 use std::ptr;
-use std::time::{Duration, Instant};
-use windows_service::service::{ServiceAccess, ServiceState};
-use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 use windows_sys::Win32::Foundation::{
     CloseHandle, ERROR_IO_PENDING, GENERIC_READ, GENERIC_WRITE, GetLastError, HANDLE, INVALID_HANDLE_VALUE,
 };
@@ -16,9 +13,6 @@ use windows_sys::Win32::Storage::FileSystem::{
 };
 use windows_sys::Win32::System::IO::{DeviceIoControl, GetOverlappedResult, OVERLAPPED};
 use windows_sys::Win32::System::Threading::CreateEventW;
-
-/// How long a service may take to start or stop.
-const SERVICE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// An open device, overlapped so that requests of several threads do not wait for each other.
 struct Handle(HANDLE);
@@ -110,74 +104,4 @@ impl Device for Handle {
         let status = (overlapped.Internal as u32).cast_signed();
         (NtStatus(status), overlapped.InternalHigh.min(output.len()))
     }
-}
-
-fn unavailable(what: &str, service: &str, error: &dyn std::fmt::Display, remedy: &str) -> DeviceError {
-    DeviceError::Unavailable(format!("{what} service {service}: {error}. {remedy}"))
-}
-
-/// Starts both drivers, the provider first. A driver that already runs is left alone.
-pub(crate) fn start() -> Result<Vec<String>, DeviceError> {
-    let manager = ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT)
-        .map_err(|e| DeviceError::Unavailable(format!("service manager: {e}. Run as an administrator")))?;
-    let mut told = vec![];
-    for name in [control::driver::SERVICE_NAME, control::client::SERVICE_NAME] {
-        let service = manager
-            .open_service(name, ServiceAccess::START | ServiceAccess::QUERY_STATUS)
-            .map_err(|e| unavailable("open", name, &e, "Install the driver first (docs: operations)"))?;
-        let query =
-            |what| service.query_status().map_err(|e| unavailable(what, name, &e, "Run as an administrator"));
-        if query("query")?.current_state == ServiceState::Running {
-            told.push(format!("{name} was running already"));
-            continue;
-        }
-        service.start::<&str>(&[]).map_err(|e| {
-            unavailable(
-                "start",
-                name,
-                &e,
-                "Look at the driver's messages with a debugger or in the System log",
-            )
-        })?;
-        let until = Instant::now() + SERVICE_PATIENCE;
-        while query("query")?.current_state != ServiceState::Running {
-            if Instant::now() > until {
-                return Err(unavailable("start", name, &"it did not run in 30 s", "Look at the System log"));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        told.push(format!("{name} started"));
-    }
-    Ok(told)
-}
-
-/// Stops both drivers, the client first. A driver that does not run is left alone.
-pub(crate) fn stop() -> Result<Vec<String>, DeviceError> {
-    let manager = ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT)
-        .map_err(|e| DeviceError::Unavailable(format!("service manager: {e}. Run as an administrator")))?;
-    let mut told = vec![];
-    for name in [control::client::SERVICE_NAME, control::driver::SERVICE_NAME] {
-        let service = manager
-            .open_service(name, ServiceAccess::STOP | ServiceAccess::QUERY_STATUS)
-            .map_err(|e| unavailable("open", name, &e, "It is not installed"))?;
-        let query =
-            |what| service.query_status().map_err(|e| unavailable(what, name, &e, "Run as an administrator"));
-        if query("query")?.current_state == ServiceState::Stopped {
-            told.push(format!("{name} was stopped already"));
-            continue;
-        }
-        service.stop().map_err(|e| {
-            unavailable("stop", name, &e, "A program or driver still uses it; end that first")
-        })?;
-        let until = Instant::now() + SERVICE_PATIENCE;
-        while query("query")?.current_state != ServiceState::Stopped {
-            if Instant::now() > until {
-                let remedy = "A program or driver still has it open; close that and try again";
-                return Err(unavailable("stop", name, &"it did not end in 30 s", remedy));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        told.push(format!("{name} stopped"));
-    }
-    Ok(told)
 }

@@ -82,7 +82,7 @@ pub(super) fn start_by_program(machine: &Machine) -> Result<()> {
 pub(super) fn without_drivers(machine: &Machine) -> Result<()> {
     for arguments in [["version"].as_slice(), &["status"], &["transfer", "C:\\windows\\win.ini", "C:\\copy"]]
     {
-        refuses(machine, arguments, 1, "is the driver started?")?;
+        refuses(machine, arguments, 3, "is the driver started?")?;
     }
     machine.start_drivers()?;
     answers(machine)?;
