@@ -1,4 +1,4 @@
-use crate::{Counters, Reason, ReasonCounters};
+use crate::{Counters, Kind, Reason, ReasonCounters};
 
 #[test]
 fn reasons_are_numbered_by_their_place() {
@@ -39,6 +39,24 @@ fn numbers_never_change() {
     ];
     assert_eq!(known.map(|(reason, _)| reason), Reason::ALL);
     assert_eq!(known.map(|(reason, _)| reason.code()), known.map(|(_, number)| number));
+}
+
+#[test]
+fn kinds_are_numbered_from_one_and_never_change() {
+    for (place, kind) in Kind::ALL.iter().enumerate() {
+        assert_eq!(usize::from(kind.code()), place + 1);
+        assert_eq!(Kind::from_code(kind.code()), Some(*kind));
+        assert!(kind.explanation().ends_with('.'));
+    }
+    assert_eq!((Kind::from_code(0), Kind::from_code(Kind::ALL.len() as u16 + 1)), (None, None));
+    let known = [
+        (Kind::DriverStarted, "DriverStarted", 1),
+        (Kind::FellBack, "FellBack", 8),
+        (Kind::PolicyChanged, "PolicyChanged", 15),
+    ];
+    for (kind, name, number) in known {
+        assert_eq!((kind.name(), kind.code()), (name, number));
+    }
 }
 
 #[test]
