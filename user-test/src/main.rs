@@ -6,7 +6,8 @@
 //! | module | is |
 //! |---|---|
 //! | `device`, `socket` | a device that answers IOCTLs; sockets of the test client |
-//! | `status`, `watch`, `adapters` | looking at the driver |
+//! | `status`, `watch`, `adapters`, `why`, `events` | looking at the driver |
+//! | `policy` | its rules |
 //! | `transfer`, `files`, `echo`, `bench` | octets through the driver |
 //! | `cases`, `probe` | testing it |
 //! | `services` | installing, starting and stopping it |
@@ -17,11 +18,13 @@ mod bench;
 mod cases;
 mod device;
 mod echo;
+mod events;
 mod failure;
 mod files;
 mod interrupt;
 mod ntstatus;
 mod pieces;
+mod policy;
 mod probe;
 mod report;
 mod services;
@@ -29,6 +32,7 @@ mod socket;
 mod status;
 mod transfer;
 mod watch;
+mod why;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
@@ -60,6 +64,12 @@ enum Command {
     Watch(watch::Options),
     /// Show the NDK adapters, and the NICs whose adapter is not open and why.
     Adapters,
+    /// Show what a connection would do, and which rule, adapter or earlier failure says so, before anybody connects.
+    Why(why::Options),
+    /// Show the rules of the policy, check others, or put them into force.
+    Policy(policy::Options),
+    /// Show what the driver has told of lately: its flight recorder, or that of a crash dump.
+    Trace(events::Options),
     /// Show which versions answer.
     Version,
     /// Send back what arrives, or call such a listener and check what comes back.
@@ -102,6 +112,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Status(options) => status::run(json, options),
         Command::Watch(options) => watch::run(json, options),
         Command::Adapters => adapters::run(json),
+        Command::Why(options) => why::run(json, options),
+        Command::Policy(options) => policy::run(json, options),
+        Command::Trace(options) => events::run(json, options),
         Command::Version => status::version(json),
         Command::Echo(options) => echo::run(json, options),
         Command::Send(options) => files::send(json, options),

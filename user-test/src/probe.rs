@@ -7,7 +7,11 @@ use control::client::{
     IOCTL_DISCONNECT, IOCTL_LOCAL_ADDRESS, IOCTL_RECEIVE, IOCTL_REMOTE_ADDRESS, IOCTL_SEND, IOCTL_SOCKET,
     MAX_TRANSFER, ReceiveRequest, SendRequest, SocketId, SocketReply, SocketRequest,
 };
-use control::driver::{IOCTL_STATUS, IOCTL_VERSION, StatusHeader, Version};
+use control::driver::{
+    EventsRequest, IOCTL_EVENTS, IOCTL_POLICY, IOCTL_POLICY_CHECK, IOCTL_POLICY_SET, IOCTL_STATUS,
+    IOCTL_VERSION, IOCTL_WHY, MAX_RULES_INPUT, PolicyHeader, PolicyVerdict, StatusHeader, Version,
+    WhyRequest,
+};
 use control::{Address, Record};
 use std::net::SocketAddr;
 
@@ -89,12 +93,16 @@ fn driver_device(device: &dyn Device) -> Vec<Finding> {
     for method in 1..=3 {
         probe.send("another transfer method", IOCTL_VERSION | method, &[], 64, INVALID_DEVICE_REQUEST);
     }
-    for function in [0x7FF_u32, 0x802, 0x83F, 0xFFF] {
+    for function in [0x7FF_u32, 0x807, 0x83F, 0xFFF] {
         let code = (IOCTL_VERSION & !0x3FFC) | (function << 2);
         probe.send("unknown function", code, &[], 64, INVALID_DEVICE_REQUEST);
         probe.send("unknown function", code, &[1; 64], 0, INVALID_DEVICE_REQUEST);
     }
-    for (code, size) in [(IOCTL_VERSION, Version::SIZE), (IOCTL_STATUS, StatusHeader::SIZE)] {
+    for (code, size) in [
+        (IOCTL_VERSION, Version::SIZE),
+        (IOCTL_STATUS, StatusHeader::SIZE),
+        (IOCTL_POLICY, PolicyHeader::SIZE),
+    ] {
         for short in [0, 1, size - 1] {
             probe.send("output too short", code, &[], short, BUFFER_TOO_SMALL);
         }
@@ -103,6 +111,21 @@ fn driver_device(device: &dyn Device) -> Vec<Finding> {
             probe.send("input where none is taken", code, &vec![0; long], 1 << 16, INVALID_BUFFER_SIZE);
         }
     }
+    probe.lengths::<EventsRequest>("events", IOCTL_EVENTS, 1 << 12);
+    probe.lengths::<WhyRequest>("why", IOCTL_WHY, 1 << 12);
+    probe.send("why of no address", IOCTL_WHY, &vec![0; WhyRequest::SIZE], 1 << 12, INVALID_PARAMETER);
+    for code in [IOCTL_POLICY_CHECK, IOCTL_POLICY_SET] {
+        probe.send("rules that are no text", code, &[0xFF; 8], 1 << 12, INVALID_PARAMETER);
+        probe.send("too many rules", code, &vec![b' '; MAX_RULES_INPUT + 1], 1 << 12, INVALID_BUFFER_SIZE);
+        probe.send(
+            "no room for the verdict",
+            code,
+            b"never any any",
+            PolicyVerdict::SIZE - 1,
+            BUFFER_TOO_SMALL,
+        );
+    }
+    probe.send("rules that are none", IOCTL_POLICY_CHECK, b"\0\0\0", PolicyVerdict::SIZE, SUCCESS);
     probe.findings
 }
 

@@ -4,18 +4,39 @@
 //! |---|---|---|---|
 //! | [`IOCTL_VERSION`] | nothing | [`Version`] | read |
 //! | [`IOCTL_STATUS`] | nothing | [`StatusHeader`], then its adapters, its sockets and its reasons | read |
+//! | [`IOCTL_EVENTS`] | [`EventsRequest`] | [`EventsHeader`], then its events | read |
+//! | [`IOCTL_POLICY`] | nothing | [`PolicyHeader`], then its rules | read |
+//! | [`IOCTL_POLICY_CHECK`] | rules, a line each | [`PolicyVerdict`] | read |
+//! | [`IOCTL_POLICY_SET`] | rules, a line each | [`PolicyVerdict`] | read, write |
+//! | [`IOCTL_WHY`] | [`WhyRequest`] | [`WhyReply`] | read |
 //!
-//! Statuses: BUFFER_TOO_SMALL (output shorter than the fixed part), BUFFER_OVERFLOW (the rows did not all fit;
-//! the header tells how many there are), INVALID_BUFFER_SIZE (input where none is taken),
-//! INVALID_DEVICE_REQUEST (unknown code).
+//! Statuses: BUFFER_TOO_SMALL (output shorter than the fixed part, input shorter than its record), BUFFER_OVERFLOW (the rows did
+//! not all fit; the header tells how many there are, or which is the last), INVALID_BUFFER_SIZE (input where none is taken, or
+//! longer than its record or limit), INVALID_PARAMETER (an address of no family, text that is not UTF-8),
+//! INSUFFICIENT_RESOURCES, INVALID_DEVICE_REQUEST (unknown code).
+//!
+//! A request is answered before it is pended, and nothing is kept for a handle: what limits a handle is the output that its
+//! caller brings. A reply has no octet that was not written for it.
+
+mod events;
+mod policy;
+mod why;
+
+pub use events::{EventRow, EventsHeader, EventsRequest, IOCTL_EVENTS};
+pub use policy::{
+    IOCTL_POLICY, IOCTL_POLICY_CHECK, IOCTL_POLICY_SET, MAX_RULES_INPUT, PolicyHeader, PolicyVerdict,
+    RuleRow, TEXT_SIZE, lines,
+};
+pub use why::{ACTION_NEVER, ACTION_PREFER, ACTION_REQUIRE, IOCTL_WHY, WhyReply, WhyRequest};
 
 use crate::record::{Record, record};
 use crate::{Address, READ_ACCESS, ctl_code};
 use abi::NTSTATUS;
 use abi::status::{
     STATUS_BUFFER_OVERFLOW, STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_BUFFER_SIZE,
-    STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER, STATUS_SUCCESS,
 };
+use core::net::SocketAddr;
 
 /// The NT name of the device.
 pub const DEVICE_NAME: &str = "\\Device\\wskrdma";
@@ -24,7 +45,7 @@ pub const WIN32_NAME: &str = "\\\\.\\wskrdma";
 /// The service's name.
 pub const SERVICE_NAME: &str = "wskrdma";
 /// The version of this contract; a change of any layout raises it.
-pub const CONTRACT_VERSION: u32 = 4;
+pub const CONTRACT_VERSION: u32 = 5;
 
 /// Asks for [`Version`].
 pub const IOCTL_VERSION: u32 = ctl_code(0x800, READ_ACCESS);
@@ -159,6 +180,12 @@ record! {
         prepared_misses: u64,
         /// Name, UTF-8, zero-filled.
         name: [u8; 32],
+        /// Connections whose stream runs over it.
+        connections: u32,
+        /// Zero.
+        reserved: u32,
+        /// Sum over all its connections, closed ones included, since it was opened.
+        work: Work,
     }
 }
 
@@ -173,6 +200,18 @@ record! {
         reason: u32,
         /// State number, for people: see the operations chapter.
         state: u32,
+        /// Interface index of the adapter that the stream runs over, [`NO_INTERFACE`] without one.
+        interface_index: u32,
+        /// NTSTATUS with which the stream ended out of order, otherwise 0.
+        failure: u32,
+        /// Sends that the client waits for,
+        sends_waiting: u32,
+        /// and receives.
+        receives_waiting: u32,
+        /// Octets that were taken from the client and not given to the adapter.
+        unsent: u64,
+        /// Octets that arrived and that the client has not taken.
+        unread: u64,
         /// Local address.
         local: Address,
         /// Remote address.
@@ -209,6 +248,9 @@ pub const ADAPTER_GOING: u32 = 5;
 /// It was to be closed, and its driver does not let go of it.
 pub const ADAPTER_STUCK: u32 = 6;
 
+/// [`SocketRow::interface_index`]: no adapter.
+pub const NO_INTERFACE: u32 = u32::MAX;
+
 /// No path was chosen yet.
 pub const PATH_NONE: u32 = 0;
 /// The stream runs over NDK.
@@ -222,6 +264,18 @@ pub trait Source {
     fn header(&self) -> StatusHeader;
     /// Delivers each row in order until `sink` answers `false`.
     fn rows(&self, sink: &mut dyn FnMut(Row) -> bool);
+    /// Delivers the events after one, oldest first, until `sink` answers `false`. Returns the number of the last event there
+    /// is, and the time now in units of 100 ns.
+    fn events(&self, after: u64, sink: &mut dyn FnMut(EventRow) -> bool) -> (u64, u64);
+    /// Delivers each rule until `sink` answers `false`.
+    fn rules(&self, sink: &mut dyn FnMut(RuleRow) -> bool);
+    /// Looks at rules, a line each ([`lines`]), and puts them into force if that is asked for and every line is right.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES; nothing has changed.
+    fn judge(&self, rules: &str, enforce: bool) -> Result<PolicyVerdict, NTSTATUS>;
+    /// Which way a connection would go. IRQL: PASSIVE_LEVEL.
+    fn why(&self, local: Option<SocketAddr>, remote: SocketAddr) -> WhyReply;
 }
 
 /// A row of the status reply.
@@ -236,7 +290,7 @@ pub enum Row {
 }
 
 /// Answers one request. `buffer` is the METHOD_BUFFERED system buffer, `input` octets of it are the request and
-/// the reply may use `output` octets. Returns the status and `IoStatus.Information`.
+/// the reply may use `output` octets. Returns the status and `IoStatus.Information`. IRQL: PASSIVE_LEVEL.
 pub fn handle(
     code: u32,
     buffer: &mut [u8],
@@ -244,54 +298,158 @@ pub fn handle(
     output: usize,
     source: &dyn Source,
 ) -> (NTSTATUS, usize) {
-    if !matches!(code, IOCTL_VERSION | IOCTL_STATUS) {
-        return (STATUS_INVALID_DEVICE_REQUEST, 0);
+    let request = Request { buffer, input, output };
+    let answered = match code {
+        IOCTL_VERSION => request.without_input().and_then(|out| one(out, &Version::CURRENT)),
+        IOCTL_STATUS => request.without_input().and_then(|out| status(out, source)),
+        IOCTL_POLICY => request.without_input().and_then(|out| rules(out, source)),
+        IOCTL_EVENTS => request.record().and_then(|(asked, out)| events(out, &asked, source)),
+        IOCTL_WHY => request.record().and_then(|(asked, out)| why(out, &asked, source)),
+        IOCTL_POLICY_CHECK => judge(request, false, source),
+        IOCTL_POLICY_SET => judge(request, true, source),
+        _ => Err(STATUS_INVALID_DEVICE_REQUEST),
+    };
+    answered.unwrap_or_else(|status| (status, 0))
+}
+
+/// What a handler answers: a status that is no failure and the octets written, or a failure.
+type Answer = Result<(NTSTATUS, usize), NTSTATUS>;
+
+/// One request: question and answer share a buffer.
+struct Request<'a> {
+    buffer: &'a mut [u8],
+    input: usize,
+    output: usize,
+}
+
+impl<'a> Request<'a> {
+    /// Where the reply goes.
+    fn reply(self) -> Result<&'a mut [u8], NTSTATUS> {
+        self.buffer.get_mut(..self.output).ok_or(STATUS_BUFFER_TOO_SMALL)
     }
-    if input != 0 {
-        return (STATUS_INVALID_BUFFER_SIZE, 0);
+
+    fn without_input(self) -> Result<&'a mut [u8], NTSTATUS> {
+        if self.input == 0 { self.reply() } else { Err(STATUS_INVALID_BUFFER_SIZE) }
     }
-    let Some(out) = buffer.get_mut(..output) else { return (STATUS_BUFFER_TOO_SMALL, 0) };
-    match code {
-        IOCTL_VERSION => match Version::CURRENT.encode(out) {
-            Ok(n) => (STATUS_SUCCESS, n),
-            Err(_) => (STATUS_BUFFER_TOO_SMALL, 0),
-        },
-        _ => status(out, source),
+
+    /// The record that is the input, and where the reply goes.
+    fn record<R: Record>(self) -> Result<(R, &'a mut [u8]), NTSTATUS> {
+        if self.input > R::SIZE {
+            return Err(STATUS_INVALID_BUFFER_SIZE);
+        }
+        let question = self.buffer.get(..self.input).ok_or(STATUS_BUFFER_TOO_SMALL)?;
+        let question = R::decode(question).map_err(|_| STATUS_BUFFER_TOO_SMALL)?;
+        Ok((question, self.reply()?))
+    }
+}
+
+/// A reply that is one record.
+fn one<R: Record>(out: &mut [u8], record: &R) -> Answer {
+    let written = record.encode(out).map_err(|_| STATUS_BUFFER_TOO_SMALL)?;
+    Ok((STATUS_SUCCESS, written))
+}
+
+/// Rows behind a header, as far as they fit.
+struct Rows<'a> {
+    room: &'a mut [u8],
+    written: usize,
+    fits: bool,
+}
+
+impl<'a> Rows<'a> {
+    /// The header's place, and the rows behind it.
+    fn behind<H: Record>(out: &'a mut [u8]) -> Result<(&'a mut [u8], Self), NTSTATUS> {
+        let (head, room) = out.split_at_mut_checked(H::SIZE).ok_or(STATUS_BUFFER_TOO_SMALL)?;
+        Ok((head, Self { room, written: H::SIZE, fits: true }))
+    }
+
+    /// Adds a row. Once one did not fit, none does. Whether it is there.
+    fn push(&mut self, row: &impl Record) -> bool {
+        let encoded = if self.fits { row.encode(self.room).ok() } else { None };
+        self.fits = encoded.is_some();
+        let octets = encoded.unwrap_or(0);
+        self.room = core::mem::take(&mut self.room).get_mut(octets..).unwrap_or_default();
+        self.written = self.written.saturating_add(octets);
+        self.fits
+    }
+
+    /// The whole answer, with the header.
+    fn end(self, head: &mut [u8], header: &impl Record) -> Answer {
+        one(head, header)?;
+        Ok((if self.fits { STATUS_SUCCESS } else { STATUS_BUFFER_OVERFLOW }, self.written))
     }
 }
 
 /// The status tree. The header is written last, so that its counts describe the rows that were really delivered.
-fn status(out: &mut [u8], source: &dyn Source) -> (NTSTATUS, usize) {
-    let Some((head, mut tail)) = out.split_at_mut_checked(StatusHeader::SIZE) else {
-        return (STATUS_BUFFER_TOO_SMALL, 0);
-    };
+fn status(out: &mut [u8], source: &dyn Source) -> Answer {
+    let (head, mut rows) = Rows::behind::<StatusHeader>(out)?;
     let (mut adapters, mut sockets, mut reasons) = (0u32, 0u32, 0u32);
-    let (mut written, mut fits) = (StatusHeader::SIZE, true);
     source.rows(&mut |row| {
-        let encoded = match &row {
+        let count = match &row {
             Row::Adapter(r) => {
-                adapters = adapters.saturating_add(1);
-                r.encode(tail)
+                rows.push(r);
+                &mut adapters
             }
             Row::Socket(r) => {
-                sockets = sockets.saturating_add(1);
-                r.encode(tail)
+                rows.push(r);
+                &mut sockets
             }
             Row::Reason(r) => {
-                reasons = reasons.saturating_add(1);
-                r.encode(tail)
+                rows.push(r);
+                &mut reasons
             }
         };
-        fits &= encoded.is_ok();
-        if let (true, Ok(n)) = (fits, encoded) {
-            tail = core::mem::take(&mut tail).get_mut(n..).unwrap_or_default();
-            written = written.saturating_add(n);
-        }
+        *count = count.saturating_add(1);
         true
     });
-    let header = StatusHeader { adapters, sockets, reasons, ..source.header() };
-    match header.encode(head) {
-        Ok(_) => (if fits { STATUS_SUCCESS } else { STATUS_BUFFER_OVERFLOW }, written),
-        Err(_) => (STATUS_BUFFER_TOO_SMALL, 0),
+    rows.end(head, &StatusHeader { adapters, sockets, reasons, ..source.header() })
+}
+
+fn events(out: &mut [u8], asked: &EventsRequest, source: &dyn Source) -> Answer {
+    let (head, mut rows) = Rows::behind::<EventsHeader>(out)?;
+    let mut count = 0u32;
+    let (last, now) = source.events(asked.after, &mut |event| {
+        let there = rows.push(&event);
+        count = count.saturating_add(there.into());
+        there
+    });
+    rows.end(head, &EventsHeader { contract: CONTRACT_VERSION, rows: count, last, now })
+}
+
+fn rules(out: &mut [u8], source: &dyn Source) -> Answer {
+    let (head, mut rows) = Rows::behind::<PolicyHeader>(out)?;
+    let mut rules = 0u32;
+    source.rules(&mut |rule| {
+        rows.push(&rule);
+        rules = rules.saturating_add(1);
+        true
+    });
+    rows.end(head, &PolicyHeader { contract: CONTRACT_VERSION, rules })
+}
+
+fn judge(request: Request<'_>, enforce: bool, source: &dyn Source) -> Answer {
+    if request.input > MAX_RULES_INPUT {
+        return Err(STATUS_INVALID_BUFFER_SIZE);
     }
+    // The verdict of rules that are put into force must find room.
+    if request.output < PolicyVerdict::SIZE {
+        return Err(STATUS_BUFFER_TOO_SMALL);
+    }
+    let text = request.buffer.get(..request.input).ok_or(STATUS_BUFFER_TOO_SMALL)?;
+    let text = core::str::from_utf8(text).map_err(|_| STATUS_INVALID_PARAMETER)?;
+    let verdict = source.judge(text, enforce)?;
+    one(request.reply()?, &verdict)
+}
+
+fn why(out: &mut [u8], asked: &WhyRequest, source: &dyn Source) -> Answer {
+    if out.len() < WhyReply::SIZE {
+        return Err(STATUS_BUFFER_TOO_SMALL);
+    }
+    let remote = asked.remote.to_socket_addr().ok_or(STATUS_INVALID_PARAMETER)?;
+    let local = match (asked.local.to_socket_addr(), asked.local == Address::default()) {
+        (None, false) => return Err(STATUS_INVALID_PARAMETER),
+        (Some(local), _) if local.is_ipv4() != remote.is_ipv4() => return Err(STATUS_INVALID_PARAMETER),
+        (local, _) => local,
+    };
+    one(out, &source.why(local, remote))
 }

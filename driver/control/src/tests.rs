@@ -1,8 +1,6 @@
-use crate::driver::{
-    AdapterRow, IOCTL_STATUS, IOCTL_VERSION, ReasonRow, Row, SocketRow, Source, StatusHeader, Version, Work,
-    handle,
-};
+use crate::driver::*;
 use crate::{Address, Malformed, Record, client};
+use abi::NTSTATUS;
 use abi::status::*;
 use core::net::SocketAddr;
 extern crate std;
@@ -30,6 +28,9 @@ fn adapter() -> AdapterRow {
         prepared_hits: 1 << 34,
         prepared_misses: 1 << 35,
         name: [b'a'; 32],
+        connections: 10,
+        reserved: 0,
+        work: Work { writes: 11, ..Work::default() },
     }
 }
 
@@ -39,6 +40,12 @@ fn socket() -> SocketRow {
         path: 1,
         reason: 0,
         state: 3,
+        interface_index: NO_INTERFACE,
+        failure: 0xC000_020D,
+        sends_waiting: 4,
+        receives_waiting: 5,
+        unsent: 6,
+        unread: 7,
         local: "127.0.0.1:4000".parse::<SocketAddr>().unwrap().into(),
         remote: "[::1]:65535".parse::<SocketAddr>().unwrap().into(),
         work: Work { octets_sent: u64::MAX, stalls: 9, ..Work::default() },
@@ -49,10 +56,23 @@ fn reason() -> ReasonRow {
     ReasonRow { reason: 1, reserved: 0, count: 1 << 40 }
 }
 
+fn event(sequence: u64) -> EventRow {
+    EventRow {
+        sequence,
+        time: 7,
+        kind: 8,
+        reason: 1,
+        status: 2,
+        value: 3,
+        local: Address::default(),
+        remote: "127.0.0.1:4000".parse::<SocketAddr>().unwrap().into(),
+    }
+}
+
 impl Source for Two {
     fn header(&self) -> StatusHeader {
         StatusHeader {
-            contract: 4,
+            contract: CONTRACT_VERSION,
             adapters: 0,
             sockets: 0,
             irps_outstanding: 5,
@@ -64,6 +84,37 @@ impl Source for Two {
     fn rows(&self, sink: &mut dyn FnMut(Row) -> bool) {
         let _ = sink(Row::Adapter(adapter())) && sink(Row::Socket(socket())) && sink(Row::Reason(reason()));
     }
+    fn events(&self, after: u64, sink: &mut dyn FnMut(EventRow) -> bool) -> (u64, u64) {
+        let _all = (after + 1..=3).all(|sequence| sink(event(sequence)));
+        (3, 99)
+    }
+    fn rules(&self, sink: &mut dyn FnMut(RuleRow) -> bool) {
+        let _ = sink(RuleRow { text: [b'r'; 128] }) && sink(RuleRow { text: [b's'; 128] });
+    }
+    fn judge(&self, rules: &str, enforce: bool) -> Result<PolicyVerdict, NTSTATUS> {
+        if rules.contains("no memory") {
+            return Err(STATUS_INSUFFICIENT_RESOURCES);
+        }
+        let rules = lines(rules).count() as u32;
+        Ok(PolicyVerdict { rules, wrong: 0, line: 0, in_force: enforce.into(), error: [0; 128] })
+    }
+    fn why(&self, local: Option<SocketAddr>, remote: SocketAddr) -> WhyReply {
+        WhyReply {
+            contract: CONTRACT_VERSION,
+            path: 1,
+            reason: 2,
+            falls_back: 1,
+            action: 0,
+            rule: 3,
+            remembered_ms: 4,
+            route_status: 0,
+            interface_index: 5,
+            reserved: 0,
+            local: local.unwrap_or(remote).into(),
+            adapter: [b'a'; 32],
+            rule_text: [b't'; 128],
+        }
+    }
 }
 
 #[test]
@@ -71,6 +122,11 @@ fn codes_are_buffered_private_and_carry_access() {
     let codes = [
         IOCTL_VERSION,
         IOCTL_STATUS,
+        IOCTL_EVENTS,
+        IOCTL_POLICY,
+        IOCTL_POLICY_CHECK,
+        IOCTL_POLICY_SET,
+        IOCTL_WHY,
         client::IOCTL_VERSION,
         client::IOCTL_SOCKET,
         client::IOCTL_BIND,
@@ -170,4 +226,119 @@ fn the_records_of_the_cases_have_their_sizes() {
     assert_eq!((CasesReply::SIZE, CaseReply::SIZE), (32, 112));
     assert_eq!((RunRequest::SIZE, RunReply::SIZE), (32, 256));
     assert!(FUNCTIONS.len() < 64, "a mask has 64 bits");
+}
+
+/// Asks `code` with a system buffer that holds `input` and, behind it, what an earlier request has left there.
+fn ask(code: u32, input: &[u8], output: usize, left: u8) -> (NTSTATUS, Vec<u8>) {
+    let mut buffer = vec![left; input.len().max(output)];
+    buffer[..input.len()].copy_from_slice(input);
+    let (status, n) = handle(code, &mut buffer, input.len(), output, &Two);
+    assert!(n <= output, "no more than there is room for");
+    (status, buffer[..n].to_vec())
+}
+
+fn octets(record: &impl Record) -> Vec<u8> {
+    let mut octets = vec![0; 512];
+    let n = record.encode(&mut octets).unwrap();
+    octets.truncate(n);
+    octets
+}
+
+/// Every request with its input and the room its whole answer takes.
+fn requests() -> Vec<(u32, Vec<u8>, usize)> {
+    let remote: Address = "10.0.0.1:7".parse::<SocketAddr>().unwrap().into();
+    let why = octets(&WhyRequest { local: Address::default(), remote });
+    vec![
+        (IOCTL_VERSION, vec![], Version::SIZE),
+        (IOCTL_STATUS, vec![], StatusHeader::SIZE + AdapterRow::SIZE + SocketRow::SIZE + ReasonRow::SIZE),
+        (IOCTL_EVENTS, octets(&EventsRequest { after: 0 }), EventsHeader::SIZE + 3 * EventRow::SIZE),
+        (IOCTL_POLICY, vec![], PolicyHeader::SIZE + 2 * RuleRow::SIZE),
+        (IOCTL_POLICY_CHECK, b"a\nb".to_vec(), PolicyVerdict::SIZE),
+        (IOCTL_POLICY_SET, b"a\nb".to_vec(), PolicyVerdict::SIZE),
+        (IOCTL_WHY, why, WhyReply::SIZE),
+    ]
+}
+
+/// What is not written for a reply is an octet of somebody else's: the answer must not depend on what was in the buffer.
+#[test]
+fn every_octet_of_a_reply_is_written_for_it_whatever_the_room() {
+    for (code, input, whole) in requests() {
+        for output in 0..=whole + 40 {
+            let (first, second) = (ask(code, &input, output, 0xEE), ask(code, &input, output, 0x11));
+            assert_eq!(first, second, "code {code:#x}, room for {output} octets");
+            let complete = output >= whole;
+            assert_eq!(
+                first.0 == STATUS_SUCCESS && first.1.len() == whole,
+                complete,
+                "code {code:#x}, {output}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_question_of_another_length_is_refused() {
+    for (code, input, whole) in requests() {
+        let longer = [input.as_slice(), &[0]].concat();
+        let shorter = input.get(1..).unwrap_or_default();
+        let expected = match code {
+            IOCTL_POLICY_CHECK | IOCTL_POLICY_SET => (STATUS_SUCCESS, STATUS_SUCCESS),
+            IOCTL_EVENTS | IOCTL_WHY => (STATUS_INVALID_BUFFER_SIZE, STATUS_BUFFER_TOO_SMALL),
+            _ => (STATUS_INVALID_BUFFER_SIZE, STATUS_SUCCESS),
+        };
+        assert_eq!(
+            (ask(code, &longer, whole, 0).0, ask(code, shorter, whole, 0).0),
+            expected,
+            "code {code:#x}"
+        );
+    }
+    let long = vec![b'#'; MAX_RULES_INPUT + 1];
+    assert_eq!(ask(IOCTL_POLICY_SET, &long, 200, 0).0, STATUS_INVALID_BUFFER_SIZE);
+    assert_eq!(ask(IOCTL_POLICY_SET, &long[1..], 200, 0).0, STATUS_SUCCESS);
+    assert_eq!(ask(IOCTL_POLICY_SET, &[0xFF, 0xFE], 200, 0).0, STATUS_INVALID_PARAMETER);
+    assert_eq!(ask(IOCTL_POLICY_CHECK, b"no memory", 200, 0).0, STATUS_INSUFFICIENT_RESOURCES);
+}
+
+#[test]
+fn lengths_that_the_buffer_does_not_have_are_refused() {
+    for (code, input, whole) in requests() {
+        let mut short = vec![0; whole.saturating_sub(1)];
+        assert!(handle(code, &mut short, input.len(), whole, &Two).0 < 0, "code {code:#x}");
+        assert!(handle(code, &mut [], input.len(), 0, &Two).0 < 0, "code {code:#x}");
+    }
+}
+
+#[test]
+fn events_that_do_not_fit_are_asked_for_again() {
+    let room = EventsHeader::SIZE + 2 * EventRow::SIZE;
+    let (status, reply) = ask(IOCTL_EVENTS, &octets(&EventsRequest { after: 0 }), room, 0);
+    let header = EventsHeader::decode(&reply).unwrap();
+    assert_eq!((status, header.rows, header.last, header.now), (STATUS_BUFFER_OVERFLOW, 2, 3, 99));
+    let (status, reply) = ask(IOCTL_EVENTS, &octets(&EventsRequest { after: 2 }), room, 0);
+    assert_eq!((status, EventsHeader::decode(&reply).unwrap().rows), (STATUS_SUCCESS, 1));
+    assert_eq!(EventRow::decode(&reply[EventsHeader::SIZE..]).unwrap(), event(3));
+}
+
+#[test]
+fn a_question_why_needs_addresses_of_one_family() {
+    let address = |text: &str| Address::from(text.parse::<SocketAddr>().unwrap());
+    let why = |local, remote| ask(IOCTL_WHY, &octets(&WhyRequest { local, remote }), 300, 0).0;
+    let strange = Address { family: 9, ..Address::default() };
+    assert_eq!(why(Address::default(), address("1.2.3.4:5")), STATUS_SUCCESS);
+    assert_eq!(why(address("0.0.0.0:0"), address("1.2.3.4:5")), STATUS_SUCCESS);
+    for (local, remote) in [
+        (Address::default(), Address::default()),
+        (Address::default(), strange),
+        (strange, address("1.2.3.4:5")),
+        (address("[::]:0"), address("1.2.3.4:5")),
+    ] {
+        assert_eq!(why(local, remote), STATUS_INVALID_PARAMETER);
+    }
+}
+
+#[test]
+fn blank_lines_and_remarks_are_no_rules() {
+    let found: Vec<_> = lines("\n  never any any  \r\n# all others\n\t\nprefer out any").collect();
+    assert_eq!(found, [(2, "never any any"), (5, "prefer out any")]);
+    assert_eq!(lines("").count(), 0);
 }

@@ -17,6 +17,7 @@
 //! | [`ip`], [`ndis`] | the addresses of the machine's interfaces; what a lightweight filter needs |
 //! | [`irp`], [`mdl`] | the I/O macros, and walking a `WSK_BUF` |
 //! | [`call`] | calls of functions that take an IRP |
+//! | [`etw`] | events for those who trace the system |
 //! | [`time`], [`print`](mod@print), [`bugcheck`](mod@bugcheck) | clock, debugger output, the end |
 //!
 //! What it must never do: allocate without being able to fail, wait above APC_LEVEL, call a caller's routine with a
@@ -36,6 +37,7 @@ pub mod bugcheck;
 pub mod call;
 pub mod dpc;
 pub mod driver;
+pub mod etw;
 pub mod event;
 pub mod ip;
 pub mod irp;

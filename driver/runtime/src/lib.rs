@@ -26,7 +26,8 @@ use ndk::{Adapter, CloseAdapter};
 use softndk::SoftNdk;
 pub use softndk::{AnswerMode, Iwarp, LOOPBACK_ADDRESSES, SystemWsk};
 pub use tcp::SystemTcp;
-use wsk::{Hardware, Interface, NdkSource, NmrRegistration, Provider, Settings};
+use trace::{Event, Kind};
+use wsk::{Hardware, Interface, NdkSource, NmrRegistration, Provider, Settings, telemetry};
 
 /// Pool tag of the composition.
 const TAG: PoolTag = PoolTag::new(b"WrRt");
@@ -85,6 +86,24 @@ pub struct Runtime {
     // Before the hardware, which it tells.
     filter: Option<Filter>,
     driver: Option<DriverObject>,
+    #[expect(dead_code, reason = "held for what it undoes when dropped, last")]
+    telemetry: Telemetry,
+}
+
+/// Events are offered to ETW.
+struct Telemetry;
+
+impl Telemetry {
+    fn open() -> Self {
+        telemetry::open();
+        Self
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        telemetry::close();
+    }
 }
 
 impl Runtime {
@@ -94,6 +113,7 @@ impl Runtime {
     /// # Errors
     /// INSUFFICIENT_RESOURCES, INVALID_DEVICE_STATE (a provider runs already), or an adapter's status.
     pub fn start(config: &Config<'_>) -> Result<Self, NTSTATUS> {
+        let telemetry = Telemetry::open();
         let provider = Provider::new(config.settings.clone()).map_err(|e| e.status())?;
         let worker = CompletionWorker::start(TAG).map_err(|e| e.status())?;
         let mut runtime = Self {
@@ -105,13 +125,17 @@ impl Runtime {
             filter: None,
             // SAFETY: the I/O manager's object for this driver, which is there as long as the driver runs.
             driver: unsafe { DriverObject::new(config.driver) },
+            telemetry,
         };
         let started = runtime
             .start_software(config)
             .and_then(|()| runtime.start_hardware(config))
             .and_then(|()| runtime.publish(config));
         match started {
-            Ok(()) => Ok(runtime),
+            Ok(()) => {
+                telemetry::tell(&Event::new(Kind::DriverStarted));
+                Ok(runtime)
+            }
             Err(status) => {
                 runtime.stop_adapters();
                 Err(status)
@@ -176,6 +200,7 @@ impl Runtime {
     /// memory, with what that driver may use, and nothing else runs any more.
     #[must_use = "what is not closed has to stay"]
     pub fn stop(mut self) -> bool {
+        telemetry::tell(&Event::new(Kind::DriverStopping));
         Provider::withdraw();
         if let Some(nmr) = self.nmr.take() {
             nmr.stop();
@@ -205,7 +230,7 @@ impl Runtime {
     }
 
     /// Answers a request of the control device. `buffer` is the METHOD_BUFFERED system buffer with `input` octets of
-    /// request and room for `output` octets of reply. IRQL <= DISPATCH_LEVEL.
+    /// request and room for `output` octets of reply. IRQL: PASSIVE_LEVEL.
     pub fn device_control(
         &self,
         code: u32,

@@ -12,6 +12,11 @@ macro_rules! counters {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Snapshot { $($(#[$meta])* pub $name: u64,)* }
 
+        impl Snapshot {
+            /// Nothing was counted.
+            pub const ZERO: Self = Self { $($name: 0,)* };
+        }
+
         impl Counters {
             /// All counters zero.
             #[must_use]

@@ -13,6 +13,9 @@ use heapless::Vec;
 use kernel::lock::SpinLock;
 use kernel::pool::Shared;
 use ndk::{Adapter, AdapterInfo, Fault};
+use trace::{Counters, Snapshot};
+
+use crate::TAG_PROVIDER;
 
 /// Adapters one provider may have.
 pub(crate) const ADAPTERS: usize = 16;
@@ -42,6 +45,17 @@ pub(crate) struct Entry {
     luid: NET_LUID,
     index: NET_IFINDEX,
     name: [u8; NAME],
+    /// What its closed connections have done; none for an adapter that never carried one.
+    work: Option<Shared<Counters>>,
+}
+
+/// Which adapter.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// Interface index; 0 for the software adapter.
+    pub index: NET_IFINDEX,
+    /// Name, UTF-8, zero-filled.
+    pub name: [u8; NAME],
 }
 
 impl Entry {
@@ -53,7 +67,11 @@ impl Entry {
     ) -> Self {
         let Interface { luid, index, name } = interface;
         let addresses = addresses.iter().copied().take(ADDRESSES).collect();
-        Self { adapter, pool, addresses, luid, index, name: fixed_name(name) }
+        Self { adapter, pool, addresses, luid, index, name: fixed_name(name), work: None }
+    }
+
+    pub(crate) const fn index(&self) -> NET_IFINDEX {
+        self.index
     }
 
     /// Closes what was made ahead, which the close of the adapter waits for. IRQL <= DISPATCH_LEVEL.
@@ -81,6 +99,8 @@ pub struct AdapterView {
     pub pool: PoolView,
     /// Promises of NDKPI that its provider has broken, by the number of [`Fault`].
     pub faults: [u32; Fault::COUNT],
+    /// What its closed connections have done.
+    pub work: Snapshot,
 }
 
 /// A name in the form of the status reply.
@@ -121,7 +141,8 @@ impl Adapters {
         interface: Interface<'_>,
         addresses: &[IpAddr],
     ) -> Result<(), NTSTATUS> {
-        let entry = Entry::new(adapter, Some(pool), interface, addresses);
+        let work = Shared::try_new(TAG_PROVIDER, Counters::new()).map_err(|e| e.status())?;
+        let entry = Entry { work: Some(work), ..Entry::new(adapter, Some(pool), interface, addresses) };
         let mut state = self.0.lock();
         if state.closed {
             return Err(STATUS_DEVICE_NOT_READY);
@@ -214,9 +235,26 @@ impl Adapters {
             registered: e.adapter.registered(),
             pool: e.pool.as_ref().map(|pool| pool.view()).unwrap_or_default(),
             faults: Fault::ALL.map(|fault| e.adapter.faults(fault)),
+            work: e.work.as_ref().map_or(Snapshot::ZERO, |work| work.snapshot()),
         };
         let open = state.entries.iter().map(|entry| (entry, false));
         open.chain(state.stuck.iter().map(|entry| (entry, true))).map(view).take(ADAPTERS).collect()
+    }
+
+    /// Which adapter this is; the software adapter's index and no name for one that was taken out.
+    pub(crate) fn identity(&self, adapter: &Shared<Adapter>) -> Identity {
+        let state = self.0.lock();
+        let entry = state.entries.iter().find(|entry| Shared::ptr_eq(&entry.adapter, adapter));
+        entry.map_or(Identity { index: 0, name: [0; NAME] }, |e| Identity { index: e.index, name: e.name })
+    }
+
+    /// A connection of an adapter leaves its work behind.
+    pub(crate) fn add_work(&self, adapter: &Shared<Adapter>, work: &Snapshot) {
+        let state = self.0.lock();
+        let entry = state.entries.iter().find(|entry| Shared::ptr_eq(&entry.adapter, adapter));
+        if let Some(counters) = entry.and_then(|entry| entry.work.as_ref()) {
+            counters.add(work);
+        }
     }
 
     /// The number and the NDK_RDMA_TECHNOLOGY of the adapter that owns `local`.

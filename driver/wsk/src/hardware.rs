@@ -19,6 +19,7 @@ use crate::adapters::{ADDRESSES, Interface, NAME, fixed_name};
 use crate::control::ndk::system_functions;
 use crate::provider::{Provider, Removed};
 use crate::system::System;
+use crate::telemetry;
 use abi::NTSTATUS;
 use abi::ndis::{NDIS_STATUS_ADAPTER_NOT_READY, NDIS_STATUS_BAD_VERSION, NET_IFINDEX, NET_LUID};
 use abi::ndk::{NDK_ADAPTER, NDK_VERSION};
@@ -39,6 +40,7 @@ use kernel::print::Level;
 use kernel::thread::Thread;
 use kernel::{dbg_print, time};
 use ndk::{Adapter, CloseAdapter};
+use trace::Kind;
 
 /// Interfaces that are looked after; a machine that has more uses the first of them.
 pub const INTERFACES: usize = 64;
@@ -370,6 +372,11 @@ impl Inner {
         drop(state);
         if before != standing && !matches!(standing, Standing::Untried | Standing::NotCapable) {
             dbg_print!(Level::Info, "wskrdma: interface {}: {standing:?}", interface.index);
+            if standing != Standing::Open {
+                let status = if let Standing::Failed(status) = standing { status } else { 0 };
+                let value = interface.index.into();
+                telemetry::tell(&trace::Event { status, value, ..trace::Event::new(Kind::AdapterRefused) });
+            }
         }
     }
 

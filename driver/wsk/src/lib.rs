@@ -8,6 +8,7 @@
 //! | [`policy`], [`misses`] | which connections may run over RDMA or TCP, and where RDMA has just failed |
 //! | `adapter_status` | what an adapter's status means to a client |
 //! | `sharing` | who may use a local address beside whom |
+//! | [`telemetry`], `departures` | events; adding up sockets while some go |
 //! | `clock` | one timer for the handshakes of all connections |
 //! | `listen` | listening sockets: adapters' listeners, the twin, one queue for both |
 //! | `connection` | connection and stream sockets: one stream engine, one NDK endpoint, queues of IRPs, the twin |
@@ -39,6 +40,7 @@ mod client;
 mod clock;
 mod connection;
 mod control;
+mod departures;
 mod edge;
 mod events;
 mod hardware;
@@ -54,13 +56,14 @@ mod sharing;
 mod socket;
 mod system;
 mod table;
+pub mod telemetry;
 
-pub use adapters::{AdapterView, Interface};
+pub use adapters::{AdapterView, Identity, Interface};
 pub use connection::PoolView;
 pub use control::ndk::NdkSource;
 pub use hardware::{Hardware, INTERFACES, InterfaceView, Standing};
 pub use nmr::NmrRegistration;
-pub use provider::{Provider, Removed, Settings, SocketView, View};
+pub use provider::{Provider, Removed, Settings, SocketView, View, Why};
 pub use registration::{
     wsk_capture_provider_npi, wsk_deregister, wsk_query_provider_characteristics, wsk_register,
     wsk_release_provider_npi,

@@ -48,9 +48,16 @@ impl Misses {
     /// Whether RDMA to `remote` has failed less than the time to remember ago.
     #[must_use]
     pub fn remembers(&mut self, remote: SocketAddr, now: u64) -> bool {
+        self.remaining(remote, now).is_some()
+    }
+
+    /// For how long the failure to `remote` is still remembered, in units of 100 ns; `None`: it is not.
+    #[must_use]
+    pub fn remaining(&mut self, remote: SocketAddr, now: u64) -> Option<u64> {
         let remote = destination(remote);
         self.forget_old(now);
-        self.entries.iter().any(|miss| miss.remote == remote)
+        let miss = self.entries.iter().find(|miss| miss.remote == remote)?;
+        Some(self.retry_after.saturating_sub(now.saturating_sub(miss.at)))
     }
 
     /// RDMA to `remote` has succeeded.

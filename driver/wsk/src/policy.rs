@@ -161,8 +161,13 @@ impl Policy {
     /// The wildcard matches only rules without a prefix, or with one of length 0.
     #[must_use]
     pub fn decide(&self, direction: Direction, address: SocketAddr) -> Action {
-        let first = self.rules().iter().find(|rule| rule.matches(direction, address));
-        first.map_or(Action::Prefer, |rule| rule.action)
+        self.first_match(direction, address).map_or(Action::Prefer, |(_, rule)| rule.action)
+    }
+
+    /// The rule that decides, and its place in the list from 0; `None` where none matches. As [`Policy::decide`].
+    #[must_use]
+    pub fn first_match(&self, direction: Direction, address: SocketAddr) -> Option<(usize, &Rule)> {
+        self.rules().iter().enumerate().find(|(_, rule)| rule.matches(direction, address))
     }
 
     /// Whether some connection in this direction may run over TCP. `false` only if none may; ports that are ruled out bit by

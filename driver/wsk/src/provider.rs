@@ -1,22 +1,24 @@
 //! What all clients share.
 
 use crate::TAG_PROVIDER;
-use crate::adapters::{AdapterView, Adapters, Entry, Interface};
+use crate::adapters::{AdapterView, Adapters, Entry, Identity, Interface};
 use crate::clock::Clock;
 use crate::connection::{Connection, Leg, Pool};
 use crate::control::ndk::{NdkAdapters, NdkSource};
+use crate::departures::Departures;
 use crate::listen::ListenSocket;
 use crate::misses::Misses;
 use crate::peers::{self, Peers};
-use crate::policy::{Action, Direction, Policy};
+use crate::policy::{Action, Direction, Policy, Rule};
 use crate::sharing::Bound;
 use crate::socket::Socket;
 use crate::table::Table;
+use crate::telemetry;
 use abi::NTSTATUS;
-use abi::ndis::NET_LUID;
+use abi::ndis::{NET_IFINDEX, NET_LUID};
 use abi::status::{STATUS_ACCESS_DENIED, STATUS_ADDRESS_ALREADY_EXISTS, STATUS_TOO_MANY_ADDRESSES};
 use core::cell::Cell;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::event::{Event, EventType};
 use kernel::lock::SpinLock;
@@ -25,7 +27,7 @@ use kernel::rundown::Rundown;
 use kernel::time;
 use ndk::{Adapter, Limits};
 use stream::Keepalive;
-use trace::{Counters, Reason, ReasonCounters};
+use trace::{Counters, Kind, Reason, ReasonCounters, Snapshot};
 
 /// First port of the ephemeral range (IANA), and their number.
 const EPHEMERAL: (u16, u32) = (49152, 16384);
@@ -92,6 +94,9 @@ impl Settings {
 /// The WSK provider: adapters, sockets, totals. One lives at a time.
 pub struct Provider {
     pub(crate) settings: Settings,
+    /// In force: those of the settings, until they are replaced.
+    policy: SpinLock<Policy>,
+    departures: Departures,
     adapters: Adapters,
     sockets: Table<Socket>,
     /// Local addresses that sockets are bound to.
@@ -170,7 +175,54 @@ pub struct SocketView {
     /// Remote address.
     pub remote: Option<SocketAddr>,
     /// What it has done.
-    pub work: trace::Snapshot,
+    pub work: Snapshot,
+    /// Interface index of the adapter that its stream runs over.
+    pub interface: Option<NET_IFINDEX>,
+    /// Why its stream ended, when it did not end in order.
+    pub failure: Option<NTSTATUS>,
+    /// Sends and receives that wait.
+    pub waiting: (usize, usize),
+    /// Octets taken from the client that are not with the adapter.
+    pub unsent: u64,
+    /// Octets that arrived and were not taken.
+    pub unread: u64,
+}
+
+impl SocketView {
+    /// A socket without a stream.
+    pub(crate) const fn without_stream(kind: u32, state: u32) -> Self {
+        Self {
+            kind,
+            rdma: None,
+            reason: Reason::Undecided,
+            state,
+            local: None,
+            remote: None,
+            work: Snapshot::ZERO,
+            interface: None,
+            failure: None,
+            waiting: (0, 0),
+            unsent: 0,
+            unread: 0,
+        }
+    }
+}
+
+/// What [`Provider::why`] finds.
+#[derive(Clone, Debug)]
+pub struct Why {
+    /// RDMA is tried first.
+    pub rdma: bool,
+    /// If that fails, TCP is taken.
+    pub falls_back: bool,
+    /// Why.
+    pub reason: Reason,
+    /// The rule that matches, and its place from 0.
+    pub rule: Option<(usize, Rule)>,
+    /// For how long RDMA is not tried again after a failure, in units of 100 ns.
+    pub remembered: Option<u64>,
+    /// The adapter's interface index and name and the local address there, or why there is none.
+    pub route: Result<(Identity, SocketAddr), NTSTATUS>,
 }
 
 /// What [`Provider::view`] delivers.
@@ -203,6 +255,8 @@ impl Provider {
             clock: Clock::new(),
             ndk: NdkAdapters::new(),
             users: Rundown::new()?,
+            policy: SpinLock::new(settings.policy.clone()),
+            departures: Departures::new(),
             settings,
         };
         let provider = Shared::try_new(TAG_PROVIDER, provider)?;
@@ -221,8 +275,10 @@ impl Provider {
         interface: Interface<'_>,
         addresses: &[IpAddr],
     ) -> Result<(), NTSTATUS> {
+        let index = interface.index;
         let pool = Pool::new(&adapter, &self.settings).map_err(|no_memory| no_memory.status())?;
         self.adapters.add(adapter, pool.clone(), interface, addresses)?;
+        telemetry::tell(&trace::Event { value: index.into(), ..trace::Event::new(Kind::AdapterArrived) });
         Pool::refill(&pool);
         self.follow_addresses();
         Ok(())
@@ -265,6 +321,8 @@ impl Provider {
             Socket::Connection(socket) => Connection::adapter_gone(&socket, &entry.adapter),
         });
         entry.close_pool();
+        let value = entry.index().into();
+        telemetry::tell(&trace::Event { value, ..trace::Event::new(Kind::AdapterGone) });
         if entry.adapter.close(self.settings.answer_limit) {
             return Removed::Closed;
         }
@@ -298,6 +356,66 @@ impl Provider {
     pub fn is_stuck(&self, luid: NET_LUID) -> bool {
         self.adapters.forget_closed();
         self.adapters.is_stuck(luid)
+    }
+
+    /// The rules in force. IRQL <= DISPATCH_LEVEL.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.policy.lock().clone()
+    }
+
+    /// Puts other rules into force, for connects and listeners that begin from now on. IRQL <= DISPATCH_LEVEL.
+    pub fn set_policy(&self, policy: Policy) {
+        let rules = policy.rules().len();
+        let old = core::mem::replace(&mut *self.policy.lock(), policy);
+        // Freed without the lock.
+        drop(old);
+        telemetry::tell(&trace::Event { value: rules as u64, ..trace::Event::new(Kind::PolicyChanged) });
+    }
+
+    /// Which way a connect from `local`, or from wherever the route leads, to `remote` would go, and what says so. Nothing
+    /// is tried. IRQL: PASSIVE_LEVEL.
+    #[must_use]
+    pub fn why(&self, local: Option<SocketAddr>, remote: SocketAddr) -> Why {
+        let policy = self.policy();
+        let rule = policy.first_match(Direction::Out, remote).map(|(place, rule)| (place, rule.clone()));
+        let remembered = self.misses.lock().remaining(remote, time::interrupt_time_100ns());
+        let any: IpAddr =
+            if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let route = self.adapters.route(local.unwrap_or(SocketAddr::new(any, 0)), remote);
+        let route = route.map(|(adapter, local)| (self.adapters.identity(&adapter), local));
+        let plan = self.plan(remote, true);
+        let (leg, reason) = match (plan.leg, plan.falls_back, &route) {
+            (Leg::Rdma, true, Err(_)) => (Leg::Tcp, Reason::NoAdapter),
+            (Leg::Rdma, true, Ok(_)) => (Leg::Rdma, Reason::Rdma),
+            (leg, ..) => (leg, plan.reason),
+        };
+        Why {
+            rdma: leg == Leg::Rdma,
+            falls_back: plan.falls_back && leg == Leg::Rdma,
+            reason,
+            rule,
+            remembered,
+            route,
+        }
+    }
+
+    /// A connection leaves its work behind, to the totals and to the adapter it ran over, and goes.
+    pub(crate) fn depart(&self, place: usize, adapter: Option<&Shared<Adapter>>, work: &Snapshot) {
+        let departure = self.departures.begin();
+        self.totals.add(work);
+        if let Some(adapter) = adapter {
+            self.adapters.add_work(adapter, work);
+        }
+        let enlisted = self.delist(place);
+        drop(departure);
+        drop(enlisted);
+    }
+
+    /// Runs `look`, which adds up sockets and what closed ones have left behind, so that each counts once. Where sockets
+    /// close all the time, the last of some looks has to do. IRQL <= DISPATCH_LEVEL.
+    pub fn census<R>(&self, look: impl Fn() -> R) -> R {
+        self.departures.census(look)
     }
 
     /// Waits until every client, socket and callback is gone, then closes the adapters. New clients are refused from the
@@ -462,14 +580,14 @@ impl Provider {
 
     /// Whether a connection in this direction may ever run over TCP.
     pub(crate) fn may_use_tcp(&self, direction: Direction) -> bool {
-        self.settings.policy.may_use_tcp(direction)
+        self.policy().may_use_tcp(direction)
     }
 
     /// Which way a connect to `remote` goes first.
     pub(crate) fn plan(&self, remote: SocketAddr, has_tcp: bool) -> Plan {
         let now = time::interrupt_time_100ns();
         let only = |leg, reason| Plan { leg, falls_back: false, reason };
-        match self.settings.policy.decide(Direction::Out, remote) {
+        match self.policy().decide(Direction::Out, remote) {
             Action::Require => only(Leg::Rdma, Reason::PolicyRequire),
             Action::Never => only(Leg::Tcp, Reason::PolicyNever),
             Action::Prefer if !has_tcp => only(Leg::Rdma, Reason::NoSystemProvider),

@@ -23,6 +23,7 @@ pub mod buffer;
 pub mod client;
 pub mod debug;
 pub mod dpc;
+pub mod etw;
 pub mod event;
 pub mod io;
 pub mod ip;

@@ -6,8 +6,8 @@ use crate::report::octets;
 use comfy_table::{CellAlignment, Table};
 use control::Address;
 use control::driver::{
-    ADAPTER_DISABLED, ADAPTER_FAILED, ADAPTER_GOING, ADAPTER_OPEN, ADAPTER_STUCK, ADAPTER_UNFIT, ADAPTER_WRONG_VERSION,
-    AdapterRow, PATH_RDMA, PATH_TCP, SocketRow, Work,
+    ADAPTER_DISABLED, ADAPTER_FAILED, ADAPTER_GOING, ADAPTER_OPEN, ADAPTER_STUCK, ADAPTER_UNFIT,
+    ADAPTER_WRONG_VERSION, AdapterRow, NO_INTERFACE, PATH_RDMA, PATH_TCP, SocketRow, Work,
 };
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -113,6 +113,9 @@ pub(crate) fn adapter_to_json(a: &AdapterRow) -> Value {
         },
         "registered_octets": a.registered,
         "prepared": { "ready": a.prepared, "hits": a.prepared_hits, "misses": a.prepared_misses },
+        "connections": a.connections, "octets_sent": a.work.octets_sent, "octets_received": a.work.octets_received,
+        "stalls": a.work.stalls, "completions": a.work.completions,
+        "work_requests": a.work.writes + a.work.sends + a.work.receives,
     })
 }
 
@@ -122,7 +125,10 @@ fn socket_to_json(s: &SocketRow) -> Value {
         "state": state(s), "local": address(&s.local), "remote": address(&s.remote),
         "octets_sent": s.work.octets_sent, "octets_received": s.work.octets_received, "stalls": s.work.stalls,
         "credits_sent": s.work.credits_sent, "credits_received": s.work.credits_received,
-        "tcp": tcp(&s.work),
+        "interface": (s.interface_index != NO_INTERFACE).then_some(s.interface_index),
+        "failure": (s.failure != 0).then(|| NtStatus(s.failure.cast_signed()).to_string()),
+        "sends_waiting": s.sends_waiting, "receives_waiting": s.receives_waiting,
+        "unsent": s.unsent, "unread": s.unread, "tcp": tcp(&s.work),
     })
 }
 
@@ -159,7 +165,12 @@ fn branch(title: String, leaves: Vec<Tree<String>>, none: &str) -> Tree<String> 
 fn tree(status: &Status) -> Tree<String> {
     let adapters = status.adapters.iter().map(|a| {
         let version = if a.major == 0 { String::new() } else { format!(", NDKPI {}.{}", a.major, a.minor) };
-        Tree::new(format!("{}{version}: {}", adapter_name(a), adapter_state(a)))
+        let mut line = format!("{}{version}: {}", adapter_name(a), adapter_state(a));
+        if a.state == ADAPTER_OPEN {
+            let (sent, received) = (octets(a.work.octets_sent), octets(a.work.octets_received));
+            let _ = write!(line, "; {} connections, {sent} sent, {received} received", a.connections);
+        }
+        Tree::new(line)
     });
     let on = |path: u32| {
         let sockets = status.sockets.iter().filter(|s| s.path == path);
@@ -192,19 +203,36 @@ fn socket_line(s: &SocketRow) -> String {
             let _ = write!(line, ", {} stalls, {}/{} credits", w.stalls, w.credits_sent, w.credits_received);
         }
     }
+    for (what, n) in [("unsent", s.unsent), ("unread", s.unread)] {
+        if n != 0 {
+            let _ = write!(line, ", {} {what}", octets(n));
+        }
+    }
+    for (what, n) in [("sends", s.sends_waiting), ("receives", s.receives_waiting)] {
+        if n != 0 {
+            let _ = write!(line, ", {n} {what} wait");
+        }
+    }
+    if s.failure != 0 {
+        let _ = write!(line, ", ended by {}", NtStatus(s.failure.cast_signed()));
+    }
     line
 }
 
 /// The adapters as a table.
 pub(crate) fn adapters(rows: &[AdapterRow]) -> Table {
     let mut table = Table::new();
-    table.set_header(["adapter", "NDKPI", "interface", "state"]);
+    table.set_header(["adapter", "NDKPI", "interface", "state", "connections", "sent", "received", "stalls"]);
     for a in rows {
         table.add_row([
             adapter_name(a),
             format!("{}.{}", a.major, a.minor),
             a.interface_index.to_string(),
             adapter_state(a),
+            a.connections.to_string(),
+            octets(a.work.octets_sent),
+            octets(a.work.octets_received),
+            a.work.stalls.to_string(),
         ]);
     }
     table

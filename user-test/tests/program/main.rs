@@ -1,5 +1,6 @@
 //! The program as a person runs it: arguments, a terminal or a pipe, Ctrl-C, exit codes. The driver's crates run inside each
 //! process; what crosses processes goes over the host's TCP, by iWARP.
+#![cfg(test)]
 #![cfg(unix)]
 
 mod files;

@@ -60,3 +60,11 @@ fn a_transfer_has_a_progress_bar_and_no_json() {
     session.expect("3145728 octets, SHA-256").unwrap();
     assert_eq!(end(&mut session), 0);
 }
+
+#[test]
+fn a_trace_is_followed_until_ctrl_c() {
+    let mut session = on_a_terminal(&["trace", "--follow"]);
+    session.expect("DriverStarted").unwrap();
+    session.send(ControlCode::EndOfText).unwrap();
+    assert_eq!(end(&mut session), 0);
+}

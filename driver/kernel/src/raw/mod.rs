@@ -14,7 +14,7 @@ pub(crate) use host::*;
 #[cfg(windows)]
 pub(crate) use windows::*;
 
-pub(crate) use optional::{allocate_zeroed, current_processor, resolve};
+pub(crate) use optional::{allocate_zeroed, current_processor, etw, resolve};
 
 /// `THREAD_ALL_ACCESS` (`wdm.h`).
 const THREAD_ALL_ACCESS: u32 = 0x001F_FFFF;

@@ -5,6 +5,7 @@
 use core::ffi::c_void;
 use core::{mem, ptr};
 
+use abi::etw::{PFN_ETW_REGISTER, PFN_ETW_SET_INFORMATION, PFN_ETW_UNREGISTER, PFN_ETW_WRITE_TRANSFER};
 use abi::nt::{NonPagedPoolNx, POOL_FLAG_NON_PAGED, PROCESSOR_NUMBER, UNICODE_STRING};
 use spin::Once;
 
@@ -18,6 +19,15 @@ type ExAllocatePoolWithTag =
 
 /// `KeGetCurrentProcessorNumberEx` (`wdm.h`): Windows 7 and later.
 type KeGetCurrentProcessorNumberEx = unsafe extern "system-unwind" fn(number: *mut PROCESSOR_NUMBER) -> u32;
+
+/// Event Tracing for Windows: all of it or nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Etw {
+    pub(crate) register: PFN_ETW_REGISTER,
+    pub(crate) unregister: PFN_ETW_UNREGISTER,
+    pub(crate) set_information: PFN_ETW_SET_INFORMATION,
+    pub(crate) write_transfer: PFN_ETW_WRITE_TRANSFER,
+}
 
 /// The system's allocator.
 #[derive(Clone, Copy)]
@@ -59,10 +69,36 @@ fn processor_number() -> Option<KeGetCurrentProcessorNumberEx> {
     })
 }
 
+/// ETW, if the system has what is used of it.
+pub(crate) fn etw() -> Option<Etw> {
+    static ETW: Once<Option<Etw>> = Once::new();
+    *ETW.call_once(|| {
+        let register = routine(b"EtwRegister");
+        // SAFETY: null is `None`; otherwise the kernel exports a routine of this type under this name.
+        let register = unsafe { mem::transmute::<*mut c_void, Option<PFN_ETW_REGISTER>>(register) };
+        let unregister = routine(b"EtwUnregister");
+        // SAFETY: as above.
+        let unregister = unsafe { mem::transmute::<*mut c_void, Option<PFN_ETW_UNREGISTER>>(unregister) };
+        let set = routine(b"EtwSetInformation");
+        // SAFETY: as above.
+        let set = unsafe { mem::transmute::<*mut c_void, Option<PFN_ETW_SET_INFORMATION>>(set) };
+        let write = routine(b"EtwWriteTransfer");
+        // SAFETY: as above.
+        let write = unsafe { mem::transmute::<*mut c_void, Option<PFN_ETW_WRITE_TRANSFER>>(write) };
+        Some(Etw {
+            register: register?,
+            unregister: unregister?,
+            set_information: set?,
+            write_transfer: write?,
+        })
+    })
+}
+
 /// Looks for the routines, so that later calls may come at a higher IRQL. PASSIVE_LEVEL.
 pub(crate) fn resolve() {
     allocator();
     processor_number();
+    etw();
 }
 
 /// The processor that this thread runs on at the moment; the first one where the system does not tell. IRQL ≤ DISPATCH_LEVEL.

@@ -5,13 +5,14 @@ use super::rings::Rings;
 use super::{Connection, Link, State};
 use crate::listen::{Arrivals, ListenSocket};
 use crate::system::SystemSocket;
+use crate::telemetry;
 use abi::NTSTATUS;
 use core::net::SocketAddr;
 use irp::{CompletionBatch, Outcome, OwnedIrp};
 use kernel::pool::{PoolBox, Shared};
 use kernel::region::Region;
 use ndk::{Endpoint, FastRegion, Incoming, Poster};
-use trace::Reason;
+use trace::{Event, Kind, Reason};
 
 /// What has to be done once the lock is dropped, in this order.
 #[derive(Default)]
@@ -59,8 +60,12 @@ pub(super) struct After {
     pub(super) decided: Option<Reason>,
     /// A destination that RDMA has reached.
     pub(super) reached: Option<SocketAddr>,
-    /// A destination that RDMA does not reach.
-    pub(super) miss: Option<SocketAddr>,
+    /// A destination that RDMA does not reach, and why.
+    pub(super) miss: Option<(SocketAddr, Reason)>,
+    /// The stream has ended out of order: how, and with which status.
+    pub(super) lost: Option<(Kind, NTSTATUS)>,
+    /// Its sends have waited so often, which is a power of two or has just passed one.
+    pub(super) stalled: Option<u64>,
     /// The listener whose WskAccept on its twin has ended, and how.
     pub(super) accept_ended: Option<(Shared<Arrivals>, NTSTATUS)>,
     /// A request that was never decided: dropping it rejects it.
@@ -78,12 +83,20 @@ impl After {
         // Counted before the client hears of it.
         if let Some(reason) = self.decided {
             this.client.provider().reasons().count(reason);
+            this.tell_decision(reason);
         }
         if let Some(remote) = self.reached {
             this.client.provider().rdma_reached(remote);
         }
-        if let Some(remote) = self.miss {
+        if let Some((remote, reason)) = self.miss {
             this.client.provider().rdma_missed(remote);
+            telemetry::tell(&Event { reason, remote: Some(remote), ..Event::new(Kind::RdmaMissed) });
+        }
+        if let Some((kind, status)) = self.lost {
+            this.tell(Event { status, ..Event::new(kind) });
+        }
+        if let Some(value) = self.stalled {
+            this.tell(Event { value, ..Event::new(Kind::Stalled) });
         }
         self.batch.flush();
         if let Some(irp) = self.made.take() {

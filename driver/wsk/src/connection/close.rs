@@ -13,6 +13,7 @@ use core::sync::atomic::Ordering;
 use irp::{Outcome, OwnedIrp};
 use kernel::pool::Shared;
 use stream::AbortReason;
+use trace::{Event, Kind};
 
 impl Connection {
     /// WskCloseSocket: completes everything that waits with CANCELLED, ends the endpoint, and completes `irp` when
@@ -45,15 +46,17 @@ impl Connection {
             let mut state = this.state.lock();
             (state.link.take(), state.bound.take(), core::mem::take(&mut state.endpoints))
         };
+        let work = this.counters.snapshot();
+        let octets = work.octets_sent.saturating_add(work.octets_received);
+        this.tell(Event { value: octets, ..Event::new(Kind::Closed) });
+        let adapter = link.as_ref().map(|link| link.adapter.clone());
         // Unregisters the memory, and ends the circle of references between connection and endpoint.
         drop(link);
         drop(endpoints);
         if let Some(place) = bound {
             provider.unbind(place);
         }
-        provider.totals().add(&this.counters.snapshot());
-        let enlisted = provider.delist(this.place.load(Ordering::Acquire));
-        drop(enlisted);
+        provider.depart(this.place.load(Ordering::Acquire), adapter.as_ref(), &work);
     }
 }
 

@@ -519,7 +519,7 @@ impl State {
                 if matches!(self.reason, Reason::PeerUnreachable | Reason::PeerProtocol | Reason::RdmaTimeout)
                 {
                     // What this machine lacks is soon found out again, and may differ from one socket to the next.
-                    after.miss = self.remote;
+                    after.miss = self.remote.map(|remote| (remote, self.reason));
                 }
                 self.phase = Phase::Unwinding;
                 self.give_up_endpoint(after);

@@ -18,6 +18,7 @@
 //! | `rings` | the receive ring, and giving it a longer one |
 //! | `pump`, `retained`, `enabling` | calling the client's callbacks, what it keeps of the ring, which callbacks it wants |
 //! | `stream_socket`, `layout` | WskListen, the memory |
+//! | `telling` | events, and the row of the status |
 //! | `control`, `unserved` | WskControlSocket, and what of it waits for a twin |
 //!
 //! One spin lock covers a connection's state: its phase, the stream engine, the right to post, and the queues of IRPs.
@@ -53,6 +54,7 @@ mod settle;
 mod stream_socket;
 mod tcp;
 mod tcp_events;
+mod telling;
 mod unserved;
 
 use crate::TAG_SOCKET;
@@ -63,7 +65,6 @@ use crate::events::{CONNECTION_EVENTS, Events};
 use crate::listen::{Arrivals, Caller, ListenSocket, NO_PLACE};
 use crate::options::Options;
 use crate::peers::Guest;
-use crate::provider::SocketView;
 use crate::socket::{Front, Socket};
 use abi::NTSTATUS;
 use abi::status::STATUS_INVALID_DEVICE_STATE;
@@ -476,21 +477,6 @@ impl Connection {
     #[cfg(test)]
     pub(crate) fn endpoint_is_closed(&self) -> bool {
         self.state.lock().link.as_ref().is_none_or(|link| link.closed)
-    }
-
-    /// For the status reply.
-    pub(crate) fn view(&self) -> SocketView {
-        let over_tcp = self.tcp().is_some();
-        let state = self.state.lock();
-        SocketView {
-            kind: self.category(),
-            rdma: (state.phase == Phase::Connected).then_some(!over_tcp),
-            reason: state.reason,
-            state: state.phase as u32,
-            local: state.local,
-            remote: state.remote,
-            work: self.counters.snapshot(),
-        }
     }
 }
 

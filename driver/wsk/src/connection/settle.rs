@@ -12,7 +12,7 @@ use irp::Outcome;
 use kernel::pool::Shared;
 use ndk::Piece;
 use stream::{AbortReason, Publish, TARGET_ENTRY_LEN, Transmit};
-use trace::Counters;
+use trace::{Counters, Kind};
 
 impl State {
     /// Brings everything as far as it goes: copies sends, posts work, serves receives, completes what is done, and
@@ -34,7 +34,7 @@ impl State {
         }
         if let Some(link) = &mut self.link {
             link.drop_drained_ring(after);
-            link.count(&connection.counters);
+            after.stalled = link.count(&connection.counters);
         }
     }
 
@@ -56,6 +56,11 @@ impl State {
             && let Some(poster) = link.poster.take()
         {
             after.close = Some((poster, failure.is_none()));
+            if let (Some(status), false) = (failure, link.ended_here) {
+                let violation = matches!(link.engine.state(), stream::State::Failed(_));
+                let kind = if violation { Kind::ProtocolViolation } else { Kind::ConnectionLost };
+                after.lost = Some((kind, status));
+            }
         }
         // What is posted is told by its completion, unless there will be none any more.
         let posted = if link.closed { 0 } else { link.engine.posted_offset() };
@@ -216,8 +221,8 @@ impl Link {
         }
     }
 
-    /// Moves the engine's new counts into the connection's counters.
-    fn count(&mut self, counters: &Counters) {
+    /// Moves the engine's new counts into the connection's counters. The number of waits, if they have passed a power of two.
+    fn count(&mut self, counters: &Counters) -> Option<u64> {
         let (now, before) = (*self.engine.counters(), self.counted);
         let stalls = |c: &stream::Counters| {
             c.stalls_no_room.wrapping_add(c.stalls_no_credit).wrapping_add(c.stalls_queue_full)
@@ -230,5 +235,7 @@ impl Link {
         counters.credits_received.add(now.credits_received.wrapping_sub(before.credits_received));
         counters.stalls.add(stalls(&now).wrapping_sub(stalls(&before)));
         self.counted = now;
+        let (before, now) = (stalls(&before), stalls(&now));
+        (now.checked_ilog2() != before.checked_ilog2()).then_some(now)
     }
 }

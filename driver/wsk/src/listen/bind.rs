@@ -7,6 +7,7 @@ use crate::connection::Connection;
 use crate::policy::{Action, Direction};
 use crate::sharing::Bound;
 use crate::system::Wait;
+use crate::telemetry;
 use abi::NTSTATUS;
 use abi::status::{
     STATUS_ADDRESS_ALREADY_ASSOCIATED, STATUS_ADDRESS_ALREADY_EXISTS, STATUS_INVALID_ADDRESS,
@@ -19,7 +20,7 @@ use irp::{CompletionBatch, Outcome, OwnedIrp};
 use kernel::pool::Shared;
 use kernel::timer::Timer;
 use ndk::{Adapter, Listener};
-use trace::Reason;
+use trace::{Event, Kind, Reason};
 
 /// What a bind has brought about.
 struct Listening {
@@ -142,6 +143,9 @@ impl ListenSocket {
         Self::release_twin(this, tcp);
         let reason = this.state.lock().reason();
         this.client.provider().reasons().count(reason);
+        if let (false, Some(local)) = (failed, this.state.lock().local) {
+            telemetry::tell(&Event { reason, local: Some(local), ..Event::new(Kind::Listening) });
+        }
         if failed {
             Self::drop_requests(this);
         }
@@ -176,7 +180,7 @@ impl ListenSocket {
         let sharing = this.state.lock().options.sharing();
         let mut wait = Wait::new()?;
         provider.bind(Bound { address: wanted, sharing }, |address| {
-            let action = match provider.settings.policy.decide(Direction::In, address) {
+            let action = match provider.policy().decide(Direction::In, address) {
                 // Without the system's WSK there is only one way.
                 Action::Prefer if this.client.system().is_none() => Action::Require,
                 action => action,
@@ -249,7 +253,7 @@ impl ListenSocket {
             if state.phase == Phase::Listening { state.local } else { None }
         };
         let Some(local) = local else { return };
-        if this.client.provider().settings.policy.decide(Direction::In, local) == Action::Never {
+        if this.client.provider().policy().decide(Direction::In, local) == Action::Never {
             return;
         }
         let places = this.places(local);

@@ -49,7 +49,7 @@ use kernel::pool::{AllocError, Shared};
 use kernel::timer::Timer;
 use kernel::work::WorkItem;
 use ndk::Listener;
-use trace::{Reason, Snapshot};
+use trace::Reason;
 
 pub(crate) use accept::Accept;
 use accept::Accepts;
@@ -303,13 +303,10 @@ impl ListenSocket {
     pub(crate) fn view(&self) -> SocketView {
         let state = self.state.lock();
         SocketView {
-            kind: WSK_FLAG_LISTEN_SOCKET,
             rdma: (state.phase == Phase::Listening).then_some(!state.listeners.is_empty()),
             reason: state.reason(),
-            state: state.phase as u32,
             local: state.local,
-            remote: None,
-            work: Snapshot::default(),
+            ..SocketView::without_stream(WSK_FLAG_LISTEN_SOCKET, state.phase as u32)
         }
     }
 }
