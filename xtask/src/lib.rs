@@ -27,6 +27,7 @@ pub mod demo;
 pub mod interop;
 mod kit;
 pub mod progress;
+pub mod reference;
 pub mod setup;
 pub mod test;
 pub mod tidy;

@@ -11,7 +11,7 @@ use xtask::build::{Action, Build};
 use xtask::interop;
 use xtask::test::Worlds;
 use xtask::workspace::Workspace;
-use xtask::{Told, ci, conformance, demo, setup, test, tidy, verify, wine};
+use xtask::{Told, ci, conformance, demo, reference, setup, test, tidy, verify, wine};
 
 /// Builds, runs and checks wskrdma.
 #[derive(Parser)]
@@ -40,6 +40,8 @@ enum Command {
     /// Run Linux programs over software iWARP, in a guest, as peers of the driver.
     #[cfg(unix)]
     Interop(InteropArgs),
+    /// Write the pages that say what the code says.
+    Reference,
     /// Check what the design says about the repository.
     Tidy,
     /// Check the built images and the INF without running them.
@@ -130,6 +132,7 @@ fn run(command: Command) -> Result<()> {
         #[cfg(unix)]
         Command::Interop(args) => interop::run(&workspace, &args.only),
         Command::Ci => ci::run(&workspace),
+        Command::Reference => reference::run(&workspace),
         Command::Tidy => tidy::run(&workspace),
         Command::Wine(args) => wine::command::run(&workspace, &args.prefix, args.release, args.reload),
     }

@@ -11,6 +11,7 @@
 //! | `layout` | what lies at the top of the repository |
 //! | `sources` | length, words and paths that have no place in a file |
 //! | `book` | the chapters of the documentation |
+//! | `reference` | the page of requests, records and events |
 //! | `conformance` | the page with the results of the conformance cases |
 
 mod book;
@@ -18,6 +19,7 @@ mod conformance;
 mod layout;
 mod manifests;
 pub(crate) mod members;
+mod reference;
 pub(crate) mod sources;
 mod tiers;
 mod tree;
@@ -114,6 +116,7 @@ pub(crate) const RULES: &[Rule] = &[
         name: "the page of results has exactly the cases there are",
         check: |r| conformance::check(&r.tree),
     },
+    Rule { name: "the reference says what the code says", check: |r| reference::check(&r.tree) },
     Rule { name: "the book's chapters exist and all are in it", check: |r| book::check(&r.tree) },
 ];
 

@@ -11,9 +11,10 @@ pub mod client;
 pub mod driver;
 pub mod provider;
 mod record;
+pub mod reference;
 
 pub use address::Address;
-pub use record::{Malformed, Record};
+pub use record::{FieldLayout, Layout, Malformed, Record};
 
 #[cfg(test)]
 mod tests;

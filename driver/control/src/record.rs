@@ -27,6 +27,30 @@ pub trait Record: Sized {
     fn encode(&self, bytes: &mut [u8]) -> Result<usize, Malformed>;
 }
 
+/// A field of a record, for the reference.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldLayout {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: &'static str,
+    /// Octets.
+    pub size: usize,
+    /// What it is, in lines.
+    pub text: &'static [&'static str],
+}
+
+/// A record, for the reference.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Its name.
+    pub name: &'static str,
+    /// Octets.
+    pub size: usize,
+    /// Its fields, one behind the other.
+    pub fields: &'static [FieldLayout],
+}
+
 /// A type that may be a field of a record.
 pub(crate) trait Field: Sized {
     const SIZE: usize;
@@ -74,10 +98,24 @@ impl<const N: usize> Field for [u8; N] {
 
 /// Defines a record: a plain structure whose fields lie one behind the other.
 macro_rules! record {
-    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($(#[$fmeta:meta])* $field:ident: $type:ty,)* }) => {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($(#[doc = $text:literal])* $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        $vis struct $name { $($(#[$fmeta])* pub $field: $type,)* }
+        $vis struct $name { $($(#[doc = $text])* pub $field: $type,)* }
+
+        impl $name {
+            /// Where its fields lie, and what they are.
+            pub const LAYOUT: $crate::Layout = $crate::Layout {
+                name: stringify!($name),
+                size: <Self as $crate::record::Field>::SIZE,
+                fields: &[$($crate::FieldLayout {
+                    name: stringify!($field),
+                    kind: stringify!($type),
+                    size: <$type as $crate::record::Field>::SIZE,
+                    text: &[$($text),*],
+                },)*],
+            };
+        }
 
         impl $crate::record::Field for $name {
             const SIZE: usize = 0 $(+ <$type as $crate::record::Field>::SIZE)*;

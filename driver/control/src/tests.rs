@@ -1,5 +1,5 @@
 use crate::driver::*;
-use crate::{Address, Malformed, Record, client};
+use crate::{Address, Malformed, Record, client, reference};
 use abi::NTSTATUS;
 use abi::status::*;
 use core::net::SocketAddr;
@@ -119,30 +119,7 @@ impl Source for Two {
 
 #[test]
 fn codes_are_buffered_private_and_carry_access() {
-    let codes = [
-        IOCTL_VERSION,
-        IOCTL_STATUS,
-        IOCTL_EVENTS,
-        IOCTL_POLICY,
-        IOCTL_POLICY_CHECK,
-        IOCTL_POLICY_SET,
-        IOCTL_WHY,
-        client::IOCTL_VERSION,
-        client::IOCTL_SOCKET,
-        client::IOCTL_BIND,
-        client::IOCTL_ACCEPT,
-        client::IOCTL_CONNECT,
-        client::IOCTL_SEND,
-        client::IOCTL_RECEIVE,
-        client::IOCTL_DISCONNECT,
-        client::IOCTL_LOCAL_ADDRESS,
-        client::IOCTL_REMOTE_ADDRESS,
-        client::IOCTL_CLOSE,
-        client::cases::IOCTL_CASES,
-        client::cases::IOCTL_CASE,
-        client::cases::IOCTL_CASE_RUN,
-        client::cases::IOCTL_CASE_CANCEL,
-    ];
+    let codes = reference::DRIVER.iter().chain(reference::CLIENT).map(|ioctl| ioctl.code);
     let mut seen: Vec<u32> = vec![];
     for code in codes {
         assert_eq!(code >> 16, 0x12, "device type of {code:#x}");
@@ -341,4 +318,18 @@ fn blank_lines_and_remarks_are_no_rules() {
     let found: Vec<_> = lines("\n  never any any  \r\n# all others\n\t\nprefer out any").collect();
     assert_eq!(found, [(2, "never any any"), (5, "prefer out any")]);
     assert_eq!(lines("").count(), 0);
+}
+
+/// Who writes the layouts down reads them from the same definitions; every octet of a record belongs to a field.
+#[test]
+fn layouts_have_no_gaps_and_every_field_is_described() {
+    for layout in reference::DRIVER_RECORDS.iter().chain(reference::CLIENT_RECORDS) {
+        assert_eq!(
+            layout.fields.iter().map(|field| field.size).sum::<usize>(),
+            layout.size,
+            "{}",
+            layout.name
+        );
+        assert!(layout.fields.iter().all(|field| !field.text.is_empty()), "{}", layout.name);
+    }
 }

@@ -28,4 +28,5 @@ mod receive_events;
 mod registration;
 mod table;
 mod tcp;
+mod telling;
 mod watcher;

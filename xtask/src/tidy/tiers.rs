@@ -72,7 +72,7 @@ const TIERS: &[(&str, Uses)] = &[
     ("user-test/ksim", Uses::Only(&["driver/abi"])),
     ("user-test/ndkcheck", Uses::Only(&["driver/abi", "driver/kernel", "user-test/ksim"])),
     ("user-test/wdfldr", Uses::Only(&["driver/abi"])),
-    ("xtask", Uses::Only(&[])),
+    ("xtask", Uses::Only(&["driver/control", "driver/trace"])),
 ];
 
 /// What shipped crates may take from outside.
