@@ -1,15 +1,16 @@
 //! Deferred procedure calls: threads that stand for processors and take the next call of one queue.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::c_void;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, Once};
 
-use abi::nt::{BOOLEAN, DISPATCH_LEVEL, FALSE, KDPC, PASSIVE_LEVEL, PKDEFERRED_ROUTINE, TRUE};
+use abi::nt::{BOOLEAN, DISPATCH_LEVEL, FALSE, KDPC, KIRQL, PASSIVE_LEVEL, PKDEFERRED_ROUTINE, TRUE};
 
 use crate::stop::{IRQL_UNEXPECTED_VALUE, TIMER_OR_DPC_INVALID};
-use crate::{host, processor, stop, wine};
+use crate::{bare, host, processor, stop, tally, wine};
 
 /// How many DPCs run at the same time.
 pub const PROCESSORS: usize = 2;
@@ -36,13 +37,79 @@ static DPCS: Mutex<Dpcs> = Mutex::new(Dpcs { queue: VecDeque::new(), outstanding
 static CHANGED: Condvar = Condvar::new();
 static QUEUED: AtomicUsize = AtomicUsize::new(0);
 
+thread_local! {
+    /// What this processor has queued, where processors run their own DPCs.
+    static OWN: RefCell<VecDeque<*mut KDPC>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// Own DPCs of all processors that have not returned.
+static OWN_OUTSTANDING: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether this processor has DPCs to run.
+pub(crate) fn has_own() -> bool {
+    bare::runs_own_dpcs() && OWN.with_borrow(|own| !own.is_empty())
+}
+
+/// Runs the DPCs of this processor, which is at `level` otherwise.
+pub(crate) fn run_own(level: KIRQL) {
+    processor::raise_for_dpcs();
+    while let Some(dpc) = OWN.with_borrow_mut(VecDeque::pop_front) {
+        // SAFETY: whoever queued the DPC keeps it valid until its call begins, which is here.
+        let call = unsafe { begin(dpc, 0) };
+        // SAFETY: a field of the DPC, which everybody accesses so; from here on it may be queued again, or freed.
+        unsafe { is_queued(dpc) }.store(std::ptr::null_mut(), Ordering::Release);
+        tally::note(|counts| counts.dpcs += 1);
+        call.make();
+        OWN_OUTSTANDING.fetch_sub(1, Ordering::AcqRel);
+    }
+    processor::lower_after_dpcs(level);
+}
+
+/// Queues a DPC for this processor; `false` if it is queued already.
+///
+/// # Safety
+/// As for [`insert`].
+unsafe fn insert_own(dpc: *mut KDPC, arguments: [*mut c_void; 2]) -> bool {
+    // SAFETY: as promised by the caller.
+    let queued = unsafe { is_queued(dpc) };
+    let free = std::ptr::null_mut();
+    if queued.compare_exchange(free, dpc.cast(), Ordering::AcqRel, Ordering::Acquire).is_err() {
+        return false;
+    }
+    // SAFETY: nobody else has the fields of a DPC while its word says that it is queued.
+    let place = unsafe { &raw mut (*dpc).SystemArgument1 };
+    // SAFETY: as above; the two lie side by side.
+    unsafe { place.cast::<[*mut c_void; 2]>().write(arguments) };
+    OWN_OUTSTANDING.fetch_add(1, Ordering::AcqRel);
+    OWN.with_borrow_mut(|own| own.push_back(dpc));
+    let level = processor::irql();
+    if level < DISPATCH_LEVEL {
+        run_own(level);
+    }
+    true
+}
+
+/// The word of a DPC that says whether it is queued.
+///
+/// # Safety
+/// `dpc` is valid for `'dpc`.
+unsafe fn is_queued<'dpc>(dpc: *mut KDPC) -> &'dpc AtomicPtr<c_void> {
+    // SAFETY: as promised by the caller; only an address is computed.
+    let word = unsafe { &raw mut (*dpc).DpcData };
+    // SAFETY: as promised by the caller.
+    unsafe { AtomicPtr::from_ptr(word) }
+}
+
 /// Whether no DPC is queued or running.
 pub(crate) fn is_idle() -> bool {
-    host::lock(&DPCS).outstanding.is_empty()
+    OWN_OUTSTANDING.load(Ordering::Acquire) == 0 && host::lock(&DPCS).outstanding.is_empty()
 }
 
 /// Waits until every DPC queued before has returned.
 pub(crate) fn drain() {
+    while OWN_OUTSTANDING.load(Ordering::Acquire) != 0 {
+        std::thread::yield_now();
+    }
     let mut dpcs = host::lock(&DPCS);
     let limit = dpcs.next;
     while dpcs.outstanding.first().is_some_and(|&oldest| oldest < limit) {
@@ -67,6 +134,10 @@ pub(crate) unsafe fn insert(dpc: *mut KDPC, arguments: [*mut c_void; 2]) -> bool
     let kind = unsafe { (*dpc).Type };
     if kind != DPC_OBJECT {
         stop!(TIMER_OR_DPC_INVALID, "the DPC at {:#x} is not initialised, or freed", dpc.addr());
+    }
+    if bare::runs_own_dpcs() {
+        // SAFETY: as promised by the caller.
+        return unsafe { insert_own(dpc, arguments) };
     }
     STARTED.call_once(|| {
         for number in 0..PROCESSORS {
@@ -99,6 +170,29 @@ struct Call {
     sequence: u64,
 }
 
+impl Call {
+    fn make(self) {
+        let [argument1, argument2] = self.arguments;
+        processor::call_at(DISPATCH_LEVEL, IRQL_UNEXPECTED_VALUE, "a DPC routine", || {
+            if let Some(routine) = self.routine {
+                // SAFETY: the driver gave this routine to be called with these arguments.
+                unsafe { routine(self.dpc, self.context, argument1, argument2) };
+            }
+        });
+    }
+}
+
+/// The call of a DPC that begins now.
+///
+/// # Safety
+/// `dpc` is valid, and nobody else has its fields.
+unsafe fn begin(dpc: *mut KDPC, sequence: u64) -> Call {
+    // SAFETY: as promised by the caller.
+    let fields = unsafe { &*dpc };
+    let arguments = [fields.SystemArgument1, fields.SystemArgument2];
+    Call { dpc, routine: fields.DeferredRoutine, context: fields.DeferredContext, arguments, sequence }
+}
+
 fn next_call() -> Call {
     let mut dpcs = host::lock(&DPCS);
     loop {
@@ -109,28 +203,18 @@ fn next_call() -> Call {
         QUEUED.fetch_sub(1, Ordering::AcqRel);
         let dpc = std::ptr::with_exposed_provenance_mut::<KDPC>(dpc);
         // SAFETY: whoever queued the DPC keeps it valid until its call begins, which is here; the lock is held.
-        let fields = unsafe { &mut *dpc };
-        fields.DpcData = std::ptr::null_mut();
-        let arguments = [fields.SystemArgument1, fields.SystemArgument2];
-        return Call {
-            dpc,
-            routine: fields.DeferredRoutine,
-            context: fields.DeferredContext,
-            arguments,
-            sequence,
-        };
+        let call = unsafe { begin(dpc, sequence) };
+        // SAFETY: as above.
+        unsafe { (*dpc).DpcData = std::ptr::null_mut() };
+        return call;
     }
 }
 
 fn processor_loop() {
     loop {
-        let Call { dpc, routine, context, arguments: [argument1, argument2], sequence } = next_call();
-        processor::call_at(DISPATCH_LEVEL, IRQL_UNEXPECTED_VALUE, "a DPC routine", || {
-            if let Some(routine) = routine {
-                // SAFETY: the driver gave this routine to be called with these arguments.
-                unsafe { routine(dpc, context, argument1, argument2) };
-            }
-        });
+        let call = next_call();
+        let sequence = call.sequence;
+        call.make();
         host::lock(&DPCS).outstanding.remove(&sequence);
         CHANGED.notify_all();
     }

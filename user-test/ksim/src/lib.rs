@@ -15,10 +15,12 @@
 //! | [`routine`], [`debug`] | routines by name, debugger output |
 //! | [`wine`] | what is different where the shipped image runs without Windows |
 //! | [`wsk`] | the system's own Winsock Kernel, over a network in memory |
+//! | [`bare`], [`tally`] | measurements: without the checks; what is done to the kernel, counted |
 //! | [`client`], [`buffer`] | what a test needs to call a WSK provider: IRPs that record, MDL chains with guards |
 //!
 //! It is made of threads and locks of the host, so time is real and schedules are the host's. Nothing here ships.
 
+pub mod bare;
 pub mod buffer;
 pub mod client;
 pub mod debug;
@@ -35,6 +37,7 @@ pub mod pool;
 pub mod processor;
 pub mod routine;
 pub mod stop;
+pub mod tally;
 pub mod thread;
 pub mod timer;
 pub mod wine;

@@ -2,7 +2,7 @@
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ptr;
@@ -17,7 +17,9 @@ use crate::stop::{
     BAD_POOL_CALLER, BAD_POOL_HEADER, DRIVER_CORRUPTED_EXPOOL, DRIVER_VERIFIER_DETECTED_VIOLATION,
     TIMER_OR_DPC_INVALID,
 };
-use crate::{dpc, host, processor, stop, timer, wine};
+use crate::{bare, dpc, host, processor, stop, tally, timer, wine};
+
+mod unchecked;
 
 /// What memory looks like that was not asked to be zeroed.
 const FRESH: u8 = 0xCD;
@@ -64,7 +66,7 @@ impl HostMemory {
 
 #[derive(Default)]
 struct Pool {
-    live: HashMap<usize, Block>,
+    live: BTreeMap<usize, Block>,
     quarantine: VecDeque<Freed>,
     quarantined_bytes: usize,
 }
@@ -110,8 +112,19 @@ fn usage_where(wanted: impl Fn(&Block) -> bool) -> Vec<Usage> {
         *blocks += 1;
         *bytes += block.bytes;
     }
-    let text = |tag: u32| String::from_utf8_lossy(&tag.to_le_bytes()).into_owned();
     tags.into_iter().map(|(tag, (blocks, bytes))| Usage { tag: text(tag), blocks, bytes }).collect()
+}
+
+/// The four characters of a tag.
+pub(crate) fn text(tag: u32) -> String {
+    String::from_utf8_lossy(&tag.to_le_bytes()).into_owned()
+}
+
+/// The tag of the block that `address` lies in.
+pub(crate) fn tag_of(address: usize) -> Option<String> {
+    let pool = host::lock(&POOL);
+    let (begin, block) = pool.live.range(..=address).next_back()?;
+    (address - begin < block.bytes).then(|| text(block.tag))
 }
 
 /// Follows what one thread allocates, wherever it is freed: a leak check for a test that runs beside others.
@@ -203,6 +216,9 @@ pub(crate) fn fails_now() -> bool {
 
 /// Allocates a block filled with `fill`, or null.
 pub(crate) fn allocate(bytes: usize, tag: u32, fill: u8) -> *mut c_void {
+    if bare::is_unchecked() {
+        return unchecked::allocate(bytes, fill == 0);
+    }
     processor::require_at_most(DISPATCH_LEVEL, "allocating pool");
     if tag == 0 || bytes == 0 {
         stop!(BAD_POOL_CALLER, "{bytes} bytes with tag {tag:#x}");
@@ -225,11 +241,16 @@ pub(crate) fn allocate(bytes: usize, tag: u32, fill: u8) -> *mut c_void {
     unsafe { ptr::write_bytes(guard, GUARD, GUARD_BYTES) };
     let block = Block { bytes, host: place, tag, scope: SCOPE.get() };
     host::lock(&POOL).live.insert(memory.expose_provenance(), block);
+    tally::note_allocation(tag);
     memory.cast()
 }
 
 /// Frees a block; it stays poisoned for a while.
 pub(crate) fn free(memory: *mut c_void, tag: u32) {
+    if bare::is_unchecked() {
+        // SAFETY: a driver frees what it has allocated; who breaks that is found where things are checked.
+        return unsafe { unchecked::free(memory) };
+    }
     processor::require_at_most(DISPATCH_LEVEL, "freeing pool");
     let address = memory.addr();
     let mut pool = host::lock(&POOL);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use abi::nt::{APC_LEVEL, DISPATCH_LEVEL, KIRQL, PASSIVE_LEVEL, PROCESSOR_NUMBER};
 
 use crate::stop::{BugCheck, IRQL_NOT_LESS_OR_EQUAL, IRQL_UNEXPECTED_VALUE};
-use crate::{stop, wine};
+use crate::{bare, dpc, stop, wine};
 
 thread_local! {
     static LEVEL: Cell<KIRQL> = const { Cell::new(PASSIVE_LEVEL) };
@@ -40,12 +40,25 @@ pub(crate) fn identity() -> usize {
 
 pub(crate) fn set_irql(level: KIRQL) {
     LEVEL.set(level);
+    if level < DISPATCH_LEVEL && dpc::has_own() {
+        dpc::run_own(level);
+    }
+}
+
+/// The level while DPCs of this processor run; their end lowers it.
+pub(crate) fn raise_for_dpcs() {
+    LEVEL.set(DISPATCH_LEVEL);
+}
+
+/// The DPCs of this processor have run.
+pub(crate) fn lower_after_dpcs(level: KIRQL) {
+    LEVEL.set(level);
 }
 
 /// Stops unless the processor is at most at `limit`.
 pub(crate) fn require_at_most(limit: KIRQL, routine: &str) {
     let level = irql();
-    if level > limit {
+    if level > limit && !bare::is_unchecked() {
         stop!(IRQL_NOT_LESS_OR_EQUAL, "{routine} at IRQL {level}, allowed up to {limit}");
     }
 }

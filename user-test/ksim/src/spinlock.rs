@@ -8,13 +8,21 @@ use std::time::{Duration, Instant};
 use abi::nt::{DISPATCH_LEVEL, KIRQL, KSPIN_LOCK};
 
 use crate::stop::{DPC_WATCHDOG_VIOLATION, SPIN_LOCK_ALREADY_OWNED, SPIN_LOCK_NOT_OWNED};
-use crate::{processor, stop};
+use crate::{bare, processor, stop, tally};
 
 /// Far longer than anybody may hold a lock, even on a crowded host.
 const WATCHDOG: Duration = Duration::from_secs(20);
+/// Who holds a lock where nobody checks it.
+const UNCHECKED_HOLDER: usize = 1;
 
 /// Takes the lock and returns the IRQL from before.
 pub(crate) fn acquire(lock: &AtomicUsize) -> KIRQL {
+    if bare::is_unchecked() {
+        let before = processor::irql();
+        processor::set_irql(DISPATCH_LEVEL);
+        spin(lock, UNCHECKED_HOLDER, |_| ());
+        return before;
+    }
     processor::require_at_most(DISPATCH_LEVEL, "taking a spin lock");
     let me = processor::identity();
     let address = lock.as_ptr().addr();
@@ -23,8 +31,21 @@ pub(crate) fn acquire(lock: &AtomicUsize) -> KIRQL {
     }
     let before = processor::irql();
     processor::set_irql(DISPATCH_LEVEL);
-    let mut tries = 0_u32;
     let mut since = None;
+    spin(lock, me, |tries| {
+        if tries.is_multiple_of(4096) && since.get_or_insert_with(Instant::now).elapsed() > WATCHDOG {
+            let holder = lock.load(Ordering::Relaxed);
+            stop!(DPC_WATCHDOG_VIOLATION, "the lock at {address:#x} is not released by {holder:#x}");
+        }
+    });
+    processor::lock_taken(address);
+    tally::note_lock(address);
+    before
+}
+
+/// Takes the lock for `me`; calls `waiting` with the number of each try that was in vain.
+fn spin(lock: &AtomicUsize, me: usize, mut waiting: impl FnMut(u32)) {
+    let mut tries = 0_u32;
     while lock.compare_exchange_weak(0, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
         tries = tries.wrapping_add(1);
         // The holder is a host thread that may not be running, unlike a processor at DISPATCH_LEVEL.
@@ -33,17 +54,17 @@ pub(crate) fn acquire(lock: &AtomicUsize) -> KIRQL {
         } else {
             hint::spin_loop()
         }
-        if tries.is_multiple_of(4096) && since.get_or_insert_with(Instant::now).elapsed() > WATCHDOG {
-            let holder = lock.load(Ordering::Relaxed);
-            stop!(DPC_WATCHDOG_VIOLATION, "the lock at {address:#x} is not released by {holder:#x}");
-        }
+        waiting(tries);
     }
-    processor::lock_taken(address);
-    before
 }
 
 /// Gives the lock back and goes to `new`.
 pub(crate) fn release(lock: &AtomicUsize, new: KIRQL) {
+    if bare::is_unchecked() {
+        lock.store(0, Ordering::Release);
+        processor::set_irql(new);
+        return;
+    }
     let address = lock.as_ptr().addr();
     if lock.load(Ordering::Relaxed) != processor::identity() {
         stop!(SPIN_LOCK_NOT_OWNED, "the lock at {address:#x} is not held by who releases it");

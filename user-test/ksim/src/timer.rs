@@ -10,7 +10,7 @@ use abi::nt::{BOOLEAN, DISPATCH_LEVEL, FALSE, KDPC, KTIMER, NotificationTimer, T
 
 use crate::event::{self, NOTIFICATION_TIMER, SYNCHRONIZATION_TIMER};
 use crate::stop::{DRIVER_VERIFIER_DETECTED_VIOLATION, TIMER_OR_DPC_INVALID};
-use crate::{dpc, host, processor, stop};
+use crate::{dpc, host, processor, stop, tally};
 
 /// What a timer that is set will do. The `KTIMER` itself is only touched under the lock.
 struct Set {
@@ -128,6 +128,7 @@ unsafe extern "C-unwind" fn KeSetTimerEx(
 ) -> BOOLEAN {
     static STARTED: Once = Once::new();
     processor::require_at_most(DISPATCH_LEVEL, "KeSetTimerEx");
+    tally::note(|counts| counts.timers += 1);
     // SAFETY: as promised by the caller.
     unsafe { require_initialized(timer) };
     if due > 0 {
@@ -163,5 +164,6 @@ unsafe extern "C-unwind" fn KeCancelTimer(timer: *mut KTIMER) -> BOOLEAN {
 /// `KeQueryInterruptTime`: units of 100 ns since the simulation began.
 #[unsafe(no_mangle)]
 extern "C-unwind" fn KeQueryInterruptTime() -> u64 {
+    tally::note(|counts| counts.clock_reads += 1);
     u64::try_from(START.elapsed().as_nanos() / 100).unwrap_or(u64::MAX)
 }

@@ -10,7 +10,7 @@ use abi::nt::{
 };
 
 use crate::stop::{INVALID_WORK_QUEUE_ITEM, WORKER_THREAD_RETURNED_AT_BAD_IRQL};
-use crate::{host, object, pool, processor, stop};
+use crate::{host, object, pool, processor, stop, tally};
 
 /// Worker threads of each of the two queues.
 pub const THREADS_PER_QUEUE: usize = 2;
@@ -144,6 +144,7 @@ pub(crate) unsafe extern "C-unwind" fn IoQueueWorkItem(
 ) {
     static STARTED: Once = Once::new();
     processor::require_at_most(DISPATCH_LEVEL, "IoQueueWorkItem");
+    tally::note(|counts| counts.work_items += 1);
     STARTED.call_once(|| {
         for number in 0..THREADS_PER_QUEUE {
             host::spawn(&format!("critical worker {number}"), || worker_loop(true));
