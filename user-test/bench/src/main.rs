@@ -1,32 +1,78 @@
-//! Prints the operation counts of streams of messages of several sizes.
+//! Measurements. `cargo xtask bench` runs them all and makes a report of them.
+//!
+//! | module | is |
+//! |---|---|
+//! | `engine` | operation counts of the stream engine alone |
+//! | `world`, `socket`, `request` | the whole driver in this process, and a WSK client of it |
+//! | `ways` | the ways that stand beside each other |
+//! | `measure`, `cases` | time |
+
+mod cases;
+mod engine;
+mod measure;
+mod request;
+mod socket;
+mod ways;
+mod world;
 
 use std::process::ExitCode;
-use stream::Extensions;
-use wskrdma_bench::{Cost, request_and_answer, stream_of};
 
-type Pattern = fn(u64, u64, Extensions) -> Result<Cost, String>;
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Measurements of the driver in this process, over the simulated kernel.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Time of all ways beside each other; a line of JSON for each.
+    Time {
+        /// Fewer sizes and samples.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// One way so many times, for a program that counts instructions inside the function `measured`.
+    Once {
+        /// ping-pong or stream.
+        measure: String,
+        /// The way's name.
+        way: String,
+        /// Octets of a message.
+        octets: usize,
+        /// Times.
+        times: u64,
+    },
+    /// Operation counts of the stream engine for several sizes of messages.
+    Engine,
+}
 
 fn main() -> ExitCode {
-    let patterns: [(&str, Pattern); 2] =
-        [("one way", stream_of), ("requests and answers", request_and_answer)];
-    for (peer, extensions) in [("an equal", Extensions::all()), ("a Linux peer", Extensions::empty())] {
-        for (pattern, run) in patterns {
-            println!("{pattern}, {peer}; each per message, both ends:");
-            println!("octets per message   work requests   completions   credit messages");
-            for octets in [1_u64, 64, 1024, 4096, 65_536, 1 << 20] {
-                match run(1000, octets, extensions) {
-                    Ok(c) => {
-                        let per = |n: u64| n as f64 / c.messages as f64;
-                        let (work, completions) = (per(c.work_requests), per(c.completions));
-                        println!("{octets:>18} {work:>15.2} {completions:>13.2} {:>17.3}", per(c.credits));
-                    }
-                    Err(message) => {
-                        eprintln!("wskrdma-bench: {message}");
-                        return ExitCode::FAILURE;
-                    }
-                }
-            }
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Time { quick } => {
+            ksim::bare::without_checks();
+            cases::all(quick, |row| println!("{}", serde_json::json!(row)))
+        }
+        Command::Once { measure, way, octets, times } => {
+            ksim::bare::without_checks();
+            let stage = cases::Stage::start()?;
+            let mut way = stage.way(&measure, &way, octets)?;
+            way.run(256)?;
+            measure::measured(&mut *way, times)
+        }
+        Command::Engine => engine::print(),
+    }
 }

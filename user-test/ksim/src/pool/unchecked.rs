@@ -23,8 +23,9 @@ fn place(bytes: usize) -> Option<(Layout, usize)> {
 /// Allocates a block, or null.
 pub(super) fn allocate(bytes: usize, zeroed: bool) -> *mut c_void {
     let Some((layout, offset)) = place(bytes) else { return ptr::null_mut() };
+    let allocate = if zeroed { alloc_zeroed } else { alloc };
     // SAFETY: the size is not zero.
-    let base = if zeroed { unsafe { alloc_zeroed(layout) } } else { unsafe { alloc(layout) } };
+    let base = unsafe { allocate(layout) };
     if base.is_null() {
         return ptr::null_mut();
     }

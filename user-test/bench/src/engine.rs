@@ -1,18 +1,19 @@
-//! Measurements: operation counts of the stream engine, which do not depend on the machine.
+//! Operation counts of the stream engine, which do not depend on the machine.
 
+use anyhow::{Result, anyhow};
 use stream::{Config, ConfigError, Engine, Extensions, LocalMemory, Role, Transmit};
 
 /// What a stream of equal messages cost the sender.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cost {
+struct Cost {
     /// Messages that were sent.
-    pub messages: u64,
+    messages: u64,
     /// NdkWrite and NdkSend requests of both ends.
-    pub work_requests: u64,
+    work_requests: u64,
     /// Completion queue entries of both ends: one for each Send and one for each receive.
-    pub completions: u64,
+    completions: u64,
     /// Credit messages of both ends; a credit beside data is none.
-    pub credits: u64,
+    credits: u64,
 }
 
 /// One end: the engine, and the target list that its peer writes.
@@ -69,7 +70,7 @@ fn carry(from: &mut End, to: &mut End, cost: &mut Cost) -> Result<bool, String> 
 ///
 /// # Errors
 /// A sentence, when the engines do not get on with each other.
-pub fn stream_of(messages: u64, octets: u64, extensions: Extensions) -> Result<Cost, String> {
+fn stream_of(messages: u64, octets: u64, extensions: Extensions) -> Result<Cost, String> {
     let (mut a, mut b) = connected(extensions)?;
     let mut cost = Cost { messages, work_requests: 0, completions: 0, credits: 0 };
     for _ in 0..messages {
@@ -110,7 +111,7 @@ fn pass(from: &mut End, to: &mut End, octets: u64, cost: &mut Cost) -> Result<()
 ///
 /// # Errors
 /// A sentence, when the engines do not get on with each other.
-pub fn request_and_answer(rounds: u64, octets: u64, extensions: Extensions) -> Result<Cost, String> {
+fn request_and_answer(rounds: u64, octets: u64, extensions: Extensions) -> Result<Cost, String> {
     let (mut a, mut b) = connected(extensions)?;
     let mut cost = Cost { messages: 2 * rounds, work_requests: 0, completions: 0, credits: 0 };
     for _ in 0..rounds {
@@ -118,6 +119,30 @@ pub fn request_and_answer(rounds: u64, octets: u64, extensions: Extensions) -> R
         pass(&mut b, &mut a, octets, &mut cost)?;
     }
     Ok(cost)
+}
+
+type Pattern = fn(u64, u64, Extensions) -> Result<Cost, String>;
+
+/// Prints the counts for messages of several sizes.
+///
+/// # Errors
+/// A sentence, when the engines do not get on with each other.
+pub(crate) fn print() -> Result<()> {
+    let patterns: [(&str, Pattern); 2] =
+        [("one way", stream_of), ("requests and answers", request_and_answer)];
+    for (peer, extensions) in [("an equal", Extensions::all()), ("a Linux peer", Extensions::empty())] {
+        for (pattern, run) in patterns {
+            println!("{pattern}, {peer}; each per message, both ends:");
+            println!("octets per message   work requests   completions   credit messages");
+            for octets in [1_u64, 64, 1024, 4096, 65_536, 1 << 20] {
+                let cost = run(1000, octets, extensions).map_err(|message| anyhow!(message))?;
+                let per = |n: u64| n as f64 / cost.messages as f64;
+                let (work, completions) = (per(cost.work_requests), per(cost.completions));
+                println!("{octets:>18} {work:>15.2} {completions:>13.2} {:>17.3}", per(cost.credits));
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
