@@ -8,7 +8,9 @@
 //! | `measure`, `cases` | time |
 
 mod cases;
+mod counts;
 mod engine;
+mod layer;
 mod measure;
 mod request;
 mod socket;
@@ -35,6 +37,8 @@ enum Command {
         #[arg(long)]
         quick: bool,
     },
+    /// Operation counts of messages; a line of JSON for each kind.
+    Counts,
     /// One way so many times, for a program that counts instructions inside the function `measured`.
     Once {
         /// ping-pong or stream.
@@ -65,6 +69,10 @@ fn run(command: Command) -> Result<()> {
         Command::Time { quick } => {
             ksim::bare::without_checks();
             cases::all(quick, |row| println!("{}", serde_json::json!(row)))
+        }
+        Command::Counts => {
+            ksim::bare::run_own_dpcs();
+            counts::all(|counts| println!("{}", serde_json::json!(counts)))
         }
         Command::Once { measure, way, octets, times } => {
             ksim::bare::without_checks();

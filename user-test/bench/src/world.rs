@@ -9,6 +9,8 @@ use runtime::{Config, LOOPBACK_ADDRESSES, Runtime};
 use wsk::Settings;
 use wsk::policy::PolicyBuilder;
 
+use crate::layer;
+
 /// What every registration is made with.
 static CLIENT_DISPATCH: WSK_CLIENT_DISPATCH =
     WSK_CLIENT_DISPATCH { Version: 0x0100, Reserved: 0, WskClientEvent: None };
@@ -116,7 +118,9 @@ impl Driver {
         policy.add(rule).map_err(|error| anyhow!("{error:?}"))?;
         let policy = policy.build().map_err(|error| anyhow!("{error:?}"))?;
         let settings = Settings { policy, ..Settings::DEFAULT };
-        let config = Config { software_adapter: Some(LOOPBACK_ADDRESSES), settings, ..Config::default() };
+        let layer = if ksim::bare::is_unchecked() { Config::default().layer } else { layer::put };
+        let software_adapter = Some(LOOPBACK_ADDRESSES);
+        let config = Config { software_adapter, layer, settings, ..Config::default() };
         let runtime = Runtime::start(&config).map_err(|status| failed("start the driver", status))?;
         Ok(Self(Some(runtime)))
     }

@@ -27,6 +27,8 @@ pub(crate) fn runs_own_dpcs() -> bool {
     OWN_DPCS.load(Ordering::Relaxed)
 }
 
-pub(crate) fn is_unchecked() -> bool {
+/// Whether [`without_checks`] was called.
+#[must_use]
+pub fn is_unchecked() -> bool {
     UNCHECKED.load(Ordering::Relaxed)
 }

@@ -56,8 +56,9 @@ pub(crate) fn run_own(level: KIRQL) {
     while let Some(dpc) = OWN.with_borrow_mut(VecDeque::pop_front) {
         // SAFETY: whoever queued the DPC keeps it valid until its call begins, which is here.
         let call = unsafe { begin(dpc, 0) };
-        // SAFETY: a field of the DPC, which everybody accesses so; from here on it may be queued again, or freed.
-        unsafe { is_queued(dpc) }.store(std::ptr::null_mut(), Ordering::Release);
+        // SAFETY: a field of the DPC, which everybody accesses so; from here on it may be queued again, or freed. An exchange,
+        // because the call must see what those wrote who found it queued until now.
+        unsafe { is_queued(dpc) }.swap(std::ptr::null_mut(), Ordering::SeqCst);
         tally::note(|counts| counts.dpcs += 1);
         call.make();
         OWN_OUTSTANDING.fetch_sub(1, Ordering::AcqRel);
@@ -73,7 +74,7 @@ unsafe fn insert_own(dpc: *mut KDPC, arguments: [*mut c_void; 2]) -> bool {
     // SAFETY: as promised by the caller.
     let queued = unsafe { is_queued(dpc) };
     let free = std::ptr::null_mut();
-    if queued.compare_exchange(free, dpc.cast(), Ordering::AcqRel, Ordering::Acquire).is_err() {
+    if queued.compare_exchange(free, dpc.cast(), Ordering::SeqCst, Ordering::SeqCst).is_err() {
         return false;
     }
     // SAFETY: nobody else has the fields of a DPC while its word says that it is queued.
