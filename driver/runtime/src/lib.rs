@@ -41,6 +41,8 @@ pub struct Config<'a> {
     pub settings: Settings,
     /// Whether the software adapter is there, and which addresses it owns.
     pub software_adapter: Option<&'a [IpAddr]>,
+    /// Regions of memory that the software adapter can register: each connection takes three at each end.
+    pub software_regions: u32,
     /// The software adapter's way to other machines; without it every peer is on this one.
     pub iwarp: Option<Iwarp<'a>>,
     /// How the software adapter answers control requests.
@@ -63,6 +65,7 @@ impl Default for Config<'_> {
         Self {
             settings: Settings::DEFAULT,
             software_adapter: None,
+            software_regions: softndk::Config::default().regions_max,
             iwarp: None,
             answers: AnswerMode::Inline,
             layer: |adapter, close| (adapter, close),
@@ -161,6 +164,7 @@ impl Runtime {
             addresses,
             answers: config.answers,
             iwarp: config.iwarp,
+            regions_max: config.software_regions,
             ..softndk::Config::default()
         })?;
         let software = self.software.insert(Shared::try_new(TAG, software).map_err(|e| e.status())?);

@@ -11,7 +11,7 @@ use crate::socket::Listener;
 use crate::ways::host::{self, OneThread, TwoThreads};
 use crate::ways::ring::Rings;
 use crate::ways::wsk::{self, By, Exchange, Stream};
-use crate::ways::{Way, raw};
+use crate::ways::{Together, Way, raw};
 use crate::world::{Client, Driver, Of};
 
 /// Sizes of messages, octets.
@@ -20,13 +20,34 @@ const SIZES_QUICK: [usize; 4] = [1, 64, 4096, 64 << 10];
 /// The small message.
 pub(crate) const SMALL: usize = 64;
 
-/// The driver, a client of it, and the adapter that stands beside it.
-pub(crate) struct Stage {
+/// A client with a listening socket.
+struct Side {
     listener: Listener,
     client: Client,
+}
+
+impl Side {
+    fn new(of: Of) -> Result<Self> {
+        let client = Client::register(of)?;
+        Ok(Self { listener: Listener::new(&client)?, client })
+    }
+}
+
+/// The driver, a client of it, and what stands beside it: the adapter, and a client of the system's WSK.
+pub(crate) struct Stage {
+    ours: Side,
+    system: Side,
     adapter: raw::Adapter,
     // Last: it waits for the client.
     _driver: Driver,
+}
+
+/// Which way the driver's connections go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Path {
+    Rdma,
+    /// The fallback: the twin of each socket.
+    Tcp,
 }
 
 impl Stage {
@@ -34,11 +55,10 @@ impl Stage {
     ///
     /// # Errors
     /// A status of the driver's or the adapter's.
-    pub(crate) fn start() -> Result<Self> {
-        let driver = Driver::start("require any any")?;
-        let client = Client::register(Of::Driver)?;
-        let listener = Listener::new(&client)?;
-        Ok(Self { listener, client, adapter: raw::Adapter::open()?, _driver: driver })
+    pub(crate) fn start(path: Path) -> Result<Self> {
+        let driver = Driver::start(if path == Path::Rdma { "require any any" } else { "never any any" })?;
+        let (ours, system) = (Side::new(Of::Driver)?, Side::new(Of::System)?);
+        Ok(Self { ours, system, adapter: raw::Adapter::open()?, _driver: driver })
     }
 
     /// A way of the measures `ping-pong` and `stream` by its name.
@@ -46,18 +66,21 @@ impl Stage {
     /// # Errors
     /// There is none, or what it ran into.
     pub(crate) fn way(&self, measure: &str, name: &str, octets: usize) -> Result<Box<dyn Way + '_>> {
-        let (client, listener) = (&self.client, &self.listener);
         let answers = measure == "ping-pong";
-        let wsk = |by| -> Result<Box<dyn Way>> {
+        let wsk = |Side { client, listener }: &Side, by| -> Result<Box<dyn Way>> {
             Ok(if answers {
                 Box::new(Exchange::new(client, listener, octets, by)?)
             } else {
                 Box::new(Stream::new(client, listener, octets, by)?)
             })
         };
+        let Side { client, listener } = &self.ours;
         Ok(match name {
-            "wsk-receive" => wsk(By::Receive)?,
-            "wsk-indication" => wsk(By::Indication)?,
+            "wsk" if measure == "connect" => Box::new(wsk::Connects { client, listener }),
+            "tcp" if measure == "connect" => Box::new(host::Connects::new()?),
+            "wsk-receive" => wsk(&self.ours, By::Receive)?,
+            "wsk-indication" => wsk(&self.ours, By::Indication)?,
+            "system-receive" => wsk(&self.system, By::Receive)?,
             "raw-ndk" => Box::new(raw::Connection::new(&self.adapter, octets, !answers)?),
             "tcp" => Box::new(OneThread::<TcpStream>::new(octets, answers)?),
             "tcp-threads" => Box::new(TwoThreads::<TcpStream>::new(octets, answers)?),
@@ -87,6 +110,10 @@ const WAYS: [&str; 9] = [
     "ring",
 ];
 
+/// How many sockets of ours there are on one machine, in pairs of a connection.
+const PAIRS: [usize; 5] = [1, 10, 100, 1000, 5000];
+const PAIRS_QUICK: [usize; 3] = [1, 100, 1000];
+
 /// Runs everything and hands out each row.
 ///
 /// # Errors
@@ -97,7 +124,7 @@ pub(crate) fn all(quick: bool, mut tell: impl FnMut(Row)) -> Result<()> {
     } else {
         Plan { slice: Duration::from_millis(20), samples: 25 }
     };
-    let stage = Stage::start()?;
+    let stage = Stage::start(Path::Rdma)?;
     let sizes = if quick { &SIZES_QUICK[..] } else { &SIZES[..] };
     for &octets in sizes {
         for measure in ["ping-pong", "stream"] {
@@ -108,10 +135,31 @@ pub(crate) fn all(quick: bool, mut tell: impl FnMut(Row)) -> Result<()> {
     for way in ["wsk-receive", "wsk-indication", "raw-ndk", "tcp", "tcp-threads"] {
         tell(singly("latency", SMALL, count, (way, stage.way("ping-pong", way, SMALL)?))?);
     }
-    let connects: Vec<Named<'_>> = vec![
-        ("wsk", Box::new(wsk::Connects { client: &stage.client, listener: &stage.listener })),
-        ("tcp", Box::new(host::Connects::new()?)),
-    ];
+    let Side { client, listener } = &stage.ours;
+    let connects: Vec<Named<'_>> =
+        vec![("wsk", stage.way("connect", "wsk", 0)?), ("tcp", stage.way("connect", "tcp", 0)?)];
     compare("connect", 0, plan, connects)?.into_iter().for_each(&mut tell);
+    for &pairs in if quick { &PAIRS_QUICK[..] } else { &PAIRS[..] } {
+        let ways: Vec<Named<'_>> = vec![
+            ("wsk-receive", Box::new(wsk::Many::new(client, listener, pairs, SMALL)?)),
+            ("tcp", Box::new(host::Many::new(pairs, SMALL)?)),
+        ];
+        compare("many-sockets", 2 * pairs, plan, ways)?.into_iter().for_each(&mut tell);
+    }
+    for senders in [1, 2, 4] {
+        let ways: Vec<Named<'_>> = vec![
+            ("wsk-receive", Box::new(Together::new(senders, || stage.way("stream", "wsk-receive", SMALL))?)),
+            ("raw-ndk", Box::new(Together::new(senders, || stage.way("stream", "raw-ndk", SMALL))?)),
+            ("tcp", Box::new(Together::new(senders, || stage.way("stream", "tcp", SMALL))?)),
+        ];
+        compare("many-senders", senders, plan, ways)?.into_iter().for_each(&mut tell);
+    }
+    drop(stage);
+    let stage = Stage::start(Path::Tcp)?;
+    let ways: Vec<Named<'_>> = vec![
+        ("wsk-receive", stage.way("ping-pong", "wsk-receive", SMALL)?),
+        ("system-receive", stage.way("ping-pong", "system-receive", SMALL)?),
+    ];
+    compare("fallback", SMALL, plan, ways)?.into_iter().for_each(&mut tell);
     Ok(())
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use ksim::tally::{self, ByTag};
 use serde::Serialize;
 
-use crate::cases::Stage;
+use crate::cases::{Path, Stage};
 use crate::layer::{self, Asked};
 
 /// What so many messages have cost, both sides together.
@@ -79,16 +79,47 @@ pub(crate) fn count(
     })
 }
 
+/// What an idle connection keeps allocated, one side.
+#[derive(Serialize)]
+pub(crate) struct Idle {
+    measure: &'static str,
+    /// Octets by pool tag.
+    octets: ByTag,
+}
+
+/// Allocated now.
+fn allocated() -> ByTag {
+    ksim::leaks().into_iter().map(|usage| (usage.tag, usage.bytes as u64)).collect()
+}
+
+/// What so many idle connections keep, divided by the number of their ends. The client's own memory is not of the driver's tags.
+fn idle(stage: &Stage, connections: u64) -> Result<Idle> {
+    // What is made once is made.
+    let first = stage.way("ping-pong", "wsk-receive", 64)?;
+    let before = allocated();
+    let all = (0..connections).map(|_| stage.way("ping-pong", "wsk-receive", 64));
+    let all = all.collect::<Result<Vec<_>>>()?;
+    ksim::quiesce();
+    let mut octets = allocated();
+    octets.retain(|tag, octets| {
+        *octets = octets.saturating_sub(before.get(tag).copied().unwrap_or_default()) / (2 * connections);
+        tag.starts_with("Wr") && *octets != 0
+    });
+    drop((first, all));
+    Ok(Idle { measure: "idle", octets })
+}
+
 /// Every count of the report.
 ///
 /// # Errors
 /// As [`count`].
-pub(crate) fn all(mut tell: impl FnMut(Counts)) -> Result<()> {
-    let stage = Stage::start()?;
+pub(crate) fn all(mut tell: impl FnMut(serde_json::Value)) -> Result<()> {
+    let stage = Stage::start(Path::Rdma)?;
+    tell(serde_json::json!(idle(&stage, 16)?));
     for measure in ["ping-pong", "stream"] {
         for way in ["wsk-receive", "wsk-indication", "raw-ndk"] {
             for octets in [64, 4096, 64 << 10] {
-                tell(count(&stage, measure, way, octets, 1000)?);
+                tell(serde_json::json!(count(&stage, measure, way, octets, 1000)?));
             }
         }
     }

@@ -98,12 +98,7 @@ pub(crate) unsafe fn put(
     let table = unsafe { *place };
     // SAFETY: tables live for ever.
     let table = unsafe { *table };
-    let unknown = || Tables {
-        adapter: table,
-        pd: OnceLock::new(),
-        qp: OnceLock::new(),
-        cq: OnceLock::new(),
-    };
+    let unknown = || Tables { adapter: table, pd: OnceLock::new(), qp: OnceLock::new(), cq: OnceLock::new() };
     let original = TABLES.get_or_init(unknown).adapter;
     let counting = ADAPTER.get_or_init(|| NDK_ADAPTER_DISPATCH {
         NdkCreateCq: create_cq,

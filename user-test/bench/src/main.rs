@@ -20,6 +20,7 @@ mod world;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use cases::{Path, Stage};
 use clap::{Parser, Subcommand};
 
 /// Measurements of the driver in this process, over the simulated kernel.
@@ -49,6 +50,9 @@ enum Command {
         octets: usize,
         /// Times.
         times: u64,
+        /// The driver's connections go over TCP.
+        #[arg(long)]
+        tcp: bool,
     },
     /// Operation counts of the stream engine for several sizes of messages.
     Engine,
@@ -72,11 +76,11 @@ fn run(command: Command) -> Result<()> {
         }
         Command::Counts => {
             ksim::bare::run_own_dpcs();
-            counts::all(|counts| println!("{}", serde_json::json!(counts)))
+            counts::all(|counts| println!("{counts}"))
         }
-        Command::Once { measure, way, octets, times } => {
+        Command::Once { measure, way, octets, times, tcp } => {
             ksim::bare::without_checks();
-            let stage = cases::Stage::start()?;
+            let stage = Stage::start(if tcp { Path::Tcp } else { Path::Rdma })?;
             let mut way = stage.way(&measure, &way, octets)?;
             way.run(256)?;
             measure::measured(&mut *way, times)

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use abi::NTSTATUS;
 use abi::nt::{
@@ -29,10 +29,11 @@ pub(crate) struct Request {
     octets: usize,
     outstanding: AtomicBool,
     status: AtomicI32,
-    information: AtomicUsize,
     then: Cell<Option<(Then, *const c_void)>>,
 }
 
+// SAFETY: an IRP is for any thread.
+unsafe impl Send for Request {}
 // SAFETY: what is told of a completion is atomic; the rest is touched while the request is not outstanding.
 unsafe impl Sync for Request {}
 
@@ -49,7 +50,6 @@ impl Request {
             octets,
             outstanding: AtomicBool::new(false),
             status: AtomicI32::new(0),
-            information: AtomicUsize::new(0),
             then: Cell::new(None),
         })
     }
@@ -96,11 +96,6 @@ impl Request {
     pub(crate) fn status(&self) -> NTSTATUS {
         self.status.load(Ordering::Relaxed)
     }
-
-    /// The octets, or the socket, of the last completion.
-    pub(crate) fn information(&self) -> usize {
-        self.information.load(Ordering::Relaxed)
-    }
 }
 
 impl Drop for Request {
@@ -137,7 +132,6 @@ unsafe extern "system" fn completed(_: *mut DEVICE_OBJECT, irp: *mut IRP, contex
     let fields = unsafe { &*irp };
     let octets = fields.IoStatus.Information;
     request.status.store(fields.IoStatus.Status, Ordering::Relaxed);
-    request.information.store(octets, Ordering::Relaxed);
     let then = request.then.get();
     // From here on the request may be submitted again.
     request.outstanding.store(false, Ordering::Release);

@@ -103,10 +103,8 @@ impl Socket {
     /// # Errors
     /// The provider's status.
     pub(crate) fn enable_receive_event(&self) -> Result<()> {
-        let control = WSK_EVENT_CALLBACK_CONTROL {
-            NpiId: &NPI_WSK_INTERFACE_ID,
-            EventMask: WSK_EVENT_RECEIVE,
-        };
+        let control =
+            WSK_EVENT_CALLBACK_CONTROL { NpiId: &NPI_WSK_INTERFACE_ID, EventMask: WSK_EVENT_RECEIVE };
         let basic = self.dispatch().cast::<WSK_PROVIDER_BASIC_DISPATCH>();
         // SAFETY: every table begins so.
         let function = unsafe { (*basic).WskControlSocket };

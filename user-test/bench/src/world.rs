@@ -104,6 +104,9 @@ impl Drop for Client {
     }
 }
 
+/// Regions that the software adapter can register: enough for ten thousand sockets, each of which takes three.
+const REGIONS: u32 = 1 << 16;
+
 /// The running driver, with its software adapter.
 pub(crate) struct Driver(Option<Runtime>);
 
@@ -120,7 +123,8 @@ impl Driver {
         let settings = Settings { policy, ..Settings::DEFAULT };
         let layer = if ksim::bare::is_unchecked() { Config::default().layer } else { layer::put };
         let software_adapter = Some(LOOPBACK_ADDRESSES);
-        let config = Config { software_adapter, layer, settings, ..Config::default() };
+        let config =
+            Config { software_adapter, software_regions: REGIONS, layer, settings, ..Config::default() };
         let runtime = Runtime::start(&config).map_err(|status| failed("start the driver", status))?;
         Ok(Self(Some(runtime)))
     }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, LazyLock, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use abi::nt::{BOOLEAN, DISPATCH_LEVEL, FALSE, KDPC, KTIMER, NotificationTimer, TIMER_TYPE, TRUE};
+use abi::nt::{
+    BOOLEAN, DISPATCH_LEVEL, FALSE, KDPC, KTIMER, NotificationTimer, PASSIVE_LEVEL, TIMER_TYPE, TRUE,
+};
 
 use crate::event::{self, NOTIFICATION_TIMER, SYNCHRONIZATION_TIMER};
 use crate::stop::{DRIVER_VERIFIER_DETECTED_VIOLATION, TIMER_OR_DPC_INVALID};
@@ -67,8 +69,12 @@ fn timer_loop() {
         timers = match due.map(|due| due.saturating_duration_since(now)) {
             None => host::wait(&CHANGED, timers),
             Some(Duration::ZERO) => {
+                // A DPC that this processor runs itself waits until the lock is dropped.
+                processor::set_irql(DISPATCH_LEVEL);
                 expire(&mut timers);
-                timers
+                drop(timers);
+                processor::set_irql(PASSIVE_LEVEL);
+                host::lock(&TIMERS)
             }
             Some(left) => CHANGED.wait_timeout(timers, left).unwrap_or_else(PoisonError::into_inner).0,
         };

@@ -102,10 +102,7 @@ unsafe extern "system" fn arrived(context: *mut c_void, connector: *mut NDK_CONN
     answer.status.store(STATUS_SUCCESS, Ordering::Release);
 }
 
-fn request(
-    what: &str,
-    call: impl FnOnce(NDK_FN_REQUEST_COMPLETION, *mut c_void) -> NTSTATUS,
-) -> Result<()> {
+fn request(what: &str, call: impl FnOnce(NDK_FN_REQUEST_COMPLETION, *mut c_void) -> NTSTATUS) -> Result<()> {
     let answer = Answer::new();
     let returned = call(answered, answer.context());
     check(what, answer.wait(returned))
@@ -364,6 +361,13 @@ impl Both {
     }
 }
 
+// SAFETY: NDK objects are for any thread; what only one may touch is touched by who runs the way, or in a pass of the queue.
+unsafe impl Sync for Both {}
+// SAFETY: as above.
+unsafe impl Send for Both {}
+// SAFETY: as above.
+unsafe impl Sync for Adapter {}
+
 /// A connection of queue pairs.
 pub(crate) struct Connection<'a> {
     adapter: &'a Adapter,
@@ -412,17 +416,15 @@ impl<'a> Connection<'a> {
         let mut room = length;
         let status = ndk!(listener, NdkGetLocalAddress, (&raw mut at).cast(), &raw mut room);
         check("NdkGetLocalAddress", status)?;
-        near.connector = create("NdkCreateConnector", |done, c, out| {
-            ndk!(object, NdkCreateConnector, done, c, out)
-        })?;
+        near.connector =
+            create("NdkCreateConnector", |done, c, out| ndk!(object, NdkCreateConnector, done, c, out))?;
         let (connecting, accepting) = (Answer::new(), Answer::new());
         let to = (&raw const at).cast();
         let (qp, null) = (near.qp, ptr::null());
         let connector = near.connector;
         let context = connecting.context();
-        let returned = ndk!(
-            connector, NdkConnect, qp, address, length, to, length, 0, 0, null, 0, answered, context
-        );
+        let returned =
+            ndk!(connector, NdkConnect, qp, address, length, to, length, 0, 0, null, 0, answered, context);
         arrival.wait(STATUS_PENDING);
         far.connector = arrival.object.load(Ordering::Acquire).cast();
         let context = accepting.context();
@@ -441,9 +443,7 @@ impl<'a> Connection<'a> {
         );
         check("NdkConnect", connecting.wait(returned))?;
         let none = ptr::null_mut();
-        request("NdkCompleteConnect", |done, c| {
-            ndk!(connector, NdkCompleteConnect, None, none, done, c)
-        })?;
+        request("NdkCompleteConnect", |done, c| ndk!(connector, NdkCompleteConnect, None, none, done, c))?;
         check("NdkAccept", accepting.wait(accepted))?;
         // It ends with the connection that it has brought.
         let ending = Box::leak(Box::new(Answer::new()));

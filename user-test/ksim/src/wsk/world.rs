@@ -90,15 +90,20 @@ pub(super) fn finish_now(world: MutexGuard<'_, World>, current: usize) {
 fn settle(mut world: MutexGuard<'_, World>, current: usize, inline: bool) {
     world.follow_changes();
     let loose = std::mem::take(&mut world.loose);
+    let mut pumps = Vec::new();
     for socket in std::mem::take(&mut world.dirty) {
         let Some(state) = world.sockets.get_mut(&socket) else { continue };
         let here = inline && socket == current;
         if (!here || state.may_call()) && !state.pump_queued {
             state.pump_queued = true;
-            request::queue(Box::new(move || super::callback::pump(socket)));
+            pumps.push(socket);
         }
     }
     drop(world);
+    // Without the lock, because the processor may run them at once.
+    for socket in pumps {
+        request::queue(Box::new(move || super::callback::pump(socket)));
+    }
     for done in loose {
         if inline { done.complete() } else { done.complete_later() }
     }
