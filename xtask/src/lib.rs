@@ -13,11 +13,13 @@
 //! | [`wine`] | running them under Wine |
 //! | [`conformance`] | the WSK conformance cases in every world, as a page |
 //! | `interop` | Linux programs as peers |
+//! | [`bench`] | measurements, as tables and as a report |
 //! | [`demo`] | a file through the driver, for a person to see |
 //! | [`test`], [`ci`] | every test; everything that has to hold before a change lands |
 //! | [`tidy`] | rules of the repository |
 //! | [`verify`] | what can be said about the images and the INF without running them |
 
+pub mod bench;
 pub mod build;
 pub mod ci;
 pub mod command;

@@ -11,7 +11,7 @@ use xtask::build::{Action, Build};
 use xtask::interop;
 use xtask::test::Worlds;
 use xtask::workspace::Workspace;
-use xtask::{Told, ci, conformance, demo, reference, setup, test, tidy, verify, wine};
+use xtask::{Told, bench, ci, conformance, demo, reference, setup, test, tidy, verify, wine};
 
 /// Builds, runs and checks wskrdma.
 #[derive(Parser)]
@@ -42,6 +42,8 @@ enum Command {
     Interop(InteropArgs),
     /// Write the pages that say what the code says.
     Reference,
+    /// Measure the driver beside other ways; prints tables and writes target/bench/report.html and report.json.
+    Bench(BenchArgs),
     /// Check what the design says about the repository.
     Tidy,
     /// Check the built images and the INF without running them.
@@ -70,6 +72,16 @@ struct WineArgs {
     /// Stop and load the driver this many times before leaving it loaded.
     #[arg(long, default_value_t = 0)]
     reload: u32,
+}
+
+#[derive(Args)]
+struct BenchArgs {
+    /// Fewer sizes and samples, and nothing under Wine: less than three minutes.
+    #[arg(long)]
+    quick: bool,
+    /// Compare with another revision, pair by pair, instead of the report.
+    #[arg(long, value_name = "REV")]
+    against: Option<String>,
 }
 
 #[derive(Args)]
@@ -133,6 +145,7 @@ fn run(command: Command) -> Result<()> {
         Command::Interop(args) => interop::run(&workspace, &args.only),
         Command::Ci => ci::run(&workspace),
         Command::Reference => reference::run(&workspace),
+        Command::Bench(args) => bench::run(&workspace, args.quick, args.against.as_deref()),
         Command::Tidy => tidy::run(&workspace),
         Command::Wine(args) => wine::command::run(&workspace, &args.prefix, args.release, args.reload),
     }

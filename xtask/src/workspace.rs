@@ -28,6 +28,11 @@ impl Workspace {
         &self.root
     }
 
+    /// The folder that builds go to.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// What a user takes away: images, library, header, program.
     pub fn dist(&self) -> PathBuf {
         self.target.join("dist")

@@ -98,6 +98,7 @@ pub const CASES: &[Case] = &[
     load::MANY_CONNECTIONS,
     load::BOTH_WAYS,
     load::ONE_AFTER_THE_OTHER,
+    load::SMALL_MESSAGES,
     accept_event::BRINGS_A_SOCKET,
     accept_event::ENABLED_WITH_AN_IRP,
     accept_event::DELIVERS_WHAT_WAITS,

@@ -11,12 +11,14 @@ pub enum Need {
     Build,
     /// Run them under Wine.
     Wine,
+    /// Count instructions. Not part of [`ALL`](Self::ALL): only `bench` wants it.
+    Bench,
     /// Build and run a Linux guest. Not part of [`ALL`](Self::ALL): only one command wants it.
     Interop,
 }
 
 impl Need {
-    /// What every command but `interop` needs.
+    /// What every command but `bench` and `interop` needs.
     pub const ALL: &[Need] = &[Need::Build, Need::Wine];
 }
 
@@ -73,6 +75,7 @@ const TOOLS: &[Tool] = &[
         need: Need::Wine,
         probe: Probe::File(&["/usr/lib/wine/wine64", "/usr/bin/wine64"]),
     },
+    Tool { name: "valgrind", package: "valgrind", need: Need::Bench, probe: Probe::Program("valgrind") },
     Tool {
         name: "QEMU",
         package: "qemu-system-x86",

@@ -14,6 +14,9 @@ pub(super) const BOTH_WAYS: Case = Case { name: "load-both-ways", section: "WskS
 pub(super) const ONE_AFTER_THE_OTHER: Case =
     Case { name: "load-one-after-the-other", section: "WskConnect", run: one_after_the_other };
 
+pub(super) const SMALL_MESSAGES: Case =
+    Case { name: "load-small-messages", section: "WskSend", run: small_messages };
+
 /// Octets of the long stream: many rings, and no multiple of anything.
 const STREAM: usize = (2 << 20) + 12_345;
 
@@ -126,4 +129,17 @@ fn one_after_the_other(world: &mut dyn World) -> Check {
         world.close_all(&[pair.near, pair.far])?;
     }
     world.close_all(&[listener])
+}
+
+/// A thousand messages of 64 octets, each answered by one as long.
+fn small_messages(world: &mut dyn World) -> Check {
+    let pair = world.pair()?;
+    for round in 0..1000 {
+        let position = round * 64;
+        world.sends(pair.near, position, 64)?;
+        world.receives(pair.far, position, 64)?;
+        world.sends(pair.far, position, 64)?;
+        world.receives(pair.near, position, 64)?;
+    }
+    world.close_pair(pair)
 }
