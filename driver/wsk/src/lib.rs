@@ -52,6 +52,7 @@ mod peers;
 pub mod policy;
 mod provider;
 mod registration;
+mod settings;
 mod sharing;
 mod socket;
 mod system;
@@ -63,11 +64,12 @@ pub use connection::PoolView;
 pub use control::ndk::NdkSource;
 pub use hardware::{Hardware, INTERFACES, InterfaceView, Standing};
 pub use nmr::NmrRegistration;
-pub use provider::{Provider, Removed, Settings, SocketView, View, Why};
+pub use provider::{Provider, Removed, SocketView, View, Why};
 pub use registration::{
     wsk_capture_provider_npi, wsk_deregister, wsk_query_provider_characteristics, wsk_register,
     wsk_release_provider_npi,
 };
+pub use settings::Settings;
 pub use stream::Keepalive;
 pub use system::SystemClient;
 

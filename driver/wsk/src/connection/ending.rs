@@ -16,7 +16,7 @@
 //! waits for the latter.
 
 use super::{After, Connection, Link, State};
-use crate::provider::Settings;
+use crate::settings::Settings;
 use kernel::time;
 use ndk::Endpoint;
 

@@ -1,6 +1,6 @@
 //! Where things lie in a connection's memory.
 
-use crate::provider::Settings;
+use crate::settings::Settings;
 use abi::NTSTATUS;
 use abi::status::STATUS_INSUFFICIENT_RESOURCES;
 use heapless::Vec;

@@ -8,7 +8,7 @@
 use super::layout::Layout;
 use super::{Connection, rings};
 use crate::TAG_PROVIDER;
-use crate::provider::Settings;
+use crate::settings::Settings;
 use abi::NTSTATUS;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU64, Ordering};
