@@ -6,10 +6,11 @@ use abi::status::{
     STATUS_INVALID_DEVICE_STATE, STATUS_IO_TIMEOUT, STATUS_PENDING, STATUS_SUCCESS,
 };
 use kernel::pool::{PoolBox, Shared};
+use kernel::time::interrupt_time_100ns;
 
 use super::outcome::{End, Outcome};
 use super::wire::Ending;
-use super::{Buffers, EMSS, Protocol, Stage, State, Stream, startup};
+use super::{Buffers, EMSS, FIRST_FPDU, Protocol, REPEAT_AFTER, REPEATS, Stage, State, Stream, startup};
 use crate::answer::Request;
 use crate::connector::Connector;
 use crate::deadlines::Deadline;
@@ -59,7 +60,7 @@ impl Stream {
     ) -> Result<(), NTSTATUS> {
         let connection =
             iwarp::Connection::new(agreement, EMSS, fpdu).map_err(|_| STATUS_CONNECTION_ABORTED)?;
-        state.awaits_peer = !agreement.rtr().is_empty();
+        state.needs_rtr = !agreement.rtr().is_empty();
         state.limits = startup::in_force(agreement);
         let opened = match this.side {
             Side::Active => qp.open(Self::peer(this, state)),
@@ -136,7 +137,8 @@ impl Stream {
         Self::open(this, state, &handshake.qp, &agreement, fpdu)?;
         state.wire.wrote(octets);
         state.stage = Stage::Answered;
-        this.limit(Some(this.adapter.core().handshake_timeout()));
+        let patience = if state.needs_rtr { this.adapter.core().handshake_timeout() } else { FIRST_FPDU };
+        this.limit(Some(patience));
         Ok(())
     }
 
@@ -163,6 +165,7 @@ impl Stream {
                 Ok(()) => {
                     state.stage = Stage::Established;
                     state.event = event;
+                    this.speak(&mut state);
                     let counters = this.adapter.core().counters();
                     counters.connects.add(1);
                     counters.active_connections.add(1);
@@ -178,6 +181,22 @@ impl Stream {
         outcome.carry_out(this);
         Self::run(this);
         completed
+    }
+
+    /// Lets the peer hear of this end, which may have nothing to say.
+    fn speak(&self, state: &mut State) {
+        if let Protocol::Full(connection) = &mut state.protocol {
+            connection.speak();
+            self.limit(Some(REPEAT_AFTER << (2 * state.repeated)));
+        }
+    }
+
+    /// The same once more.
+    fn speak_again(&self, state: &mut State) {
+        if self.side == Side::Active && state.repeated < REPEATS {
+            state.repeated = state.repeated.saturating_add(1);
+            self.speak(state);
+        }
     }
 
     /// `NdkReject`; see [`Connection::reject`](crate::fabric::Connection::reject).
@@ -211,7 +230,9 @@ impl Stream {
                     if let Some(qp) = &state.qp {
                         qp.stop_initiating();
                     }
-                    this.limit(Some(this.adapter.core().disconnect_timeout()));
+                    let patience = this.adapter.core().disconnect_timeout();
+                    state.disconnect_by = interrupt_time_100ns().saturating_add(patience);
+                    this.limit(Some(patience));
                     // From here on this consumer is not told of the end but by the completion.
                     Ok(state.event.take())
                 }
@@ -263,9 +284,18 @@ impl Stream {
         {
             let mut state = this.state.lock();
             let waits = match state.stage {
+                Stage::Answered if !state.needs_rtr && state.wire.is_sent() => {
+                    Self::establish(this, &mut state, &mut outcome);
+                    false
+                }
                 Stage::Connecting | Stage::Requested | Stage::Answered => true,
                 Stage::Undecided => false,
-                Stage::Established => state.disconnecting,
+                // The time of a repetition may be over when a disconnect has begun.
+                Stage::Established if state.disconnecting => interrupt_time_100ns() >= state.disconnect_by,
+                Stage::Established => {
+                    this.speak_again(&mut state);
+                    false
+                }
                 Stage::Closed => {
                     state.wire.end(Ending::Now);
                     false

@@ -29,6 +29,7 @@ use core::net::SocketAddr;
 use kernel::call::Call;
 use kernel::lock::SpinLock;
 use kernel::pool::{AllocError, PoolBox, PoolSlice, Shared};
+use kernel::time::milliseconds;
 
 use crate::adapter::Adapter;
 use crate::answer::Request;
@@ -51,8 +52,18 @@ use wire::{STAGING_LEN, Wire};
 /// every provider would answer.
 const EMSS: u32 = 1460;
 
-/// RTR messages that this end sends, or takes, where the peer-to-peer model is asked for.
+/// RTR messages that a passive end takes, where the peer-to-peer model is asked for.
 const RTR: Rtr = Rtr::WRITE.union(Rtr::READ);
+
+/// How long a passive end waits for the first FPDU of an initiator that has not asked for an RTR message, in units of 100 ns.
+const FIRST_FPDU: u64 = milliseconds(1_000);
+
+/// How long after its first FPDU an active end sends another Write of no octets, in units of 100 ns; four times as long until the
+/// next. siw reads what arrives right behind its reply only when more arrives (`siw_qp_socket_assoc`, kernel 6.1), and says things
+/// itself meanwhile.
+const REPEAT_AFTER: u64 = milliseconds(100);
+/// How many there are.
+const REPEATS: u32 = 3;
 
 /// Where the connection stands, as its consumer sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,7 +74,8 @@ enum Stage {
     Requested,
     /// The consumer has request or reply before it.
     Undecided,
-    /// The accepting reply is on its way. Where an RTR message was agreed on, the initiator has to speak.
+    /// The accepting reply is on its way, and the initiator's first FPDU is awaited, before which nothing may be sent. One that has
+    /// not asked for an RTR message need not have anything to say.
     Answered,
     Established,
     Closed,
@@ -110,8 +122,8 @@ struct State {
     own_data: PrivateData,
     /// Of the peer.
     data: PrivateData,
-    /// Full operation begins with the initiator's first FPDU, not with the reply.
-    awaits_peer: bool,
+    /// An RTR message was agreed on: there is no connection without it.
+    needs_rtr: bool,
     qp: Option<Shared<Qp>>,
     /// The consumer's connect, accept or disconnect, while it waits.
     request: Option<Request>,
@@ -119,6 +131,10 @@ struct State {
     /// Open as long as the stream is not closed: its close closes the stream first.
     connector: Option<Shared<Connector>>,
     disconnecting: bool,
+    /// Interrupt time by which the disconnect has to be over.
+    disconnect_by: u64,
+    /// Writes of no octets behind the first one.
+    repeated: u32,
     /// The peer has ended the connection in order.
     peer_closed: bool,
     /// The peer's consumer has rejected, so its data may be read.
@@ -178,12 +194,14 @@ impl Stream {
             limits: ReadLimits::default(),
             own_data: PrivateData::default(),
             data: PrivateData::default(),
-            awaits_peer: false,
+            needs_rtr: false,
             qp: None,
             request: None,
             event: None,
             connector: None,
             disconnecting: false,
+            disconnect_by: 0,
+            repeated: 0,
             peer_closed: false,
             rejected: false,
             backlog: None,

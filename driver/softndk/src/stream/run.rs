@@ -182,7 +182,7 @@ impl Stream {
     }
 
     /// Full operation has begun at the passive end.
-    fn establish(this: &Shared<Self>, state: &mut State, outcome: &mut Outcome) {
+    pub(super) fn establish(this: &Shared<Self>, state: &mut State, outcome: &mut Outcome) {
         if state.qp.as_ref().is_none_or(|qp| !qp.open(Self::peer(this, state))) {
             // It was flushed.
             if let Protocol::Full(connection) = &mut state.protocol {
@@ -273,9 +273,6 @@ impl Stream {
     fn conclude(this: &Shared<Self>, state: &mut State, outcome: &mut Outcome) {
         if !state.wire.is_sent() || !state.wire.is_open() {
             return;
-        }
-        if state.stage == Stage::Answered && !state.awaits_peer {
-            return Self::establish(this, state, outcome);
         }
         let all_done = state.qp.as_ref().is_none_or(|qp| qp.has_initiated_all());
         let idle = match &state.protocol {

@@ -11,6 +11,7 @@ use crate::config::READ_LIMIT_MAX;
 use crate::connector::Connector;
 use crate::events::Job;
 use crate::fabric::{Connection, PrivateData, ReadLimits};
+use crate::iwarp::mpa::Rtr;
 use crate::iwarp::mpa::{Acceptance, Agreement, EnhancedData, Proposal, StartupError};
 use crate::life::Hold;
 use crate::listener::Backlog;
@@ -21,10 +22,12 @@ fn limit(reads: u32) -> u16 {
     u16::try_from(reads.min(READ_LIMIT_MAX)).unwrap_or(0)
 }
 
-/// What an active end asks for.
+/// What an active end asks for: the client-server model. Linux' siw asks its peers for nothing else, and with an RTR message it waits
+/// for, a connection that ends before that message is looked at stops its kernel (`siw_accept`, `cm_close_handler`; 6.1). The
+/// responder hears of this end early all the same: [`Stream::complete_connect`] speaks.
 pub(super) fn proposal(core: &Core, limits: ReadLimits) -> Proposal {
     let (ird, ord) = (limit(limits.inbound), limit(limits.outbound));
-    Proposal { crc: core.iwarp_crc(), enhanced: true, rtr: RTR, ird, ord }
+    Proposal { crc: core.iwarp_crc(), enhanced: true, rtr: Rtr::empty(), ird, ord }
 }
 
 /// What a passive end offers.

@@ -1,6 +1,7 @@
 //! The provider driven by a raw consumer over the simulated kernel.
 
 mod disconnecting;
+mod foreign;
 mod half_open;
 mod handshake;
 mod harness;

@@ -258,6 +258,12 @@ impl<B: DerefMut<Target = [u8]>> Connection<B> {
         self.stream.transmit(out, memory)
     }
 
+    /// Has a Write of no octets go out, before work that has not begun: a valid FPDU of which nothing comes at the peer's consumer.
+    /// With it an initiator lets the responder speak (RFC 5044 section 7.1.2) where no RTR message was agreed on.
+    pub fn speak(&mut self) {
+        self.stream.outbound.speak();
+    }
+
     /// Octets of the longest FPDU that [`transmit`](Self::transmit) writes: no Terminate is longer than the shortest MULPDU.
     #[must_use]
     pub const fn fpdu_len_max(&self) -> usize {

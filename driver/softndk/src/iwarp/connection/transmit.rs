@@ -23,7 +23,7 @@ const _: () = assert!(READ_REQUEST_SEGMENT_LEN as usize == UNTAGGED_LEN + READ_R
 #[derive(Debug)]
 pub(super) struct Outbound {
     mulpdu: u16,
-    /// The RTR message that has not gone out.
+    /// The RTR message, or the Write of no octets, that has not gone out.
     rtr: Rtr,
     current: Option<Current>,
     /// MSN of the next Send.
@@ -50,6 +50,12 @@ impl Outbound {
 
     pub(super) const fn mulpdu(&self) -> u16 {
         self.mulpdu
+    }
+
+    pub(super) fn speak(&mut self) {
+        if self.rtr.is_empty() {
+            self.rtr = Rtr::WRITE;
+        }
     }
 
     pub(super) const fn has_begun(&self) -> bool {
@@ -126,6 +132,7 @@ impl From<LocalFault> for Unmade {
 
 impl Stream {
     pub(super) fn transmit(&mut self, out: &mut [u8], memory: &mut impl Memory) -> Transmitted {
+        let between_messages = self.is_between_messages();
         let made = match &self.phase {
             Phase::Ended => return Transmitted::default(),
             Phase::Terminating(terminate) => {
@@ -141,7 +148,7 @@ impl Stream {
                 }
             },
             Phase::Open if self.role == Role::Responder && !self.heard => return Transmitted::default(),
-            Phase::Open if !self.outbound.rtr.is_empty() => self.rtr(out),
+            Phase::Open if between_messages && !self.outbound.rtr.is_empty() => self.rtr(out),
             Phase::Open => match self.turn() {
                 Some(Turn::Own(current)) => self.own(&current, out, memory),
                 Some(Turn::Response(read)) => self.response(&read, out, memory),
@@ -171,6 +178,12 @@ impl Stream {
             (None, Some(response)) => Some(Turn::Response(response)),
             (None, None) => None,
         }
+    }
+
+    /// Linux takes no tagged segment of another message before a tagged message has ended.
+    fn is_between_messages(&mut self) -> bool {
+        let own = self.outbound.current.is_some_and(|current| current.offset > 0);
+        !own && !self.requested.front_mut().is_some_and(|read| read.begun)
     }
 
     fn may_begin(&self, work: &WorkRequest) -> bool {

@@ -4,7 +4,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::harness::*;
-use crate::iwarp::mpa::{Rtr, fpdu};
+use crate::iwarp::mpa::{self, Rtr};
 use crate::iwarp::rdmap::{PeerTerminate, ReadRequest, TerminateError};
 use crate::iwarp::{Connection, ConnectionError, Event, PostError, Request, TaggedFault, WorkRequest};
 
@@ -70,6 +70,35 @@ fn every_rtr_message_establishes_and_is_nobodys_work() {
         assert_eq!([events, late].concat(), [Event::Completed(1)]);
         assert!(initiator.connection.is_idle() && responder.connection.is_idle());
     }
+}
+
+#[test]
+fn an_initiator_with_nothing_to_say_lets_the_responder_speak() {
+    let (mut initiator, mut responder) = Terms::default().pair();
+    initiator.adapter.receives.push_back(10);
+    responder.adapter.regions.push(Region::new(9, 0, 4000));
+    responder.send(b"early");
+    assert_eq!(responder.transmit().0, []);
+    initiator.connection.speak();
+    let (octets, events) = initiator.transmit();
+    assert_eq!(octets, fpdu(&hex("c140 00000001 0000000000000000"), true));
+    assert_eq!(events, [], "nobody's work");
+    assert_eq!(responder.receive(&octets), [Event::Ready]);
+    assert_eq!(initiator.receive(&responder.transmit().0), [received(5)]);
+
+    // Not between the segments of another tagged message, which Linux would not take.
+    initiator.write(9, 0, &[6; 4000]);
+    let mut pieces = vec![initiator.fpdu().0];
+    initiator.connection.speak();
+    for _ in 0..3 {
+        pieces.push(initiator.fpdu().0);
+    }
+    let lengths: Vec<usize> = pieces.iter().map(Vec::len).collect();
+    assert_eq!(lengths, [1460, 1460, 1140, 20]);
+    for piece in pieces {
+        assert_eq!(responder.receive(&piece), []);
+    }
+    assert!(initiator.connection.is_idle());
 }
 
 #[test]
@@ -268,7 +297,7 @@ fn the_longest_ulpdu_is_taken() {
     ulpdu.resize(65_535, 7);
     assert_eq!(responder.receive(&fpdu(&ulpdu, true)[..]), []);
     assert_eq!(responder.adapter.region(9).octets, [7; 65_521]);
-    let short = vec![0; fpdu::FPDU_LEN_MAX - 1];
+    let short = vec![0; mpa::fpdu::FPDU_LEN_MAX - 1];
     let (agreement, _) = Terms::default().agree();
     assert_eq!(Connection::new(&agreement, 1460, short).err(), Some(ConnectionError::BufferTooShort));
 }
