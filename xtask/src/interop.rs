@@ -4,40 +4,150 @@
 //! |---|---|
 //! | `packages`, `image` | the guest: Debian's packages, the iWARP module, a file system in memory; kept between runs |
 //! | `guest` | QEMU, and scripts that run in it |
+//! | `ours` | the other end, the driver in a process of this machine |
+//! | `stage`, `scenarios` | what is done with both, and what the capture has to show of it |
 
 mod guest;
 mod image;
+mod ours;
 mod packages;
+mod scenarios;
+mod stage;
 
-use std::time::Duration;
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 
-use crate::Told;
-use crate::progress::{note, step};
+use crate::progress::step;
 use crate::setup::{self, Need};
+use crate::test::tally::Tally;
 use crate::workspace::Workspace;
 use guest::Guest;
+use image::Image;
+use scenarios::{SCENARIOS, Scenario};
+use stage::{Expected, From, Stage};
 
-/// The command.
+/// Prints the names of all scenarios.
+pub fn list() {
+    for scenario in SCENARIOS {
+        println!("{:24} {}", scenario.name, scenario.about);
+    }
+}
+
+/// The command: runs the scenarios that are called so, or begin so; all without any.
 ///
 /// # Errors
 ///
-/// [`Told`], if a scenario failed: the table has been printed.
-pub fn run(workspace: &Workspace, _only: &[String]) -> Result<()> {
-    if let Err(error) = setup::ensure(workspace, &[Need::Interop]) {
-        println!("interop: not run: {error:#}");
-        return Ok(());
+/// [`crate::Told`], if a scenario failed; or there is none of that name.
+pub fn run(workspace: &Workspace, only: &[String]) -> Result<()> {
+    let chosen = choose(only)?;
+    let mut tally = Tally::default();
+    count(workspace, &chosen, &mut tally);
+    tally.finish()
+}
+
+/// Runs every scenario.
+pub(crate) fn count_all(workspace: &Workspace, tally: &mut Tally) {
+    count(workspace, &SCENARIOS.iter().collect::<Vec<_>>(), tally);
+}
+
+fn choose(only: &[String]) -> Result<Vec<&'static Scenario>> {
+    if let Some(unknown) = only.iter().find(|&name| !SCENARIOS.iter().any(|s| s.name.starts_with(name))) {
+        bail!("there is no scenario {unknown}; cargo xtask interop --list prints all");
     }
+    let chosen =
+        |scenario: &&Scenario| only.is_empty() || only.iter().any(|name| scenario.name.starts_with(name));
+    Ok(SCENARIOS.iter().filter(chosen).collect())
+}
+
+/// What every scenario needs.
+struct Means {
+    image: Image,
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+fn prepare(workspace: &Workspace) -> Result<Means> {
+    setup::ensure(workspace, &[Need::Interop])?;
     let image = image::ensure(workspace)?;
-    let folder = crate::demo::machine::folder(workspace)?;
-    let mut guest = step("start the guest", || Guest::start(&image, folder.path(), &[]))?;
-    let script = guest.run("rping -s -a 10.0.2.15 -C 10 & listening 7174; rping -c -a 10.0.2.15 -C 10 -v")?;
-    let ended = script.wait(Duration::from_secs(60))?;
-    note(&ended.output);
-    if ended.code != 0 {
-        note(guest.console());
-        return Err(Told.into());
+    let program = step("build our end", || ours::build(workspace))?;
+    // What a failed run has left is for whoever looks at it until the next one.
+    let folder = workspace.state("interop-run");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
-    Ok(())
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    Ok(Means { image, program, folder })
+}
+
+fn count(workspace: &Workspace, chosen: &[&Scenario], tally: &mut Tally) {
+    let means = match prepare(workspace) {
+        Ok(means) => means,
+        Err(error) => return tally.not_run("interoperation with Linux", &format!("{error:#}")),
+    };
+    let started = tally.check("start the Linux guest", || {
+        let ports = free_ports(chosen.len())?;
+        let inwards = chosen.iter().zip(&ports).filter(|(scenario, _)| scenario.from == From::Us);
+        let inwards: Vec<u16> = inwards.map(|(_, &port)| port).collect();
+        Ok((Guest::start(&means.image, &means.folder, &inwards)?, ports))
+    });
+    let Some((mut guest, ports)) = started else { return };
+    let mut expected = Vec::new();
+    for (scenario, &port) in chosen.iter().zip(&ports) {
+        let done = tally.check(scenario.name, || play(&mut guest, &means, scenario, port));
+        expected.extend(done.map(|expected| (port, expected)));
+    }
+    let capture = guest.capture();
+    // QEMU writes the last packets when it ends.
+    drop(guest);
+    let judged = tally.check("read the capture", || stage::judge(&means.program, &capture, &expected));
+    for (port, mut wrong) in judged.unwrap_or_default() {
+        let scenario = chosen.iter().zip(&ports).find(|(_, at)| **at == port);
+        let Some((scenario, _)) = scenario else { continue };
+        if !wrong.is_empty() {
+            wrong.push(format!("capture: {}, port {port}", capture.display()));
+            wrong.push(again(scenario));
+        }
+        tally.judge(&format!("what {} said", scenario.name), &wrong);
+    }
+    if tally.has_passed() {
+        // Some hundred megabytes that nobody looks at.
+        let _ = fs::remove_dir_all(&means.folder);
+    }
+}
+
+fn play(guest: &mut Guest, means: &Means, scenario: &Scenario, port: u16) -> Result<Expected> {
+    let mut stage = Stage::new(guest, &means.program, &means.folder, port);
+    scenario.run(&mut stage).map_err(|error| error.context(format!("{}\n{}", again(scenario), stage.story())))
+}
+
+/// How to see it again.
+fn again(scenario: &Scenario) -> String {
+    format!("again: cargo xtask interop --only {}", scenario.name)
+}
+
+/// Ports that nothing on this machine listens on, different ones.
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let bound: Result<Vec<TcpListener>, _> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
+    let bound = bound.context("no free port")?;
+    bound.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_are_chosen_by_the_beginnings_of_their_names() {
+        let names = |only: &[&str]| {
+            let only: Vec<String> = only.iter().map(|&name| name.to_owned()).collect();
+            choose(&only).map(|chosen| chosen.iter().map(|scenario| scenario.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&[]).unwrap().len(), SCENARIOS.len());
+        assert_eq!(names(&["rping"]).unwrap(), ["rping-from-linux", "rping-to-linux"]);
+        assert_eq!(names(&["ipv6-to-linux", "http-from"]).unwrap(), ["http-from-linux", "ipv6-to-linux"]);
+        assert!(names(&["nothing"]).unwrap_err().to_string().contains("nothing"));
+    }
 }

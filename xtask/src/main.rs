@@ -94,9 +94,12 @@ struct ConformanceArgs {
 #[cfg(unix)]
 #[derive(Args)]
 struct InteropArgs {
-    /// Names of the scenarios to run; all without any.
+    /// Scenarios to run, by their names or the beginnings of them; all without any.
     #[arg(long, num_args = 1..)]
     only: Vec<String>,
+    /// Print the names of all scenarios.
+    #[arg(long, conflicts_with = "only")]
+    list: bool,
 }
 
 #[derive(Args)]
@@ -141,6 +144,11 @@ fn run(command: Command) -> Result<()> {
         Command::Demo(args) => demo::run(&workspace, &args.world, args.file.as_deref()),
         Command::Test(args) => test::run(&workspace, args.world),
         Command::Conformance(args) => conformance::run(&workspace, args.from.as_deref()),
+        #[cfg(unix)]
+        Command::Interop(args) if args.list => {
+            interop::list();
+            Ok(())
+        }
         #[cfg(unix)]
         Command::Interop(args) => interop::run(&workspace, &args.only),
         Command::Ci => ci::run(&workspace),

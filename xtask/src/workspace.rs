@@ -49,6 +49,11 @@ impl Workspace {
         self.target.join("cross")
     }
 
+    /// Programs that cargo builds for this machine.
+    pub fn native(&self) -> PathBuf {
+        self.target.join("debug")
+    }
+
     /// Downloads and stamps of `setup`, templates of Wine prefixes.
     pub fn state(&self, name: &str) -> PathBuf {
         self.target.join("xtask").join(name)

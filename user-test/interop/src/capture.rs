@@ -138,7 +138,7 @@ impl Connection {
         }
         while let Some(agreed) = self.agreed {
             let Some(fpdus) = self.fpdus.get_mut(side) else { break };
-            let Some(ulpdu) = fpdus.next(agreed.crc)? else { break };
+            let Some(ulpdu) = fpdus.next(agreed.crc, side != self.guest)? else { break };
             if side == RESPONDER && side != self.guest && self.told.messages.iter().all(|&count| count == 0) {
                 self.fault(side, "an FPDU before the initiator's first (RFC 5044 section 7.1.2)");
             }

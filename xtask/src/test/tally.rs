@@ -58,6 +58,11 @@ impl Tally {
         }
     }
 
+    /// Whether nothing has failed so far.
+    pub(crate) const fn has_passed(&self) -> bool {
+        self.failed == 0
+    }
+
     /// Says that something has not been tested.
     pub(crate) fn not_run(&self, what: &str, why: &str) {
         println!("not run: {what}: {why}");

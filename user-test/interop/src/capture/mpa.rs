@@ -123,12 +123,12 @@ impl Fpdus {
         Ok(Some(frame))
     }
 
-    /// The ULPDU of the next FPDU, once that is whole.
+    /// The ULPDU of the next FPDU, once that is whole. A pad has to be zero if that is `strict`: siw's need not be.
     ///
     /// # Errors
     ///
     /// Its length, pad or CRC is wrong. Everything behind it is lost.
-    pub(super) fn next(&mut self, crc: bool) -> Result<Option<Vec<u8>>, String> {
+    pub(super) fn next(&mut self, crc: bool, strict: bool) -> Result<Option<Vec<u8>>, String> {
         let Some(&[high, low]) = self.rest().first_chunk() else { return Ok(None) };
         let length = u16::from_be_bytes([high, low]);
         let covered = (2 + usize::from(length)).next_multiple_of(4);
@@ -138,7 +138,7 @@ impl Fpdus {
         let computed = crc32c(fpdu);
         let fault = if length > MULPDU_MAX {
             Some(format!("a ULPDU of {length} octets"))
-        } else if pad.iter().any(|&octet| octet != 0) {
+        } else if strict && pad.iter().any(|&octet| octet != 0) {
             Some("a pad that is not zero".to_owned())
         } else if crc && u32::from_le_bytes(trailer) != computed {
             Some(format!("CRC {trailer:02x?} where {:02x?} is right", computed.to_le_bytes()))
@@ -206,16 +206,16 @@ mod tests {
         let whole = octets("000f c140 8568fd00 00007f9d3a665000 78 000000 b6716ef8");
         let mut fpdus = Fpdus::default();
         for octet in &whole {
-            assert_eq!(fpdus.next(true), Ok(None));
+            assert_eq!(fpdus.next(true, true), Ok(None));
             fpdus.push(&[*octet]);
         }
-        assert_eq!(fpdus.next(true).unwrap().unwrap(), whole.get(2..17).unwrap());
+        assert_eq!(fpdus.next(true, true).unwrap().unwrap(), whole.get(2..17).unwrap());
         for place in 2..whole.len() {
             let mut broken = whole.clone();
             broken[place] ^= 1;
             let mut fpdus = Fpdus::default();
             fpdus.push(&broken);
-            assert!(fpdus.next(true).is_err(), "{place}");
+            assert!(fpdus.next(true, true).is_err(), "{place}");
         }
     }
 }
