@@ -4,7 +4,9 @@
 //! Every command prints one line of JSON for each thing that has happened, for the program that started it.
 
 mod capture;
+mod ndk;
 mod peer;
+mod rping;
 mod socket;
 mod steps;
 mod world;
@@ -16,6 +18,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use peer::Peer;
+use rping::Rping;
 
 /// Peers of Linux programs, and captures of them.
 #[derive(Parser)]
@@ -28,6 +31,8 @@ struct Cli {
 enum Command {
     /// Be a peer of Linux programs.
     Peer(Peer),
+    /// Be a peer of rping.
+    Rping(Rping),
     /// Judge captured connections by the wire references, one line each.
     Capture {
         /// A pcap file.
@@ -59,6 +64,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Peer(peer) => peer.run(),
+        Command::Rping(rping) => rping.run(),
         Command::Capture { file, linux, ports } => {
             for connection in capture::read(&file, &linux, &ports)? {
                 println!("{}", serde_json::to_string(&connection)?);

@@ -17,11 +17,17 @@ const NOT_REGISTERED: WSK_REGISTRATION = WSK_REGISTRATION {
     ReservedRegistrationLock: 0,
 };
 
+/// A registration with the simulated system's WSK, whose TCP carries iWARP.
+pub(crate) struct System {
+    registration: Box<WSK_REGISTRATION>,
+    /// For the software adapter.
+    pub(crate) tcp: SystemWsk,
+}
+
 /// The running driver and a WSK client of it.
 pub(crate) struct World {
     runtime: Option<Runtime>,
-    /// With the simulated system's WSK, whose TCP carries iWARP.
-    system: Box<WSK_REGISTRATION>,
+    system: System,
     /// With the driver.
     registration: Box<WSK_REGISTRATION>,
     pub(crate) provider: WSK_PROVIDER_NPI,
@@ -35,6 +41,47 @@ pub(crate) fn failed(what: &str, status: i32) -> anyhow::Error {
     anyhow!("{what}: status {:#010x}", status.cast_unsigned())
 }
 
+impl System {
+    /// Starts the simulated kernel, joined to the host's TCP. It listens on `port` there, if on any.
+    ///
+    /// # Errors
+    ///
+    /// A status of the simulated system's.
+    pub(crate) fn start(port: u16) -> Result<Self> {
+        // SAFETY: the simulated device lives as long as the process.
+        unsafe { kernel::init(ksim::device()) };
+        ksim::wsk::join_host(port..=port);
+        let mut registration = Box::new(NOT_REGISTERED);
+        let mut npi = WSK_CLIENT_NPI { ClientContext: ptr::null_mut(), Dispatch: &CLIENT_DISPATCH };
+        let mut captured = WSK_PROVIDER_NPI { Client: ptr::null_mut(), Dispatch: ptr::null() };
+        // SAFETY: the block stays in its box until it is deregistered; the table is static.
+        let status = unsafe { kernel::wsk::register(&mut npi, &mut *registration) };
+        if status < 0 {
+            bail!(failed("WskRegister of the simulated system", status));
+        }
+        // SAFETY: registered above.
+        let status = unsafe { kernel::wsk::capture(&mut *registration, WSK_INFINITE_WAIT, &mut captured) };
+        if status < 0 {
+            bail!(failed("WskCaptureProviderNPI of the simulated system", status));
+        }
+        // SAFETY: the simulated system's table is static.
+        let dispatch = unsafe { captured.Dispatch.as_ref() }.context("the system has no table")?;
+        // SAFETY: released by `stop`, after the adapter.
+        let tcp = unsafe { SystemWsk::new(captured.Client, dispatch) };
+        Ok(Self { registration, tcp })
+    }
+
+    /// Stops the simulated kernel. Who used its TCP is stopped, and has left nothing.
+    pub(crate) fn stop(mut self) {
+        // SAFETY: captured once; the adapter that used it is stopped.
+        unsafe { kernel::wsk::release(&mut *self.registration) };
+        // SAFETY: registered once.
+        unsafe { kernel::wsk::deregister(&mut *self.registration) };
+        ksim::quiesce();
+        kernel::shutdown();
+    }
+}
+
 impl World {
     /// Starts the driver. Connections from and to `at` go over the host's TCP by iWARP.
     ///
@@ -42,32 +89,15 @@ impl World {
     ///
     /// A status of the driver's or the simulated system's.
     pub(crate) fn start(at: SocketAddr, crc: bool) -> Result<Self> {
-        // SAFETY: the simulated device lives as long as the process.
-        unsafe { kernel::init(ksim::device()) };
-        ksim::wsk::join_host(at.port()..=at.port());
-        let (mut system, mut registration) = (Box::new(NOT_REGISTERED), Box::new(NOT_REGISTERED));
+        let system = System::start(at.port())?;
+        let mut registration = Box::new(NOT_REGISTERED);
         let mut npi = WSK_CLIENT_NPI { ClientContext: ptr::null_mut(), Dispatch: &CLIENT_DISPATCH };
-        let mut captured = WSK_PROVIDER_NPI { Client: ptr::null_mut(), Dispatch: ptr::null() };
-        // SAFETY: the block stays in its box until it is deregistered; the table is static.
-        let status = unsafe { kernel::wsk::register(&mut npi, &mut *system) };
-        if status < 0 {
-            bail!(failed("WskRegister of the simulated system", status));
-        }
-        // SAFETY: registered above.
-        let status = unsafe { kernel::wsk::capture(&mut *system, WSK_INFINITE_WAIT, &mut captured) };
-        if status < 0 {
-            bail!(failed("WskCaptureProviderNPI of the simulated system", status));
-        }
-        // SAFETY: the simulated system's table is static.
-        let dispatch = unsafe { captured.Dispatch.as_ref() }.context("the system has no table")?;
-        // SAFETY: released by `stop`, after the driver.
-        let tcp = unsafe { SystemWsk::new(captured.Client, dispatch) };
 
         let mut policy = wsk::policy::PolicyBuilder::new();
         policy.add("require any any").map_err(|error| anyhow!("{error:?}"))?;
         let policy = policy.build().map_err(|error| anyhow!("{error:?}"))?;
         let ports = [(at.port(), at.port())];
-        let mut iwarp = Iwarp::new(tcp, &ports);
+        let mut iwarp = Iwarp::new(system.tcp, &ports);
         iwarp.crc = crc;
         let mut config =
             Config { software_adapter: Some(LOOPBACK_ADDRESSES), iwarp: Some(iwarp), ..Config::default() };
@@ -100,11 +130,6 @@ impl World {
         if let Some(runtime) = self.runtime.take() {
             assert!(runtime.stop(), "an adapter is not closed");
         }
-        // SAFETY: captured once; the adapter that used it is stopped.
-        unsafe { kernel::wsk::release(&mut *self.system) };
-        // SAFETY: registered once.
-        unsafe { kernel::wsk::deregister(&mut *self.system) };
-        ksim::quiesce();
-        kernel::shutdown();
+        self.system.stop();
     }
 }

@@ -37,6 +37,9 @@ const LARGE: u64 = 64 << 20;
 /// Octets that a stalled reader lets wait.
 const STALLED: u64 = 4 << 20;
 
+/// Carries one connection to the guest's port to what listens on port 7471 of the guest's IPv6 address, and ends as that does.
+const INNER: &str = "inner=$!; await 7471; busybox nc -l -p $port -e busybox nc $here6 7471 & wait $inner";
+
 /// Every scenario, in both directions.
 macro_rules! both {
     ($(($linux:literal, $us:literal, $run:ident, $about:literal),)*) => {
@@ -249,7 +252,8 @@ fn half_close(stage: &mut Stage<'_>, from: From) -> Result<Expected> {
             (ended, 2, 1 << 20)
         }
         From::Us => {
-            let script = stage.linux_listens("echo hello | rsockets busybox nc -l -p $port")?;
+            let script =
+                stage.linux_listens(&format!("(echo hello | rsockets busybox nc -l -p 7471) &\n{INNER}"))?;
             let ours = only(stage.peer(from, &[], &steps)?.finish(LIMIT)?)?;
             ensure!(ours.received == 6 && ours.ended, "our end has not heard it: {ours:?}");
             (succeed(&script)?, 1, 10)
@@ -386,8 +390,16 @@ fn ipv6(stage: &mut Stage<'_>, from: From) -> Result<Expected> {
         From::Us => {
             let port = relay(stage.port)?;
             let at = format!("[::1]:{port}");
-            let relay = "busybox nc -l -p $port -e busybox nc $here6 7471 & ";
-            rstream_of(stage, from, SIZES, (&format!("-b $here6 -p 7471 & {relay} wait; :"), &at))
+            let steps = rstream_steps(from, SIZES.0, SIZES.1, SIZES.2);
+            let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+            let (size, count, times) = SIZES;
+            let script = stage.linux_listens(&format!(
+                "rstream -b $here6 -p 7471 -S {size} -C {count} -I {times} -T b -T v &\n{INNER}"
+            ))?;
+            let ours = only(stage.peer_at(&at, from, &[], &steps)?.finish(LIMIT)?)?;
+            ensure!(ours.ended, "no orderly end: {ours:?}");
+            succeed(&script)?;
+            Ok(one(2 * (16 + u64::from(size) * u64::from(count) * times as u64)))
         }
     }
 }
