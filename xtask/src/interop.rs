@@ -25,7 +25,6 @@ use crate::setup::{self, Need};
 use crate::test::tally::Tally;
 use crate::workspace::Workspace;
 use guest::Guest;
-use image::Image;
 use scenarios::{SCENARIOS, Scenario};
 use stage::{Expected, From, Stage};
 
@@ -64,14 +63,11 @@ fn choose(only: &[String]) -> Result<Vec<&'static Scenario>> {
 
 /// What every scenario needs.
 struct Means {
-    image: Image,
     program: PathBuf,
     folder: PathBuf,
 }
 
 fn prepare(workspace: &Workspace) -> Result<Means> {
-    setup::ensure(workspace, &[Need::Interop])?;
-    let image = image::ensure(workspace)?;
     let program = step("build our end", || ours::build(workspace))?;
     // What a failed run has left is for whoever looks at it until the next one.
     let folder = workspace.state("interop-run");
@@ -79,19 +75,22 @@ fn prepare(workspace: &Workspace) -> Result<Means> {
         fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    Ok(Means { image, program, folder })
+    Ok(Means { program, folder })
 }
 
 fn count(workspace: &Workspace, chosen: &[&Scenario], tally: &mut Tally) {
-    let means = match prepare(workspace) {
-        Ok(means) => means,
+    let image = match setup::ensure(workspace, &[Need::Interop]).and_then(|()| image::ensure(workspace)) {
+        Ok(image) => image,
         Err(error) => return tally.not_run("interoperation with Linux", &format!("{error:#}")),
+    };
+    let Some(means) = tally.check("build our end of the interoperation", || prepare(workspace)) else {
+        return;
     };
     let started = tally.check("start the Linux guest", || {
         let ports = free_ports(chosen.len())?;
         let inwards = chosen.iter().zip(&ports).filter(|(scenario, _)| scenario.from == From::Us);
         let inwards: Vec<u16> = inwards.map(|(_, &port)| port).collect();
-        Ok((Guest::start(&means.image, &means.folder, &inwards)?, ports))
+        Ok((Guest::start(&image, &means.folder, &inwards)?, ports))
     });
     let Some((mut guest, ports)) = started else { return };
     let mut expected = Vec::new();

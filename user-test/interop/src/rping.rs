@@ -7,6 +7,7 @@
 use std::ffi::c_void;
 use std::net::SocketAddr;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use abi::NTSTATUS;
@@ -66,6 +67,13 @@ struct End {
     worked: u64,
 }
 
+/// The peer has ended the connection.
+static DISCONNECTED: AtomicBool = AtomicBool::new(false);
+
+unsafe extern "system" fn on_disconnect(_context: *mut c_void) {
+    DISCONNECTED.store(true, Ordering::SeqCst);
+}
+
 unsafe extern "system" fn on_cq(_context: *mut c_void, _status: NTSTATUS) {}
 
 unsafe extern "system" fn on_connect(context: *mut c_void, connector: *mut NDK_CONNECTOR) {
@@ -120,7 +128,12 @@ impl End {
                 QPContext: ptr::null_mut(),
                 RequestContext: ptr::null_mut(),
             };
+            // Before the queue is looked at: what came before the end is in it.
+            let over = DISCONNECTED.load(Ordering::SeqCst);
             if ndk!(self.cq, NdkGetCqResults, &raw mut entry, 1) == 0 {
+                if over {
+                    return Ok(false);
+                }
                 ensure!(
                     Instant::now() < deadline,
                     "{} receives and {} work, no more",
@@ -288,7 +301,7 @@ fn listen(end: &mut End, at: SocketAddr) -> Result<u64> {
     let connector: *mut NDK_CONNECTOR = ptr::with_exposed_provenance_mut(connector);
     let (null, qp) = (ptr::null_mut(), end.qp);
     request("NdkAccept", |done, context| {
-        ndk!(connector, NdkAccept, qp, 1, 1, null, 0, None, null, done, context)
+        ndk!(connector, NdkAccept, qp, 1, 1, null, 0, Some(on_disconnect), null, done, context)
     })?;
     let pings = end.serve()?;
     close(connector, close_slot!(connector, NdkCloseConnector));

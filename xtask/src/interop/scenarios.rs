@@ -285,13 +285,14 @@ fn linux_killed(stage: &mut Stage<'_>, from: From) -> Result<Expected> {
     Ok(one(1_000_000))
 }
 
-/// Our process is killed while Linux writes.
+/// Our process is killed while Linux writes. (A Linux reader hears an orderly end: rsockets tells it no more.)
 fn we_are_killed(stage: &mut Stage<'_>, from: From) -> Result<Expected> {
     let steps = ["receive=1000000", "say=talking", "receive"];
     let (script, mut peer) = match from {
         From::Linux => {
-            let peer = stage.peer(from, &[], &steps)?;
-            (stage.linux("rsockets nc.traditional $there $port < /dev/zero")?, peer)
+            // rstream synchronises first.
+            let peer = stage.peer(from, &[], &[&["receive=16", "send=16"], steps.as_slice()].concat())?;
+            (stage.linux("rstream -s $there -p $port -S 65536 -C 100000 -T b")?, peer)
         }
         From::Us => {
             let script = stage.linux_listens("rsockets nc.traditional -l -p $port -s $here < /dev/zero")?;
@@ -325,7 +326,8 @@ fn stalled(stage: &mut Stage<'_>, from: From) -> Result<Expected> {
         }
         From::Us => {
             let script = stage.linux_listens(
-                "sleep 600 | rsockets nc.traditional -l -p $port -s $here | (sleep 4; sha256sum)",
+                "mkfifo /tmp/silent\n\
+                 rsockets nc.traditional -l -p $port -s $here <> /tmp/silent | (sleep 4; sha256sum)",
             )?;
             let send = format!("send={STALLED}");
             let ours = only(stage.peer(from, &[], &[&send, "finish", "receive"])?.finish(LIMIT)?)?;
@@ -357,14 +359,14 @@ fn many(stage: &mut Stage<'_>, from: From, count: usize, together: bool) -> Resu
             let (behind, after) = if together { (" &", "wait") } else { ("", "") };
             stage.linux_done(&format!(
                 "run() {{ rstream -s $there -p $port -S 100 -C 2 -I 1 -T b -T v || echo failed; }}\n\
-                 for _ in $(seq {count}); do run{behind}; done > /tmp/many 2>&1; {after}\n\
+                 for _ in $(seq {count}); do\n run{behind}\n done > /tmp/many 2>&1; {after}\n\
                  grep -v '^name\\|^custom' /tmp/many; test $(grep -c ^custom /tmp/many) = {count}"
             ))?;
             peer.finish(LIMIT)?
         }
         From::Us => {
             let _listens = stage.linux_listens("rsockets iperf -s -B $here -p $port")?;
-            let ours = stage.peer(from, &options, &["count=1000", "finish", "receive"])?.finish(LIMIT)?;
+            let ours = stage.peer(from, &options, &["send=1000", "finish", "receive"])?.finish(LIMIT)?;
             stage.linux_done("kill -9 $(pidof iperf)")?;
             ours
         }
