@@ -64,7 +64,7 @@ impl Recorder {
     /// Without events. Zeroed memory, so that it adds nothing to an image.
     #[must_use]
     pub const fn new() -> Self {
-        Self { next: AtomicU64::new(0), pages: [const { Page::ZERO }; PAGES] }
+        Self { next: AtomicU64::new(0), pages: [const { Page::zero() }; PAGES] }
     }
 
     /// Keeps an event, and forgets the oldest one where there is no more room. Returns its sequence number.
@@ -73,7 +73,7 @@ impl Recorder {
         let sequence = taken.wrapping_add(1);
         let place = place_of(sequence);
         let Some(page) = self.pages.get(place / PER_PAGE) else { return sequence };
-        if place % PER_PAGE == 0 {
+        if place.is_multiple_of(PER_PAGE) {
             page.mark(place / PER_PAGE);
         }
         if let Some(entry) = page.entries.get(place % PER_PAGE) {
@@ -112,10 +112,12 @@ impl Default for Recorder {
 }
 
 impl Page {
-    const ZERO: Self = Self {
-        header: [const { AtomicU64::new(0) }; HEADER],
-        entries: [const { [const { AtomicU64::new(0) }; WORDS] }; PER_PAGE],
-    };
+    const fn zero() -> Self {
+        Self {
+            header: [const { AtomicU64::new(0) }; HEADER],
+            entries: [const { [const { AtomicU64::new(0) }; WORDS] }; PER_PAGE],
+        }
+    }
 
     fn mark(&self, number: usize) {
         let (first, second) = halves(&MARK);

@@ -43,6 +43,7 @@ const FIELDS: &[(&str, &[u8])] = &[
 ];
 
 /// Octets of an event's metadata.
+#[expect(clippy::indexing_slicing, reason = "evaluated at compile time only")]
 pub(crate) const fn length(name: &str) -> usize {
     let (mut octets, mut field) = (SIZE + 1 + name.len() + 1, 0);
     while field < FIELDS.len() {

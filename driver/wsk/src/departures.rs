@@ -1,55 +1,46 @@
 //! Sockets that go while somebody adds them up.
 //!
 //! One that goes leaves its counts behind and then leaves the table. Who looks in between would count it twice, and who reads what
-//! was left behind before and the table after that would not count it at all. So both steps are bracketed by two counters: a look
-//! during which neither has moved has seen each socket once.
+//! was left behind before and the table after that would not count it at all. So both steps are one under a lock, which also counts
+//! them: a look before and after which the number is the same has seen each socket once.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use kernel::lock::SpinLock;
 
-/// Looks that are tried before one is taken as it is.
+/// Looks without the lock, before one is made with it held.
 const LOOKS: usize = 16;
 
-/// The brackets. IRQL <= DISPATCH_LEVEL; nobody waits.
-pub(crate) struct Departures {
-    begun: AtomicU64,
-    ended: AtomicU64,
-}
-
-/// A socket is going.
-pub(crate) struct Departure<'a>(&'a Departures);
+/// The lock, and how many sockets have gone. IRQL <= DISPATCH_LEVEL. It is taken before the locks of tables, adapters and sockets.
+pub(crate) struct Departures(SpinLock<u64>);
 
 impl Departures {
     pub(crate) const fn new() -> Self {
-        Self { begun: AtomicU64::new(0), ended: AtomicU64::new(0) }
+        Self(SpinLock::new(0))
     }
 
-    pub(crate) fn begin(&self) -> Departure<'_> {
-        self.begun.fetch_add(1, Ordering::SeqCst);
-        Departure(self)
+    /// Runs `leave`, with which a socket goes.
+    pub(crate) fn depart<R>(&self, leave: impl FnOnce() -> R) -> R {
+        let mut gone = self.0.lock();
+        *gone = gone.wrapping_add(1);
+        leave()
     }
 
-    /// The result of a look during which no socket went, or of the last one.
+    /// The result of a look during which no socket went: of one of the first, or of one that keeps sockets from going.
     pub(crate) fn census<R>(&self, look: impl Fn() -> R) -> R {
-        for _ in 1..LOOKS {
-            let ended = self.ended.load(Ordering::SeqCst);
+        for _ in 0..LOOKS {
+            let before = *self.0.lock();
             let result = look();
-            if self.begun.load(Ordering::SeqCst) == ended {
+            if *self.0.lock() == before {
                 return result;
             }
         }
+        let _nobody_goes = self.0.lock();
         look()
-    }
-}
-
-impl Drop for Departure<'_> {
-    fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::SeqCst);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Departures;
+    use super::{Departures, LOOKS};
     use core::cell::Cell;
 
     #[test]
@@ -59,7 +50,7 @@ mod tests {
         let look = || {
             looks.set(looks.get() + 1);
             if looks.get() < 3 {
-                drop(departures.begin());
+                departures.depart(|| ());
             }
             looks.get()
         };
@@ -68,15 +59,17 @@ mod tests {
     }
 
     #[test]
-    fn a_look_inside_a_departure_is_repeated_but_not_for_ever() {
+    fn where_sockets_go_all_the_time_the_last_look_keeps_them() {
         let departures = Departures::new();
-        let going = departures.begin();
         let looks = Cell::new(0);
-        departures.census(|| looks.set(looks.get() + 1));
-        assert_eq!(looks.get(), super::LOOKS);
-        drop(going);
-        looks.set(0);
-        departures.census(|| looks.set(looks.get() + 1));
-        assert_eq!(looks.get(), 1);
+        let result = departures.census(|| {
+            looks.set(looks.get() + 1);
+            if looks.get() <= LOOKS {
+                departures.depart(|| ());
+            }
+            // Nobody could depart in the one that counts: the lock is held.
+            looks.get()
+        });
+        assert_eq!(result, LOOKS + 1);
     }
 }

@@ -8,6 +8,7 @@
 //! | [`policy`], [`misses`] | which connections may run over RDMA or TCP, and where RDMA has just failed |
 //! | `adapter_status` | what an adapter's status means to a client |
 //! | `sharing` | who may use a local address beside whom |
+//! | `view` | what the status shows; which way a connect would go |
 //! | [`telemetry`], `departures` | events; adding up sockets while some go |
 //! | `clock` | one timer for the handshakes of all connections |
 //! | `listen` | listening sockets: adapters' listeners, the twin, one queue for both |
@@ -58,13 +59,14 @@ mod socket;
 mod system;
 mod table;
 pub mod telemetry;
+mod view;
 
 pub use adapters::{AdapterView, Identity, Interface};
 pub use connection::PoolView;
 pub use control::ndk::NdkSource;
 pub use hardware::{Hardware, INTERFACES, InterfaceView, Standing};
 pub use nmr::NmrRegistration;
-pub use provider::{Provider, Removed, SocketView, View, Why};
+pub use provider::{Provider, Removed};
 pub use registration::{
     wsk_capture_provider_npi, wsk_deregister, wsk_query_provider_characteristics, wsk_register,
     wsk_release_provider_npi,
@@ -72,6 +74,7 @@ pub use registration::{
 pub use settings::Settings;
 pub use stream::Keepalive;
 pub use system::SystemClient;
+pub use view::{SocketView, View, Why};
 
 use kernel::pool::PoolTag;
 

@@ -1,7 +1,7 @@
 //! What all clients share.
 
 use crate::TAG_PROVIDER;
-use crate::adapters::{AdapterView, Adapters, Entry, Identity, Interface};
+use crate::adapters::{Adapters, Entry, Interface};
 use crate::clock::Clock;
 use crate::connection::{Connection, Leg, Pool};
 use crate::control::ndk::{NdkAdapters, NdkSource};
@@ -9,17 +9,18 @@ use crate::departures::Departures;
 use crate::listen::ListenSocket;
 use crate::misses::Misses;
 use crate::peers::{self, Peers};
-use crate::policy::{Action, Direction, Policy, Rule};
+use crate::policy::{Action, Direction, Policy};
 use crate::settings::Settings;
 use crate::sharing::Bound;
 use crate::socket::Socket;
 use crate::table::Table;
 use crate::telemetry;
+use crate::view::View;
 use abi::NTSTATUS;
-use abi::ndis::{NET_IFINDEX, NET_LUID};
+use abi::ndis::NET_LUID;
 use abi::status::{STATUS_ACCESS_DENIED, STATUS_ADDRESS_ALREADY_EXISTS, STATUS_TOO_MANY_ADDRESSES};
 use core::cell::Cell;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::event::{Event, EventType};
 use kernel::lock::SpinLock;
@@ -47,7 +48,7 @@ pub struct Provider {
     sharing: Event,
     totals: Counters,
     reasons: ReasonCounters,
-    misses: SpinLock<Misses>,
+    pub(crate) misses: SpinLock<Misses>,
     peers: Shared<Peers>,
     clock: Clock,
     /// Open for other NDK consumers.
@@ -98,80 +99,6 @@ impl Drop for Use {
         // SAFETY: one release for the guard forgotten in `new`; the provider outlives this call through `self.0`.
         unsafe { self.0.users.release_forgotten() };
     }
-}
-
-/// One socket, for the status reply.
-#[derive(Clone, Copy)]
-pub struct SocketView {
-    /// WSK_FLAG_LISTEN_SOCKET, WSK_FLAG_CONNECTION_SOCKET or WSK_FLAG_STREAM_SOCKET.
-    pub kind: u32,
-    /// Whether the stream runs over NDK; `None` before that is decided.
-    pub rdma: Option<bool>,
-    /// Why.
-    pub reason: Reason,
-    /// State number of its kind.
-    pub state: u32,
-    /// Local address.
-    pub local: Option<SocketAddr>,
-    /// Remote address.
-    pub remote: Option<SocketAddr>,
-    /// What it has done.
-    pub work: Snapshot,
-    /// Interface index of the adapter that its stream runs over.
-    pub interface: Option<NET_IFINDEX>,
-    /// Why its stream ended, when it did not end in order.
-    pub failure: Option<NTSTATUS>,
-    /// Sends and receives that wait.
-    pub waiting: (usize, usize),
-    /// Octets taken from the client that are not with the adapter.
-    pub unsent: u64,
-    /// Octets that arrived and were not taken.
-    pub unread: u64,
-}
-
-impl SocketView {
-    /// A socket without a stream.
-    pub(crate) const fn without_stream(kind: u32, state: u32) -> Self {
-        Self {
-            kind,
-            rdma: None,
-            reason: Reason::Undecided,
-            state,
-            local: None,
-            remote: None,
-            work: Snapshot::ZERO,
-            interface: None,
-            failure: None,
-            waiting: (0, 0),
-            unsent: 0,
-            unread: 0,
-        }
-    }
-}
-
-/// What [`Provider::why`] finds.
-#[derive(Clone, Debug)]
-pub struct Why {
-    /// RDMA is tried first.
-    pub rdma: bool,
-    /// If that fails, TCP is taken.
-    pub falls_back: bool,
-    /// Why.
-    pub reason: Reason,
-    /// The rule that matches, and its place from 0.
-    pub rule: Option<(usize, Rule)>,
-    /// For how long RDMA is not tried again after a failure, in units of 100 ns.
-    pub remembered: Option<u64>,
-    /// The adapter's interface index and name and the local address there, or why there is none.
-    pub route: Result<(Identity, SocketAddr), NTSTATUS>,
-}
-
-/// What [`Provider::view`] delivers.
-pub enum View {
-    /// An adapter; all come before the first socket.
-    Adapter(AdapterView),
-    /// A socket.
-    Socket(SocketView),
 }
 
 impl Provider {
@@ -314,47 +241,21 @@ impl Provider {
         telemetry::tell(&trace::Event { value: rules as u64, ..trace::Event::new(Kind::PolicyChanged) });
     }
 
-    /// Which way a connect from `local`, or from wherever the route leads, to `remote` would go, and what says so. Nothing
-    /// is tried. IRQL: PASSIVE_LEVEL.
-    #[must_use]
-    pub fn why(&self, local: Option<SocketAddr>, remote: SocketAddr) -> Why {
-        let policy = self.policy();
-        let rule = policy.first_match(Direction::Out, remote).map(|(place, rule)| (place, rule.clone()));
-        let remembered = self.misses.lock().remaining(remote, time::interrupt_time_100ns());
-        let any: IpAddr =
-            if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let route = self.adapters.route(local.unwrap_or(SocketAddr::new(any, 0)), remote);
-        let route = route.map(|(adapter, local)| (self.adapters.identity(&adapter), local));
-        let plan = self.plan(remote, true);
-        let (leg, reason) = match (plan.leg, plan.falls_back, &route) {
-            (Leg::Rdma, true, Err(_)) => (Leg::Tcp, Reason::NoAdapter),
-            (Leg::Rdma, true, Ok(_)) => (Leg::Rdma, Reason::Rdma),
-            (leg, ..) => (leg, plan.reason),
-        };
-        Why {
-            rdma: leg == Leg::Rdma,
-            falls_back: plan.falls_back && leg == Leg::Rdma,
-            reason,
-            rule,
-            remembered,
-            route,
-        }
-    }
-
     /// A connection leaves its work behind, to the totals and to the adapter it ran over, and goes.
     pub(crate) fn depart(&self, place: usize, adapter: Option<&Shared<Adapter>>, work: &Snapshot) {
-        let departure = self.departures.begin();
-        self.totals.add(work);
-        if let Some(adapter) = adapter {
-            self.adapters.add_work(adapter, work);
-        }
-        let enlisted = self.delist(place);
-        drop(departure);
+        let enlisted = self.departures.depart(|| {
+            self.totals.add(work);
+            if let Some(adapter) = adapter {
+                self.adapters.add_work(adapter, work);
+            }
+            self.sockets.remove(place)
+        });
+        // Without the lock: it may be the last reference.
         drop(enlisted);
     }
 
-    /// Runs `look`, which adds up sockets and what closed ones have left behind, so that each counts once. Where sockets
-    /// close all the time, the last of some looks has to do. IRQL <= DISPATCH_LEVEL.
+    /// Runs `look`, which adds up sockets and what closed ones have left behind, so that each counts once. It may be
+    /// run several times, and with a lock held. IRQL <= DISPATCH_LEVEL.
     pub fn census<R>(&self, look: impl Fn() -> R) -> R {
         self.departures.census(look)
     }
@@ -441,7 +342,8 @@ impl Provider {
     }
 
     pub(crate) fn delist(&self, place: usize) -> Option<Socket> {
-        self.sockets.remove(place)
+        // Under the lock, so that who adds up with it held never has the last reference.
+        self.departures.depart(|| self.sockets.remove(place))
     }
 
     /// Runs `look`, which finds an endpoint to share or makes one: never twice at once, so that nobody makes what another one

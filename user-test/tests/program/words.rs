@@ -30,6 +30,17 @@ fn every_command_has_a_help_that_says_what_each_argument_does() {
 }
 
 #[test]
+fn the_chapter_has_every_command_and_exit_code() {
+    let chapter = include_str!("../../../docs/wskrdma-test.md");
+    for command in commands() {
+        assert!(chapter.contains(&format!("`{command}")), "{command}");
+    }
+    for code in [0, 1, 2, 3, 130] {
+        assert!(chapter.contains(&format!("\n| {code} |")), "{code}");
+    }
+}
+
+#[test]
 fn the_help_documents_the_exit_codes() {
     let help = done(&["--help"]);
     for code in ["0  ", "1  ", "2  ", "3  ", "130"] {

@@ -13,6 +13,7 @@
 //! | `consumer` | is another NDK consumer, the example of the documentation |
 //! | `iwarp` | has the sockets' streams go over the simulated system's TCP |
 //! | `nmr` | finds the provider through the Network Module Registrar |
+//! | `status` | asks for the status while sockets come and go |
 //! | `stress` | does everything at once |
 #![cfg(test)]
 
@@ -26,6 +27,7 @@ mod nmr;
 mod reentrancy;
 mod scarcity;
 mod stage;
+mod status;
 mod stress;
 mod suspension;
 mod world;

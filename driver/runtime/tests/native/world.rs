@@ -358,6 +358,10 @@ impl Native {
         (Operation(u32::try_from(self.requests.len() - 1).unwrap()), inside)
     }
 
+    pub(crate) fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().unwrap()
+    }
+
     /// Ends the client and the provider, and checks that nothing is left of them.
     pub(crate) fn finish(mut self) {
         self.clear();

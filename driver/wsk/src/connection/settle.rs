@@ -44,11 +44,10 @@ impl State {
         if link.control.is_some_and(|number| link.completed > number) {
             self.disconnect.drain_into(&mut after.batch, |()| Outcome::success(0));
         }
-        let failure = match link.engine.state() {
-            stream::State::Unconnected | stream::State::Open => return,
-            stream::State::Finished => None,
-            _ => Some(link.failed()),
-        };
+        if matches!(link.engine.state(), stream::State::Unconnected | stream::State::Open) {
+            return;
+        }
+        let failure = link.failure_so_far();
         if failure.is_some() {
             link.say_why();
         }
@@ -146,6 +145,14 @@ impl Link {
         {
             // The end comes all the same.
             let _may_be_lost = self.post(work);
+        }
+    }
+
+    /// The status with which the stream has ended out of order, if it has.
+    pub(super) fn failure_so_far(&self) -> Option<NTSTATUS> {
+        match self.engine.state() {
+            stream::State::Unconnected | stream::State::Open | stream::State::Finished => None,
+            _ => Some(self.failed()),
         }
     }
 

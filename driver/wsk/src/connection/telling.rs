@@ -1,8 +1,8 @@
 //! What a connection tells of itself: events, and its row of the status.
 
 use super::{Connection, Phase};
-use crate::provider::SocketView;
 use crate::telemetry;
+use crate::view::SocketView;
 use trace::{Event, Kind, Reason};
 
 impl Connection {
@@ -36,7 +36,7 @@ impl Connection {
             remote: state.remote,
             work: self.counters.snapshot(),
             interface: link.map(|link| self.client.provider().adapters().identity(&link.adapter).index),
-            failure: link.and_then(|link| link.failure),
+            failure: link.and_then(|link| link.failure_so_far()),
             waiting: (state.sends.len(), state.receives.len()),
             unsent: link.map_or(0, |l| l.engine.queued_offset().saturating_sub(l.engine.posted_offset())),
             unread: link.map_or(0, |link| link.unread()),

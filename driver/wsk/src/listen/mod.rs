@@ -31,9 +31,9 @@ use crate::connection::Connection;
 use crate::edge::LISTEN_DISPATCH;
 use crate::events::{CONNECTION_EVENTS, Events, LISTEN_EVENTS};
 use crate::options::Options;
-use crate::provider::SocketView;
 use crate::socket::{Front, Socket};
 use crate::system::Call;
+use crate::view::SocketView;
 use abi::NTSTATUS;
 use abi::status::{
     STATUS_FILE_FORCED_CLOSED, STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER, STATUS_PENDING,

@@ -18,7 +18,7 @@ use trace::Reason;
 
 use super::super::control::Form;
 use super::super::harness::{Connection, World, block, loopback, request};
-use crate::provider::{SocketView, View};
+use crate::view::{SocketView, View};
 use crate::{Provider, Settings};
 
 /// Everything that the adapter and the system may answer with.
