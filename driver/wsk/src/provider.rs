@@ -241,17 +241,21 @@ impl Provider {
         telemetry::tell(&trace::Event { value: rules as u64, ..trace::Event::new(Kind::PolicyChanged) });
     }
 
-    /// A connection leaves its work behind, to the totals and to the adapter it ran over, and goes.
-    pub(crate) fn depart(&self, place: usize, adapter: Option<&Shared<Adapter>>, work: &Snapshot) {
-        let enlisted = self.departures.depart(|| {
+    /// A connection leaves its work behind, to the totals and to the adapter it ran over, and goes. What is returned may be the
+    /// last reference to it but the caller's.
+    pub(crate) fn depart(
+        &self,
+        place: usize,
+        adapter: Option<&Shared<Adapter>>,
+        work: &Snapshot,
+    ) -> Option<Socket> {
+        self.departures.depart(|| {
             self.totals.add(work);
             if let Some(adapter) = adapter {
                 self.adapters.add_work(adapter, work);
             }
             self.sockets.remove(place)
-        });
-        // Without the lock: it may be the last reference.
-        drop(enlisted);
+        })
     }
 
     /// Runs `look`, which adds up sockets and what closed ones have left behind, so that each counts once. It may be

@@ -18,8 +18,15 @@ const ROUNDS: u64 = 60;
 /// More than there ever is.
 const ROOM: usize = 64 << 10;
 
+/// The running provider, to be asked from any thread.
+#[derive(Clone, Copy)]
+struct Asked<'a>(&'a Runtime);
+
+// SAFETY: `Runtime::device_control` may be called from several threads at once, and nothing else is here.
+unsafe impl Send for Asked<'_> {}
+
 /// What one question has brought: the header, and the sum over the open adapters.
-fn ask(runtime: &Runtime) -> (StatusHeader, u64) {
+fn ask(Asked(runtime): Asked<'_>) -> (StatusHeader, u64) {
     let mut buffer = vec![0xEE; ROOM];
     let (status, n) = runtime.device_control(IOCTL_STATUS, &mut buffer, 0, ROOM);
     assert_eq!(status, STATUS_SUCCESS);
@@ -38,13 +45,15 @@ fn ask(runtime: &Runtime) -> (StatusHeader, u64) {
 fn sums_never_go_back_while_connections_close() {
     let _alone = ksim::exclusive();
     let _spread = ksim::processor::spread();
-    let mut stage = Stage { world: Native::start(Config::default()) };
+    let stage = Stage { world: Native::start(Config::default()) };
     let over = AtomicBool::new(false);
     let mut guest = stage.guest();
-    let runtime = stage.world.runtime();
+    let runtime = Asked(stage.world.runtime());
     thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| {
+            let over = &over;
+            scope.spawn(move || {
+                let runtime = runtime;
                 let (mut last, mut of_adapters) = (0, 0);
                 while !over.load(Ordering::Acquire) {
                     let (header, adapters) = ask(runtime);

@@ -42,21 +42,23 @@ impl Connection {
     /// holds a reference, as an IRP does until its completion routine has returned, is ahead of it.
     pub(super) fn finish(this: &Shared<Self>) {
         let provider = this.client.provider();
+        let work = this.counters.snapshot();
+        let octets = work.octets_sent.saturating_add(work.octets_received);
+        this.tell(Event { value: octets, ..Event::new(Kind::Closed) });
+        // With its link, by which the status knows the adapter.
+        let adapter = this.state.lock().link.as_ref().map(|link| link.adapter.clone());
+        let enlisted = provider.depart(this.place.load(Ordering::Acquire), adapter.as_ref(), &work);
         let (link, bound, endpoints) = {
             let mut state = this.state.lock();
             (state.link.take(), state.bound.take(), core::mem::take(&mut state.endpoints))
         };
-        let work = this.counters.snapshot();
-        let octets = work.octets_sent.saturating_add(work.octets_received);
-        this.tell(Event { value: octets, ..Event::new(Kind::Closed) });
-        let adapter = link.as_ref().map(|link| link.adapter.clone());
         // Unregisters the memory, and ends the circle of references between connection and endpoint.
         drop(link);
         drop(endpoints);
         if let Some(place) = bound {
             provider.unbind(place);
         }
-        provider.depart(this.place.load(Ordering::Acquire), adapter.as_ref(), &work);
+        drop(enlisted);
     }
 }
 

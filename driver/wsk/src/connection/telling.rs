@@ -28,7 +28,7 @@ impl Connection {
         let over_tcp = self.tcp().is_some();
         let state = self.state.lock();
         let connected = state.phase == Phase::Connected;
-        let link = state.link.as_ref().filter(|_| connected && !over_tcp);
+        let link = state.link.as_ref().filter(|_| !over_tcp);
         SocketView {
             rdma: connected.then_some(!over_tcp),
             reason: state.reason,

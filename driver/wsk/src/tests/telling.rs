@@ -145,7 +145,8 @@ fn a_peer_that_breaks_the_protocol_is_told_of() {
     let view = socket.object().view();
     assert_eq!(view.failure, Some(told[0].event.status));
     socket.close();
-    drop(peer);
+    peer.is_left();
+    peer.close(false);
     drop(door);
     world.finish();
 }
