@@ -16,7 +16,7 @@ pub(crate) struct Provider {
     /// Taken when it is stopped.
     runtime: Option<Runtime>,
     /// After the runtime, whose software adapter uses it.
-    _tcp: Option<SystemTcp>,
+    tcp: Option<SystemTcp>,
 }
 
 impl Provider {
@@ -61,7 +61,7 @@ impl Provider {
             driver: driver.cast(),
             ..Config::default()
         };
-        Ok(Self { runtime: Some(Runtime::start(&config)?), _tcp: tcp })
+        Ok(Self { runtime: Some(Runtime::start(&config)?), tcp })
     }
 
     /// Answers IRP_MJ_INTERNAL_DEVICE_CONTROL: `wskrdma.lib` asks for the registration functions. The lengths are
@@ -98,9 +98,11 @@ impl Provider {
 impl Drop for Provider {
     /// Waits for the last client. An open handle keeps the driver loaded, so none is left when it unloads.
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // What is not closed keeps the image, too.
-            let _closed = runtime.stop();
+        if let Some(runtime) = self.runtime.take()
+            && !runtime.stop()
+        {
+            // What is not closed keeps the image, and the software adapter may be in use.
+            core::mem::forget(self.tcp.take());
         }
     }
 }
