@@ -113,7 +113,7 @@ fn driver_device(device: &dyn Device) -> Vec<Finding> {
     }
     probe.lengths::<EventsRequest>("events", IOCTL_EVENTS, 1 << 12);
     probe.lengths::<WhyRequest>("why", IOCTL_WHY, 1 << 12);
-    probe.send("why of no address", IOCTL_WHY, &vec![0; WhyRequest::SIZE], 1 << 12, INVALID_PARAMETER);
+    probe.send("why of no address", IOCTL_WHY, &[0; WhyRequest::SIZE], 1 << 12, INVALID_PARAMETER);
     for code in [IOCTL_POLICY_CHECK, IOCTL_POLICY_SET] {
         probe.send("rules that are no text", code, &[0xFF; 8], 1 << 12, INVALID_PARAMETER);
         probe.send("too many rules", code, &vec![b' '; MAX_RULES_INPUT + 1], 1 << 12, INVALID_BUFFER_SIZE);

@@ -104,7 +104,7 @@ impl Source for Tree<'_> {
     fn rules(&self, sink: &mut dyn FnMut(RuleRow) -> bool) {
         let policy = self.0.policy();
         let mut texts = policy.rules().iter().map(|rule| RuleRow { text: text(rule) });
-        let _all = texts.all(|row| sink(row));
+        let _all = texts.all(sink);
     }
 
     fn judge(&self, rules: &str, enforce: bool) -> Result<PolicyVerdict, NTSTATUS> {
