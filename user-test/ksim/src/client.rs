@@ -2,15 +2,16 @@
 
 use std::ffi::c_void;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use abi::NTSTATUS;
 use abi::nt::{DEVICE_OBJECT, IRP, KIRQL, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS};
 use abi::status::{STATUS_MORE_PROCESSING_REQUIRED, STATUS_PENDING, STATUS_SUCCESS};
 
+use crate::host::{self, Condvar, Mutex};
 use crate::irp::{IoAllocateIrp, IoCancelIrp, IoFreeIrp, IoReuseIrp, current_location};
-use crate::{host, processor};
+use crate::processor;
 
 /// How an IRP was completed, as its completion routine found it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,10 +141,12 @@ impl TestIrp {
     #[must_use]
     pub fn wait_for(&self, patience: Duration) -> Option<Completion> {
         processor::require_may_wait("waiting for an IRP");
-        let state = host::lock(&self.shared.state);
-        let waiting = |state: &mut State| state.completion.is_none();
-        let waited = self.shared.changed.wait_timeout_while(state, patience, waiting);
-        waited.unwrap_or_else(PoisonError::into_inner).0.completion
+        let deadline = host::now().saturating_add(patience);
+        let mut state = host::lock(&self.shared.state);
+        while state.completion.is_none() && host::now() < deadline {
+            state = host::wait_until(&self.shared.changed, state, deadline, "an IRP");
+        }
+        state.completion
     }
 }
 

@@ -2,9 +2,8 @@
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, c_char};
-use std::sync::Mutex;
 
-use crate::host;
+use crate::host::{self, Mutex};
 use crate::stop::DRIVER_VERIFIER_DETECTED_VIOLATION;
 
 /// How many lines are kept.

@@ -5,12 +5,12 @@ use std::collections::{BTreeSet, VecDeque};
 use std::ffi::c_void;
 use std::ops::Range;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, Once};
 
 use abi::nt::{BOOLEAN, DISPATCH_LEVEL, FALSE, KDPC, KIRQL, PASSIVE_LEVEL, PKDEFERRED_ROUTINE, TRUE};
 
+use crate::host::{self, Condvar, Mutex, Started};
 use crate::stop::{IRQL_UNEXPECTED_VALUE, TIMER_OR_DPC_INVALID};
-use crate::{bare, host, processor, stop, tally, wine};
+use crate::{bare, processor, sim, stop, tally, wine};
 
 /// How many DPCs run at the same time.
 pub const PROCESSORS: usize = 2;
@@ -109,12 +109,12 @@ pub(crate) fn is_idle() -> bool {
 /// Waits until every DPC queued before has returned.
 pub(crate) fn drain() {
     while OWN_OUTSTANDING.load(Ordering::Acquire) != 0 {
-        std::thread::yield_now();
+        host::yield_now();
     }
     let mut dpcs = host::lock(&DPCS);
     let limit = dpcs.next;
     while dpcs.outstanding.first().is_some_and(|&oldest| oldest < limit) {
-        dpcs = host::wait(&CHANGED, dpcs);
+        dpcs = host::wait(&CHANGED, dpcs, "DPCs to be over");
     }
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn is_queued_within(range: &Range<usize>) -> bool {
 /// # Safety
 /// `dpc` is valid until its call begins.
 pub(crate) unsafe fn insert(dpc: *mut KDPC, arguments: [*mut c_void; 2]) -> bool {
-    static STARTED: Once = Once::new();
+    static STARTED: Started = Started::new();
     // SAFETY: as promised by the caller.
     let kind = unsafe { (*dpc).Type };
     if kind != DPC_OBJECT {
@@ -140,11 +140,11 @@ pub(crate) unsafe fn insert(dpc: *mut KDPC, arguments: [*mut c_void; 2]) -> bool
         // SAFETY: as promised by the caller.
         return unsafe { insert_own(dpc, arguments) };
     }
-    STARTED.call_once(|| {
+    if STARTED.is_first() {
         for number in 0..PROCESSORS {
             host::spawn(&format!("dpc {number}"), processor_loop);
         }
-    });
+    }
     let mut dpcs = host::lock(&DPCS);
     // SAFETY: as promised by the caller; the lock guards the fields of queued DPCs.
     let fields = unsafe { &mut *dpc };
@@ -159,6 +159,8 @@ pub(crate) unsafe fn insert(dpc: *mut KDPC, arguments: [*mut c_void; 2]) -> bool
     dpcs.queue.push_back(Queued { dpc: dpc.expose_provenance(), sequence });
     QUEUED.fetch_add(1, Ordering::AcqRel);
     CHANGED.notify_all();
+    drop(dpcs);
+    sim::point("KeInsertQueueDpc");
     true
 }
 
@@ -198,7 +200,7 @@ fn next_call() -> Call {
     let mut dpcs = host::lock(&DPCS);
     loop {
         let Some(Queued { dpc, sequence }) = dpcs.queue.pop_front() else {
-            dpcs = host::wait(&CHANGED, dpcs);
+            dpcs = host::wait(&CHANGED, dpcs, "a DPC");
             continue;
         };
         QUEUED.fetch_sub(1, Ordering::AcqRel);

@@ -2,7 +2,6 @@
 
 use std::ffi::c_void;
 use std::slice;
-use std::sync::Mutex;
 
 use abi::NTSTATUS;
 use abi::etw::{
@@ -12,7 +11,8 @@ use abi::etw::{
 use abi::nt::{DISPATCH_LEVEL, GUID, PASSIVE_LEVEL};
 use abi::status::{STATUS_INVALID_HANDLE, STATUS_SUCCESS};
 
-use crate::{host, processor};
+use crate::host::{self, Mutex};
+use crate::processor;
 
 /// The handle of the provider.
 const HANDLE: REGHANDLE = 0xE7_0001;

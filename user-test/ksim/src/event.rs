@@ -1,8 +1,7 @@
 //! Dispatcher objects, and waiting for them: events, timers, threads.
 
 use std::ffi::c_void;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use abi::NTSTATUS;
 use abi::nt::{
@@ -11,8 +10,9 @@ use abi::nt::{
 };
 use abi::status::STATUS_SUCCESS;
 
+use crate::host::{self, Condvar, Mutex};
 use crate::stop::DRIVER_VERIFIER_DETECTED_VIOLATION;
-use crate::{host, processor, stop};
+use crate::{processor, sim, stop};
 
 /// `DISPATCHER_HEADER.Type` of the objects that can be waited for, as the kernel numbers them.
 pub(crate) const NOTIFICATION_EVENT: u8 = 0;
@@ -88,7 +88,7 @@ pub(crate) unsafe fn set_state(object: *mut DISPATCHER_HEADER, signaled: bool, r
     let header = unsafe { header(object, routine) };
     let before = std::mem::replace(&mut header.SignalState, i32::from(signaled));
     if signaled {
-        shard.changed.notify_all();
+        shard.changed.notify_about(object.addr());
     }
     before
 }
@@ -99,7 +99,8 @@ pub(crate) unsafe fn set_state(object: *mut DISPATCHER_HEADER, signaled: bool, r
 /// `object` is valid during the wait.
 unsafe fn wait(object: *mut DISPATCHER_HEADER, timeout: Option<Duration>) -> NTSTATUS {
     let shard = shard(object);
-    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    // A time beyond what the host can count is never reached.
+    let deadline = timeout.map(|timeout| host::now().saturating_add(timeout));
     let mut state = host::lock(&shard.state);
     loop {
         // SAFETY: as promised by the caller; the shard's lock is held.
@@ -110,22 +111,11 @@ unsafe fn wait(object: *mut DISPATCHER_HEADER, timeout: Option<Duration>) -> NTS
             }
             return STATUS_SUCCESS;
         }
-        state = match deadline {
-            None => host::wait(&shard.changed, state),
-            Some(deadline) => match deadline.checked_duration_since(Instant::now()) {
-                None | Some(Duration::ZERO) => return STATUS_TIMEOUT,
-                Some(left) => wait_at_most(&shard.changed, state, left),
-            },
-        };
+        if deadline.is_some_and(|deadline| host::now() >= deadline) {
+            return STATUS_TIMEOUT;
+        }
+        state = host::wait_about(&shard.changed, object.addr(), state, deadline, "a dispatcher object");
     }
-}
-
-fn wait_at_most<'state>(
-    changed: &Condvar,
-    state: MutexGuard<'state, ()>,
-    left: Duration,
-) -> MutexGuard<'state, ()> {
-    changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
 }
 
 /// `KeInitializeEvent`.
@@ -156,7 +146,9 @@ unsafe extern "C-unwind" fn KeSetEvent(event: *mut KEVENT, _increment: i32, wait
         stop!(DRIVER_VERIFIER_DETECTED_VIOLATION, "KeSetEvent with Wait: not simulated");
     }
     // SAFETY: as promised by the caller; the header comes first.
-    unsafe { set_state(event.cast(), true, "KeSetEvent") }
+    let before = unsafe { set_state(event.cast(), true, "KeSetEvent") };
+    sim::point("KeSetEvent");
+    before
 }
 
 /// `KeClearEvent`.

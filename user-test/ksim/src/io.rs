@@ -2,7 +2,6 @@
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
-use std::sync::{Condvar, Mutex};
 
 use abi::NTSTATUS;
 use abi::nt::{
@@ -11,13 +10,12 @@ use abi::nt::{
 };
 use abi::status::STATUS_MORE_PROCESSING_REQUIRED;
 
-use crate::host;
+use crate::host::{self, Condvar, Mutex};
 use crate::irp::{IoAllocateIrp, IoFreeIrp, current_location};
 use crate::pool;
 
 const TAG: u32 = u32::from_le_bytes(*b"IoSb");
 
-#[derive(Default)]
 struct Done {
     result: Mutex<Option<(NTSTATUS, usize)>>,
     changed: Condvar,
@@ -47,7 +45,7 @@ pub fn device_io_control(
     output: &mut [u8],
     dispatch: impl FnOnce(NonNull<IRP>) -> NTSTATUS,
 ) -> (NTSTATUS, usize) {
-    let done = Done::default();
+    let done = Done { result: Mutex::new(None), changed: Condvar::new() };
     let bytes = input.len().max(output.len());
     let buffer = if bytes == 0 { std::ptr::null_mut() } else { pool::ExAllocatePool2(0x40, bytes, TAG) };
     assert!(bytes == 0 || !buffer.is_null(), "no memory for a system buffer");
@@ -87,7 +85,7 @@ pub fn device_io_control(
     let (status, information) = loop {
         match *result {
             Some(result) => break result,
-            None => result = done.changed.wait(result).unwrap_or_else(std::sync::PoisonError::into_inner),
+            None => result = host::wait(&done.changed, result, "a device control request"),
         }
     };
     drop(result);

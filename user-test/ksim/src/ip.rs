@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::mem::zeroed;
 use std::net::{IpAddr, SocketAddr};
 use std::ptr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use abi::NTSTATUS;
 use abi::netio::*;
@@ -15,8 +15,9 @@ use abi::status::{
 };
 use abi::wsk::{AF_INET, AF_INET6, AF_UNSPEC, SOCKADDR_INET};
 
+use crate::host::{self, Mutex};
 use crate::stop::DRIVER_VERIFIER_DETECTED_VIOLATION;
-use crate::{host, pool, processor};
+use crate::{pool, processor};
 
 /// One address of one interface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -16,7 +16,7 @@ use crate::stop::{
     CANCEL_STATE_IN_COMPLETED_IRP, DRIVER_VERIFIER_IOMANAGER_VIOLATION, IRQL_UNEXPECTED_VALUE,
     MULTIPLE_IRP_COMPLETE_REQUESTS,
 };
-use crate::{bare, pool, processor, spinlock, stop, tally};
+use crate::{bare, pool, processor, sim, spinlock, stop, tally};
 
 const TAG: u32 = u32::from_le_bytes(*b"Irp ");
 
@@ -202,6 +202,7 @@ pub(crate) unsafe extern "C-unwind" fn IofCompleteRequest(irp: *mut IRP, _boost:
     // SAFETY: as promised by the caller.
     unsafe { require_completable(irp) };
     tally::note(|counts| counts.completed_irps += 1);
+    sim::point("IofCompleteRequest");
     // SAFETY: until a routine keeps the IRP, it is the I/O manager's.
     while let Some(popped) = unsafe { pop_location(irp) } {
         match popped.routine {
@@ -323,6 +324,7 @@ pub(crate) unsafe extern "C-unwind" fn IoCancelIrp(irp: *mut IRP) -> u8 {
     let cancel = unsafe { &raw mut (*irp).Cancel };
     // SAFETY: a byte of a valid IRP, which others read atomically.
     unsafe { AtomicU8::from_ptr(cancel) }.store(1, Ordering::Release);
+    sim::point("IoCancelIrp");
     // SAFETY: as promised by the caller.
     let routine = unsafe { cancel_routine(irp) }.swap(ptr::null_mut(), Ordering::AcqRel);
     // SAFETY: null is `None`, and anything else was stored as a function pointer of this type.

@@ -13,12 +13,14 @@
 //! | [`nmr`] | the Network Module Registrar |
 //! | [`ip`], [`ndis`] | the machine's addresses; NICs as a lightweight filter sees them |
 //! | [`routine`], [`debug`] | routines by name, debugger output |
+//! | [`sim`] | the deterministic mode: seeds, several processors, a clock of its own |
 //! | [`wine`] | what is different where the shipped image runs without Windows |
 //! | [`wsk`] | the system's own Winsock Kernel, over a network in memory |
 //! | [`bare`], [`tally`] | measurements: without the checks; what is done to the kernel, counted |
 //! | [`client`], [`buffer`] | what a test needs to call a WSK provider: IRPs that record, MDL chains with guards |
 //!
-//! It is made of threads and locks of the host, so time is real and schedules are the host's. Nothing here ships.
+//! It is made of threads and locks of the host. In the threaded mode time is real and schedules are the host's; in the
+//! [deterministic mode](sim) a seed decides both. Nothing here ships.
 
 pub mod bare;
 pub mod buffer;
@@ -36,6 +38,7 @@ pub mod nmr;
 pub mod pool;
 pub mod processor;
 pub mod routine;
+pub mod sim;
 pub mod stop;
 pub mod tally;
 pub mod thread;
@@ -48,7 +51,7 @@ mod host;
 mod object;
 mod spinlock;
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use object::{device, references};
 pub use stop::{Stop, stops};
@@ -63,7 +66,7 @@ pub fn quiesce() {
         if dpc::is_idle() && work::is_idle() && timer::is_idle() {
             return;
         }
-        std::thread::yield_now();
+        host::yield_now();
     }
 }
 
@@ -79,7 +82,7 @@ pub fn leaks() -> Vec<pool::Usage> {
 #[must_use = "others run again when the guard is dropped"]
 pub fn exclusive() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    host::lock(&ALONE)
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -6,14 +6,14 @@
 use std::ffi::c_void;
 use std::mem::zeroed;
 use std::ptr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use abi::ndis::*;
 use abi::nt::{DRIVER_OBJECT, PASSIVE_LEVEL};
 
+use crate::host::{self, Mutex};
+use crate::processor;
 use crate::stop::DRIVER_VERIFIER_DETECTED_VIOLATION;
-use crate::{host, processor};
 
 /// What the layers above do with an event; it may block.
 pub type Above = Box<dyn Fn(NET_PNP_EVENT_CODE) -> NDIS_STATUS + Send + Sync>;

@@ -4,14 +4,15 @@ use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::{LazyLock, Mutex};
+use std::sync::LazyLock;
 
 use abi::NTSTATUS;
 use abi::nt::{DEVICE_OBJECT, HANDLE, IO_TYPE_DEVICE, KPROCESSOR_MODE, OBJECT_TYPE, PASSIVE_LEVEL};
 use abi::status::{STATUS_INVALID_HANDLE, STATUS_SUCCESS};
 
+use crate::host::{self, Mutex};
 use crate::stop::REFERENCE_BY_POINTER;
-use crate::{host, processor, stop};
+use crate::{processor, stop};
 
 struct Object {
     references: usize,

@@ -6,18 +6,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ptr;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex};
 
 use abi::nt::{
     DISPATCH_LEVEL, MEMORY_ALLOCATION_ALIGNMENT, PAGE_SIZE, POOL_FLAG_NON_PAGED, POOL_FLAG_UNINITIALIZED,
 };
 
+use crate::host::{self, Mutex};
 use crate::stop::{
     BAD_POOL_CALLER, BAD_POOL_HEADER, DRIVER_CORRUPTED_EXPOOL, DRIVER_VERIFIER_DETECTED_VIOLATION,
     TIMER_OR_DPC_INVALID,
 };
-use crate::{bare, dpc, host, processor, stop, tally, timer, wine};
+use crate::{bare, dpc, processor, sim, stop, tally, timer, wine};
 
 mod unchecked;
 
@@ -202,7 +203,7 @@ impl Drop for Failing {
 /// Whether the present allocation is to fail.
 pub(crate) fn fails_now() -> bool {
     match FAIL_AFTER.get() {
-        None => false,
+        None => sim::allocation_fails(),
         Some(0) => {
             FAILED.set(FAILED.get() + 1);
             true
@@ -220,6 +221,7 @@ pub(crate) fn allocate(bytes: usize, tag: u32, fill: u8) -> *mut c_void {
         return unchecked::allocate(bytes, fill == 0);
     }
     processor::require_at_most(DISPATCH_LEVEL, "allocating pool");
+    sim::point("allocating pool");
     if tag == 0 || bytes == 0 {
         stop!(BAD_POOL_CALLER, "{bytes} bytes with tag {tag:#x}");
     }
@@ -252,6 +254,7 @@ pub(crate) fn free(memory: *mut c_void, tag: u32) {
         return unsafe { unchecked::free(memory) };
     }
     processor::require_at_most(DISPATCH_LEVEL, "freeing pool");
+    sim::point("freeing pool");
     let address = memory.addr();
     let mut pool = host::lock(&POOL);
     let Some(block) = pool.live.remove(&address) else {

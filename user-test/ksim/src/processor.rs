@@ -7,13 +7,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use abi::nt::{APC_LEVEL, DISPATCH_LEVEL, KIRQL, PASSIVE_LEVEL, PROCESSOR_NUMBER};
 
 use crate::stop::{BugCheck, IRQL_NOT_LESS_OR_EQUAL, IRQL_UNEXPECTED_VALUE};
-use crate::{bare, dpc, stop, wine};
+use crate::{bare, dpc, sim, stop, wine};
 
 thread_local! {
     static LEVEL: Cell<KIRQL> = const { Cell::new(PASSIVE_LEVEL) };
     static HELD: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
     static IDENTITY: usize = next_identity();
 }
+
+/// Identities of tasks begin here.
+const TASKS: usize = 1 << 32;
 
 /// A multiple of four, as thread identifiers of Windows are, and never zero.
 fn next_identity() -> usize {
@@ -35,7 +38,8 @@ pub fn locks_held() -> usize {
 
 /// A number that is this thread's alone.
 pub(crate) fn identity() -> usize {
-    IDENTITY.with(|identity| *identity)
+    // Tasks of a run are numbered alike in every run of the seed.
+    sim::task().map_or_else(|| IDENTITY.with(|identity| *identity), |task| TASKS + task * 4)
 }
 
 pub(crate) fn set_irql(level: KIRQL) {
@@ -167,13 +171,13 @@ impl Drop for Spread {
     }
 }
 
-/// `KeGetCurrentProcessorNumberEx`: a thread keeps its processor.
+/// `KeGetCurrentProcessorNumberEx`: a thread keeps its processor, a task of a deterministic run while it is raised.
 ///
 /// # Safety
 /// `number` is null or writable.
 pub(crate) unsafe extern "C-unwind" fn current_number(number: *mut PROCESSOR_NUMBER) -> u32 {
     let numbers = if SPREADS.load(Ordering::SeqCst) == 0 { 1 } else { NUMBERS };
-    let index = (identity() / 4 % numbers) as u8;
+    let index = sim::processor().unwrap_or_else(|| identity() / 4 % numbers) as u8;
     if !number.is_null() {
         // SAFETY: as promised by the caller.
         unsafe { number.write(PROCESSOR_NUMBER { Group: 0, Number: index, Reserved: 0 }) };

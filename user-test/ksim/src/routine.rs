@@ -2,11 +2,11 @@
 
 use std::ffi::c_void;
 use std::slice;
-use std::sync::Mutex;
 
 use abi::nt::{PASSIVE_LEVEL, UNICODE_STRING};
 
-use crate::{etw, host, pool, processor, wine};
+use crate::host::{self, Mutex};
+use crate::{etw, pool, processor, wine};
 
 static HIDDEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 

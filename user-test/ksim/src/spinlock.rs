@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use abi::nt::{DISPATCH_LEVEL, KIRQL, KSPIN_LOCK};
 
 use crate::stop::{DPC_WATCHDOG_VIOLATION, SPIN_LOCK_ALREADY_OWNED, SPIN_LOCK_NOT_OWNED};
-use crate::{bare, processor, stop, tally};
+use crate::{bare, processor, sim, stop, tally};
 
 /// Far longer than anybody may hold a lock, even on a crowded host.
 const WATCHDOG: Duration = Duration::from_secs(20);
@@ -29,8 +29,16 @@ pub(crate) fn acquire(lock: &AtomicUsize) -> KIRQL {
     if lock.load(Ordering::Relaxed) == me {
         stop!(SPIN_LOCK_ALREADY_OWNED, "the lock at {address:#x} is taken again by its holder");
     }
+    sim::point("taking a spin lock");
     let before = processor::irql();
     processor::set_irql(DISPATCH_LEVEL);
+    if sim::is_task() {
+        while lock.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            sim::block(address, None, "a spin lock");
+        }
+        processor::lock_taken(address);
+        return before;
+    }
     let mut since = None;
     spin(lock, me, |tries| {
         if tries.is_multiple_of(4096) && since.get_or_insert_with(Instant::now).elapsed() > WATCHDOG {
@@ -71,6 +79,8 @@ pub(crate) fn release(lock: &AtomicUsize, new: KIRQL) {
     }
     lock.store(0, Ordering::Release);
     processor::lock_released(address, new);
+    sim::wake(address);
+    sim::point("releasing a spin lock");
 }
 
 /// # Safety

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, LazyLock, Mutex, Once, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use abi::nt::{
     BOOLEAN, DISPATCH_LEVEL, FALSE, KDPC, KTIMER, NotificationTimer, PASSIVE_LEVEL, TIMER_TYPE, TRUE,
 };
 
 use crate::event::{self, NOTIFICATION_TIMER, SYNCHRONIZATION_TIMER};
+use crate::host::{self, Condvar, Mutex, Started};
 use crate::stop::{DRIVER_VERIFIER_DETECTED_VIOLATION, TIMER_OR_DPC_INVALID};
-use crate::{dpc, host, processor, stop, tally};
+use crate::{dpc, processor, sim, stop, tally};
 
 /// What a timer that is set will do. The `KTIMER` itself is only touched under the lock.
 struct Set {
@@ -23,18 +23,17 @@ struct Set {
 
 struct Timers {
     /// By due time and a number that tells timers with the same due time apart.
-    set: BTreeMap<(Instant, u64), Set>,
+    set: BTreeMap<(Duration, u64), Set>,
     next: u64,
 }
 
 static TIMERS: Mutex<Timers> = Mutex::new(Timers { set: BTreeMap::new(), next: 0 });
 static CHANGED: Condvar = Condvar::new();
 static COUNT: AtomicUsize = AtomicUsize::new(0);
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Whether no timer is past its due time: what expired has queued its DPC.
 pub(crate) fn is_idle() -> bool {
-    host::lock(&TIMERS).set.first_key_value().is_none_or(|(&(due, _), _)| due > Instant::now())
+    host::lock(&TIMERS).set.first_key_value().is_none_or(|(&(due, _), _)| due > host::now())
 }
 
 /// Whether a timer that is set lies in that memory.
@@ -44,7 +43,7 @@ pub(crate) fn is_set_within(range: &Range<usize>) -> bool {
 }
 
 impl Timers {
-    fn insert(&mut self, due: Instant, set: Set) {
+    fn insert(&mut self, due: Duration, set: Set) {
         let number = self.next;
         self.next += 1;
         self.set.insert((due, number), set);
@@ -64,11 +63,10 @@ impl Timers {
 fn timer_loop() {
     let mut timers = host::lock(&TIMERS);
     loop {
-        let now = Instant::now();
         let due = timers.set.first_key_value().map(|(&(due, _), _)| due);
-        timers = match due.map(|due| due.saturating_duration_since(now)) {
-            None => host::wait(&CHANGED, timers),
-            Some(Duration::ZERO) => {
+        timers = match due {
+            None => host::wait(&CHANGED, timers, "a timer"),
+            Some(due) if due <= host::now() => {
                 // A DPC that this processor runs itself waits until the lock is dropped.
                 processor::set_irql(DISPATCH_LEVEL);
                 expire(&mut timers);
@@ -76,7 +74,7 @@ fn timer_loop() {
                 processor::set_irql(PASSIVE_LEVEL);
                 host::lock(&TIMERS)
             }
-            Some(left) => CHANGED.wait_timeout(timers, left).unwrap_or_else(PoisonError::into_inner).0,
+            Some(due) => host::wait_until(&CHANGED, timers, due, "a timer to be due"),
         };
     }
 }
@@ -132,7 +130,7 @@ unsafe extern "C-unwind" fn KeSetTimerEx(
     period_ms: i32,
     dpc: *mut KDPC,
 ) -> BOOLEAN {
-    static STARTED: Once = Once::new();
+    static STARTED: Started = Started::new();
     processor::require_at_most(DISPATCH_LEVEL, "KeSetTimerEx");
     tally::note(|counts| counts.timers += 1);
     // SAFETY: as promised by the caller.
@@ -140,7 +138,9 @@ unsafe extern "C-unwind" fn KeSetTimerEx(
     if due > 0 {
         stop!(DRIVER_VERIFIER_DETECTED_VIOLATION, "KeSetTimerEx with an absolute time: not simulated");
     }
-    STARTED.call_once(|| host::spawn("timer", timer_loop));
+    if STARTED.is_first() {
+        host::spawn("timer", timer_loop);
+    }
     let mut timers = host::lock(&TIMERS);
     let was_set = timers.remove(timer.addr());
     // SAFETY: as promised by the caller; the header comes first.
@@ -148,7 +148,7 @@ unsafe extern "C-unwind" fn KeSetTimerEx(
     let delay = Duration::from_nanos(due.unsigned_abs().saturating_mul(100));
     let period = u64::try_from(period_ms).ok().filter(|&period| period != 0).map(Duration::from_millis);
     // A time beyond what the host can count is never reached.
-    if let Some(due) = Instant::now().checked_add(delay) {
+    if let Some(due) = host::now().checked_add(delay) {
         let (timer, dpc) = (timer.expose_provenance(), dpc.expose_provenance());
         timers.insert(due, Set { timer, dpc, period });
     }
@@ -164,6 +164,7 @@ unsafe extern "C-unwind" fn KeCancelTimer(timer: *mut KTIMER) -> BOOLEAN {
     processor::require_at_most(DISPATCH_LEVEL, "KeCancelTimer");
     // SAFETY: as promised by the caller.
     unsafe { require_initialized(timer) };
+    sim::point("KeCancelTimer");
     if host::lock(&TIMERS).remove(timer.addr()) { TRUE } else { FALSE }
 }
 
@@ -171,5 +172,5 @@ unsafe extern "C-unwind" fn KeCancelTimer(timer: *mut KTIMER) -> BOOLEAN {
 #[unsafe(no_mangle)]
 extern "C-unwind" fn KeQueryInterruptTime() -> u64 {
     tally::note(|counts| counts.clock_reads += 1);
-    u64::try_from(START.elapsed().as_nanos() / 100).unwrap_or(u64::MAX)
+    u64::try_from(host::now().as_nanos() / 100).unwrap_or(u64::MAX)
 }

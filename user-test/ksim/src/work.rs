@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 use std::ffi::c_void;
-use std::sync::{Condvar, Mutex, Once};
 
 use abi::nt::{
     CriticalWorkQueue, DEVICE_OBJECT, DISPATCH_LEVEL, IO_WORKITEM, PASSIVE_LEVEL, PIO_WORKITEM_ROUTINE,
     WORK_QUEUE_TYPE,
 };
 
+use crate::host::{self, Condvar, Mutex, Started};
 use crate::stop::{INVALID_WORK_QUEUE_ITEM, WORKER_THREAD_RETURNED_AT_BAD_IRQL};
-use crate::{host, object, pool, processor, stop, tally};
+use crate::{object, pool, processor, sim, stop, tally};
 
 /// Worker threads of each of the two queues.
 pub const THREADS_PER_QUEUE: usize = 2;
@@ -62,7 +62,7 @@ pub(crate) fn is_idle() -> bool {
 pub(crate) fn drain() {
     let mut workers = host::lock(&WORKERS);
     while workers.outstanding != 0 {
-        workers = host::wait(&CHANGED, workers);
+        workers = host::wait(&CHANGED, workers, "work items to be over");
     }
 }
 
@@ -87,7 +87,7 @@ fn next_call(critical: bool) -> Call {
             unsafe { (*call.item).queued = false };
             return call;
         }
-        workers = host::wait(&CHANGED, workers);
+        workers = host::wait(&CHANGED, workers, "a work item");
     }
 }
 
@@ -142,15 +142,15 @@ pub(crate) unsafe extern "C-unwind" fn IoQueueWorkItem(
     queue: WORK_QUEUE_TYPE,
     context: *mut c_void,
 ) {
-    static STARTED: Once = Once::new();
+    static STARTED: Started = Started::new();
     processor::require_at_most(DISPATCH_LEVEL, "IoQueueWorkItem");
     tally::note(|counts| counts.work_items += 1);
-    STARTED.call_once(|| {
+    if STARTED.is_first() {
         for number in 0..THREADS_PER_QUEUE {
             host::spawn(&format!("critical worker {number}"), || worker_loop(true));
             host::spawn(&format!("delayed worker {number}"), || worker_loop(false));
         }
-    });
+    }
     let item = item.cast::<Item>();
     let mut workers = host::lock(&WORKERS);
     // SAFETY: as promised by the caller.
@@ -167,4 +167,6 @@ pub(crate) unsafe extern "C-unwind" fn IoQueueWorkItem(
     });
     workers.outstanding += 1;
     CHANGED.notify_all();
+    drop(workers);
+    sim::point("IoQueueWorkItem");
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::{Condvar, Mutex};
 
 use abi::NTSTATUS;
 use abi::nt::HANDLE;
@@ -11,8 +10,9 @@ use abi::status::{STATUS_INSUFFICIENT_RESOURCES, STATUS_INVALID_PARAMETER, STATU
 
 use super::binding::{self, Binding};
 use super::callback::Module;
+use crate::host::{self, Condvar, Mutex};
 use crate::stop::NMR_INVALID_STATE;
-use crate::{host, pool, stop};
+use crate::{pool, stop};
 
 /// Which half of an interface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,7 +130,7 @@ pub(super) fn wait(side: Side, handle: HANDLE) -> NTSTATUS {
         _ => return STATUS_INVALID_PARAMETER,
     }
     while !registrar.bindings_of(handle.addr()).is_empty() {
-        registrar = host::wait(&CHANGED, registrar);
+        registrar = host::wait(&CHANGED, registrar, "the bindings of a module");
     }
     registrar.modules.remove(&handle.addr());
     STATUS_SUCCESS

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Condvar};
+use std::sync::Arc;
 use std::time::Duration;
 
 use abi::NTSTATUS;
@@ -22,7 +22,7 @@ use super::listen::Arrival;
 use super::socket::{Link, State};
 use super::transport::End;
 use super::world::{self, World};
-use crate::host;
+use crate::host::{self, Condvar};
 
 /// Octets that wait at the far end of a stream on their way out.
 const WINDOW: usize = 64 << 10;
@@ -211,7 +211,7 @@ fn carry_in(end: End, stream: &TcpStream, changed: &Condvar) {
                 return;
             }
             match world.transport.writable(end) {
-                0 => world = host::wait(changed, world),
+                0 => world = host::wait(changed, world, "the other end"),
                 room => break room.min(PIECE),
             }
         };
@@ -257,7 +257,7 @@ fn carry_out(end: End, stream: &TcpStream, changed: &Condvar) {
             if world.transport.readable(end) != 0 || (!said_end && world.transport.is_finished(end)) {
                 break;
             }
-            world = host::wait(changed, world);
+            world = host::wait(changed, world, "the other end");
         }
         let octets = world.transport.peek(end, world.transport.readable(end).min(PIECE));
         drop(world);

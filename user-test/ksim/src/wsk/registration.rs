@@ -1,8 +1,7 @@
 //! The five exports of `netio.sys`.
 
 use std::ptr;
-use std::sync::{MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use abi::NTSTATUS;
 use abi::nt::{DISPATCH_LEVEL, PASSIVE_LEVEL};
@@ -14,8 +13,9 @@ use abi::wsk::*;
 use super::control::Function;
 use super::table;
 use super::world::{self, CHANGED, Client, World};
+use crate::host::{self, MutexGuard};
 use crate::stop::DRIVER_VERIFIER_DETECTED_VIOLATION;
-use crate::{host, processor, stop};
+use crate::{processor, stop};
 
 /// What the provider speaks at most: a minor version more than anybody asks for.
 pub(super) const HIGHEST: u16 = MAKE_WSK_VERSION(1, 1);
@@ -79,10 +79,10 @@ fn speaks(version: u16) -> bool {
 }
 
 /// Waits until something changes or the time is over; `None` if it is.
-fn wait(world: MutexGuard<'static, World>, deadline: Option<Instant>) -> Option<MutexGuard<'static, World>> {
-    let Some(deadline) = deadline else { return Some(host::wait(&CHANGED, world)) };
-    let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-    Some(CHANGED.wait_timeout(world, left).unwrap_or_else(PoisonError::into_inner).0)
+fn wait(world: MutexGuard<'static, World>, deadline: Option<Duration>) -> Option<MutexGuard<'static, World>> {
+    const WHAT: &str = "the system's WSK";
+    let Some(deadline) = deadline else { return Some(host::wait(&CHANGED, world, WHAT)) };
+    (host::now() < deadline).then(|| host::wait_until(&CHANGED, world, deadline, WHAT))
 }
 
 /// `WskCaptureProviderNPI`.
@@ -104,7 +104,7 @@ unsafe extern "C-unwind" fn WskCaptureProviderNPI(
     // SAFETY: as promised by the caller.
     let number = unsafe { number_of(registration, "WskCaptureProviderNPI") };
     let limit = Duration::from_millis(timeout.into());
-    let deadline = (timeout != WSK_INFINITE_WAIT).then(|| Instant::now() + limit);
+    let deadline = (timeout != WSK_INFINITE_WAIT).then(|| host::now() + limit);
     let mut world = world::lock();
     world.count(Function::WskCaptureProviderNPI);
     if let Some(status) = world.fault(Function::WskCaptureProviderNPI) {
@@ -206,7 +206,7 @@ unsafe extern "C-unwind" fn WskDeregister(registration: *mut WSK_REGISTRATION) {
     let mut world = world::lock();
     let busy = |client: &Client| client.captures + client.sockets + client.requests != 0;
     while world.clients.get(&number).is_some_and(busy) {
-        world = host::wait(&CHANGED, world);
+        world = host::wait(&CHANGED, world, "a client of the system's WSK to be done");
     }
     world.clients.remove(&number);
 }

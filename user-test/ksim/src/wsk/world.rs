@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::{Condvar, LazyLock, Mutex, MutexGuard};
+use std::sync::LazyLock;
 
 use abi::NTSTATUS;
 use abi::ndk::WSK_PROVIDER_NDK_DISPATCH;
@@ -15,8 +15,9 @@ use super::names::Names;
 use super::request::{self, Done, Request, Waiting};
 use super::socket::Socket;
 use super::transport::{End, Transport};
+use crate::host::{self, Condvar, Mutex, MutexGuard};
 use crate::stop::DRIVER_VERIFIER_DETECTED_VIOLATION;
-use crate::{host, processor, stop};
+use crate::{processor, stop};
 
 /// One registration.
 #[derive(Default)]
