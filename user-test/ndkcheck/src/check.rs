@@ -97,7 +97,9 @@ impl Check {
     }
 }
 
-/// Ends the process, on whatever thread. The report goes past the test harness, which keeps what a dying test says.
+/// Ends the process, on whatever thread. The report goes past the test harness, which keeps what a dying test says. A
+/// deterministic run ends with a panic, for it has a report of its own.
+#[expect(clippy::panic, reason = "a run's panic hook is what reports its seed")]
 pub(crate) fn stop(rule: Rule, text: fmt::Arguments<'_>) -> ! {
     let thread = std::thread::current();
     let report = format!(
@@ -108,6 +110,9 @@ pub(crate) fn stop(rule: Rule, text: fmt::Arguments<'_>) -> ! {
         rule.text(),
         std::backtrace::Backtrace::force_capture(),
     );
+    if ksim::sim::is_task() {
+        panic!("{report}");
+    }
     let _ = std::io::stderr().lock().write_all(report.as_bytes());
     std::process::abort();
 }
@@ -137,6 +142,11 @@ impl Checker {
     /// Every call of this slot is answered so, unless [`next`](Self::next) says otherwise.
     pub fn always(&self, slot: Slot, act: Act) {
         self.0.script.always(slot, act);
+    }
+
+    /// Every call is answered as `chooser` says, unless [`next`](Self::next) or [`always`](Self::always) say otherwise.
+    pub fn choose(&self, chooser: fn(Slot) -> Act) {
+        self.0.script.choose(chooser);
     }
 
     /// Nothing is out of the ordinary any more. What was kept back stays kept back.

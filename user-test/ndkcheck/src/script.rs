@@ -132,6 +132,7 @@ unsafe fn make_later(context: *mut c_void) {
 pub(crate) struct Script {
     next: Mutex<HashMap<Slot, VecDeque<Act>>>,
     always: Mutex<HashMap<Slot, Act>>,
+    chooser: Mutex<Option<fn(Slot) -> Act>>,
     pub(crate) entries: Mutex<VecDeque<EntryAct>>,
     pub(crate) limits: Mutex<Option<fn(&mut NDK_ADAPTER_INFO)>>,
     turns: Mutex<VecDeque<Waiting>>,
@@ -144,6 +145,7 @@ impl Default for Script {
         Self {
             next: Mutex::default(),
             always: Mutex::default(),
+            chooser: Mutex::default(),
             entries: Mutex::default(),
             limits: Mutex::default(),
             turns: Mutex::default(),
@@ -162,9 +164,14 @@ impl Script {
         lock(&self.always).insert(slot, act);
     }
 
+    pub(crate) fn choose(&self, chooser: fn(Slot) -> Act) {
+        *lock(&self.chooser) = Some(chooser);
+    }
+
     pub(crate) fn relent(&self) {
         lock(&self.next).clear();
         lock(&self.always).clear();
+        *lock(&self.chooser) = None;
         lock(&self.entries).clear();
         *lock(&self.limits) = None;
     }
@@ -175,7 +182,13 @@ impl Script {
             self.prepare(act);
             return act;
         }
-        lock(&self.always).get(&slot).copied().unwrap_or(Act::Pass)
+        if let Some(act) = lock(&self.always).get(&slot) {
+            return *act;
+        }
+        let chooser = *lock(&self.chooser);
+        let act = chooser.map_or(Act::Pass, |choose| choose(slot));
+        self.prepare(act);
+        act
     }
 
     /// The status of a call that is only answered inline, if the script has one for it.

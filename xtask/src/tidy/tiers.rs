@@ -71,6 +71,7 @@ const TIERS: &[(&str, Uses)] = &[
     ("user-test/interop", Uses::Anything),
     ("user-test/ksim", Uses::Only(&["driver/abi"])),
     ("user-test/ndkcheck", Uses::Only(&["driver/abi", "driver/kernel", "user-test/ksim"])),
+    ("user-test/sim", Uses::Anything),
     ("user-test/wdfldr", Uses::Only(&["driver/abi"])),
     ("xtask", Uses::Only(&["driver/control", "driver/trace"])),
 ];

@@ -26,6 +26,7 @@ const UNSAFE: &[&str] = &[
     "user-test/interop",
     "user-test/ksim",
     "user-test/ndkcheck",
+    "user-test/sim",
     "user-test/wdfldr",
 ];
 
