@@ -3,6 +3,7 @@
 //! In the threaded mode these are the host's own. On a task of a [deterministic run](crate::sim) waiting goes through that
 //! run's scheduler, and the clock is the run's.
 
+use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +21,32 @@ pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
 pub(crate) struct MutexGuard<'mutex, T> {
     mutex: &'mutex Mutex<T>,
     guard: std::sync::MutexGuard<'mutex, T>,
+    held: Held,
+}
+
+thread_local! {
+    static HELD: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts the mutexes of the simulation that the thread holds.
+struct Held(());
+
+impl Held {
+    fn new() -> Self {
+        HELD.set(HELD.get() + 1);
+        Self(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD.set(HELD.get() - 1);
+    }
+}
+
+/// Whether the thread holds a mutex of the simulation. What it does with one is a single step to the tasks of a run.
+pub(crate) fn holds_mutex() -> bool {
+    HELD.get() != 0
 }
 
 impl<T> Mutex<T> {
@@ -46,13 +73,14 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 /// holds one leaves its data half-changed.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     if !sim::is_task() {
-        return MutexGuard { mutex, guard: mutex.0.lock().unwrap_or_else(PoisonError::into_inner) };
+        let guard = mutex.0.lock().unwrap_or_else(PoisonError::into_inner);
+        return MutexGuard { mutex, guard, held: Held::new() };
     }
     loop {
         match mutex.0.try_lock() {
-            Ok(guard) => return MutexGuard { mutex, guard },
+            Ok(guard) => return MutexGuard { mutex, guard, held: Held::new() },
             Err(TryLockError::Poisoned(poisoned)) => {
-                return MutexGuard { mutex, guard: poisoned.into_inner() };
+                return MutexGuard { mutex, guard: poisoned.into_inner(), held: Held::new() };
             }
             // Whoever has it calls out with it.
             Err(TryLockError::WouldBlock) => sim::pause("a mutex of the simulation"),
@@ -112,10 +140,11 @@ pub(crate) fn wait_about<'mutex, T>(
     deadline: Option<Duration>,
     what: &'static str,
 ) -> MutexGuard<'mutex, T> {
-    let MutexGuard { mutex, guard } = guard;
+    let MutexGuard { mutex, guard, held } = guard;
     if sim::is_task() {
         // Nobody else runs between the two.
         drop(guard);
+        drop(held);
         sim::block(thing, deadline, what);
         return lock(mutex);
     }
@@ -126,7 +155,7 @@ pub(crate) fn wait_about<'mutex, T>(
             changed.0.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0
         }
     };
-    MutexGuard { mutex, guard }
+    MutexGuard { mutex, guard, held }
 }
 
 /// Lets others go on.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use abi::NTSTATUS;
-use abi::status::{STATUS_CANCELLED, STATUS_SUCCESS};
+use abi::status::{STATUS_CANCELLED, STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS};
 use abi::wsk::*;
 use cases::world::{Buffer, Call, Control, Input};
 use client::calls::Open;
@@ -288,7 +288,8 @@ impl Actor {
         let Some(socket) = self.connected(slot) else { return };
         let id = model::send_begins(socket.key, socket.side, length);
         let octets = model::content(id, length);
-        let cuts: Vec<usize> = (1..pieces).map(|_| length / pieces).collect();
+        // A chain does not begin with an MDL of no octets.
+        let cuts: Vec<usize> = (1..pieces).map(|_| length / pieces).filter(|&cut| cut != 0).collect();
         let pages = if id.is_multiple_of(2) { Pages::NonPagedPool } else { Pages::Locked };
         let buffer = Buffer { mdls: &[], offset: 0, length, position: None };
         let call = Call::Send { on: ON.into(), buffer: Some(buffer), flags: 0 };
@@ -471,6 +472,35 @@ impl Socket {
         watch.is_closed();
     }
 
+    /// Looks at every request that has ended; receives in the order of their calls, which is that of the stream. Waits for
+    /// the oldest, if nothing has.
+    pub(crate) fn reap_all(&mut self, limit: Duration) {
+        if !self.requests.iter().any(|(_, request)| request.wait(Duration::ZERO).is_some()) {
+            self.reap(limit);
+        }
+        let mut at = 0;
+        let mut behind = false;
+        while let Some((what, request)) = self.requests.get(at) {
+            let reads = matches!(what, What::Receive { .. });
+            match request.wait(Duration::ZERO).filter(|_| !(reads && behind)) {
+                Some(done) => {
+                    if let Some((what, request)) = self.requests.remove(at) {
+                        self.judge(what, &request, done);
+                    }
+                }
+                None => {
+                    behind |= reads;
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    /// Whether it has a receive outstanding.
+    pub(crate) fn reads(&self) -> bool {
+        self.requests.iter().any(|(what, _)| matches!(what, What::Receive { .. } | What::Rearm))
+    }
+
     /// Looks at the oldest request, if it ends in time; whether it has.
     pub(crate) fn reap(&mut self, limit: Duration) -> bool {
         let Some((_, request)) = self.requests.front() else { return false };
@@ -492,7 +522,7 @@ impl Socket {
         match what {
             What::Send { id, length } => {
                 let late = model::is_announced(key, side);
-                self.sent(id, length, done, excused || late);
+                self.sent(id, length, done, fate(request, status), excused || late);
             }
             What::Receive { length } => {
                 let n = done.information;
@@ -508,8 +538,7 @@ impl Socket {
             }
             What::Disconnect { send } => {
                 if let Some(id) = send {
-                    let fate = if status == STATUS_SUCCESS { Fate::Done } else { Fate::Failed };
-                    model::send_ends(key, side, id, fate);
+                    model::send_ends(key, side, id, fate(request, status));
                 }
                 demand!(status == STATUS_SUCCESS || excused, "WskDisconnect fails with {status:#x} on port {key}");
             }
@@ -524,9 +553,8 @@ impl Socket {
         }
     }
 
-    fn sent(&self, id: u64, length: usize, done: Completion, excused: bool) {
+    fn sent(&self, id: u64, length: usize, done: Completion, fate: Fate, excused: bool) {
         let status: NTSTATUS = done.status;
-        let fate = if status == STATUS_SUCCESS { Fate::Done } else { Fate::Failed };
         model::send_ends(self.key, self.side, id, fate);
         if fate == Fate::Done {
             demand!(done.information == length, "WskSend of {length} octets has sent {}", done.information);
@@ -534,6 +562,17 @@ impl Socket {
             demand!(done.information == 0, "a WskSend that failed has sent {}", done.information);
             demand!(excused, "WskSend fails with {status:#x} on port {}", self.key);
         }
+    }
+}
+
+/// What has become of a send that ended so.
+const fn fate(request: &Request, status: NTSTATUS) -> Fate {
+    match status {
+        STATUS_SUCCESS => Fate::Done,
+        STATUS_CANCELLED if request.cancelled => Fate::Cancelled,
+        STATUS_INSUFFICIENT_RESOURCES => Fate::Cancelled,
+        // It ended with its connection, which may have carried it before.
+        _ => Fate::Lost,
     }
 }
 

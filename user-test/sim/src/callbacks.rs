@@ -104,7 +104,10 @@ impl Watch {
     /// Gives back everything that is kept.
     pub(crate) fn release(&self, open: Open) {
         let kept = std::mem::take(&mut self.state().kept);
-        // SAFETY: open.
+        if kept.is_empty() {
+            return;
+        }
+        // SAFETY: open, or its close waits for what is kept.
         let table = unsafe { (*open.pointer).Dispatch };
         let release = if open.category == WSK_FLAG_CONNECTION_SOCKET {
             // SAFETY: a connection socket's table.

@@ -165,7 +165,8 @@ impl Plan {
             seed,
             schedule: Settings::draw(seed),
             fabric,
-            required: random.chance(1, 2),
+            // iWARP listens at the very port, so TCP cannot.
+            required: random.chance(1, 2) || matches!(fabric, Fabric::Iwarp | Fabric::IwarpToItself),
             adapter_answers,
             system_answers: random.pick(&system).unwrap_or(ksim::wsk::Answers::Inline),
             ring_octets: random.pick(&[16 << 10, 20 << 10, 32 << 10, 128 << 10]).unwrap_or(32 << 10),

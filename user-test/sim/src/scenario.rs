@@ -114,6 +114,9 @@ fn finish(actors: &mut [Actor], key: u16) {
         let read = sides.iter().map(|&side| model::read_so_far(key, side)).sum::<usize>();
         let moved = read != last;
         last = read;
+        if !moved {
+            sim::sleep(Duration::from_millis(1));
+        }
         demand!(
             moved || sim::now() < deadline,
             "the connection of port {key} does not come to its end: {:?} octets are read, ended {:?}",
@@ -128,14 +131,14 @@ fn finish(actors: &mut [Actor], key: u16) {
 fn go_on(actor: &mut Actor, slot: usize, key: u16, side: Side) -> bool {
     let glance = Duration::from_millis(1);
     let Some(socket) = actor.socket(slot) else { return true };
-    // In the order of the calls; a WAITALL request ends with the stream at the latest.
-    while socket.reap(glance) {}
+    // A WAITALL request ends with the stream at the latest.
+    socket.reap_all(glance);
     if let Some(watch) = socket.watch {
         watch.release(socket.open);
     }
     let ended = model::has_ended(key, side);
-    let outstanding = !socket.requests.is_empty();
-    if !ended && !outstanding {
+    let (outstanding, reads) = (!socket.requests.is_empty(), socket.reads());
+    if !ended && !reads {
         actor.receive(slot, 7000, false);
     }
     ended && !outstanding

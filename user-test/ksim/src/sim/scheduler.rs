@@ -50,7 +50,7 @@ impl Settings {
             strategy: random
                 .pick(&[Strategy::Uniform, Strategy::Uniform, Strategy::Priorities])
                 .unwrap_or(Strategy::Uniform),
-            steps_max: 2_000_000,
+            steps_max: 400_000,
             trace_switches: false,
         }
     }
