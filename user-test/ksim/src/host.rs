@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 
 use crate::sim;
 
-/// A mutex of the simulation.
+/// A mutex of the simulation, and of layers that tests put into it. In a deterministic run nobody else runs while it is held, but
+/// for whoever its holder waits for.
 #[derive(Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+pub struct Mutex<T>(std::sync::Mutex<T>);
 
-/// Its guard.
-pub(crate) struct MutexGuard<'mutex, T> {
+/// A mutex that is held.
+pub struct MutexGuard<'mutex, T> {
     mutex: &'mutex Mutex<T>,
     guard: std::sync::MutexGuard<'mutex, T>,
     held: Held,
@@ -50,7 +51,8 @@ pub(crate) fn holds_mutex() -> bool {
 }
 
 impl<T> Mutex<T> {
-    pub(crate) const fn new(value: T) -> Self {
+    /// A mutex that nobody holds.
+    pub const fn new(value: T) -> Self {
         Self(std::sync::Mutex::new(value))
     }
 }
@@ -71,7 +73,7 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 
 /// Locks a mutex of the simulation. A panic elsewhere (a violation some test provokes) does not spoil it: no code that
 /// holds one leaves its data half-changed.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     if !sim::is_task() {
         let guard = mutex.0.lock().unwrap_or_else(PoisonError::into_inner);
         return MutexGuard { mutex, guard, held: Held::new() };

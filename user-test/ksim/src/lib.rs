@@ -14,6 +14,7 @@
 //! | [`ip`], [`ndis`] | the machine's addresses; NICs as a lightweight filter sees them |
 //! | [`routine`], [`debug`] | routines by name, debugger output |
 //! | [`sim`] | the deterministic mode: seeds, several processors, a clock of its own |
+//! | [`sync`] | mutexes for layers that tests put between the driver and something else |
 //! | [`wine`] | what is different where the shipped image runs without Windows |
 //! | [`wsk`] | the system's own Winsock Kernel, over a network in memory |
 //! | [`bare`], [`tally`] | measurements: without the checks; what is done to the kernel, counted |
@@ -41,6 +42,7 @@ pub mod routine;
 pub mod sim;
 pub mod stop;
 pub mod tally;
+pub mod sync;
 pub mod thread;
 pub mod timer;
 pub mod wine;

@@ -4,12 +4,14 @@ use std::fmt;
 use std::io::Write as _;
 use std::mem::zeroed;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use abi::NTSTATUS;
 use abi::ndk::{NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_CONNECTOR, NDK_CQ, NDK_VERSION, NdkObjectTypeAdapter};
 use abi::nt::PASSIVE_LEVEL;
+use ksim::sync::Mutex;
+pub(crate) use ksim::sync::lock;
 
 use crate::memory::Book;
 use crate::object::{Body, Object, Ref};
@@ -17,11 +19,6 @@ use crate::request::{in_callback, tell_cq, tell_disconnect};
 use crate::rule::Rule;
 use crate::script::{Act, EntryAct, Script, Slot};
 use crate::table;
-
-/// Locks a mutex of this crate; a test that panics with one held has not left it half-changed.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A broken rule that was expected.
 #[derive(Debug, Clone)]

@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use ksim::sync::Mutex;
 use std::thread_local;
 
 use abi::NTSTATUS;

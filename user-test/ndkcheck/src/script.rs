@@ -1,9 +1,9 @@
 //! Answers out of the ordinary.
 
+use ksim::sync::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::Mutex;
 
 use abi::NTSTATUS;
 use abi::ndk::NDK_ADAPTER_INFO;
@@ -241,7 +241,9 @@ impl Script {
 
     /// The adapter is being closed: every callback that waits is made, and none comes afterwards. PASSIVE_LEVEL.
     pub(crate) fn end(&self) {
-        drop(lock(&self.later.dpc).take());
+        // Not inside the statement that locks: its drop waits for callbacks.
+        let dpc = lock(&self.later.dpc).take();
+        drop(dpc);
         loop {
             let Some(Waiting(job)) = lock(&self.later.jobs).pop_front() else { break };
             job();

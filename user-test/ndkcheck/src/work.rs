@@ -1,8 +1,8 @@
 //! Posted requests.
 
+use ksim::sync::Mutex;
 use std::collections::VecDeque;
 use std::ffi::c_void;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use abi::NTSTATUS;

@@ -31,11 +31,18 @@ const A_WHILE: Duration = Duration::from_secs(1);
 /// What a request is about.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum What {
-    Send { id: u64, length: usize },
-    Receive { length: usize },
+    Send {
+        id: u64,
+        length: usize,
+    },
+    Receive {
+        length: usize,
+    },
     /// Of no octets, so that callbacks go on.
     Rearm,
-    Disconnect { send: Option<u64> },
+    Disconnect {
+        send: Option<u64>,
+    },
     Abort,
     Address,
     Misuse(Misuse),
@@ -182,8 +189,7 @@ impl Actor {
         let category = if stream { WSK_FLAG_STREAM_SOCKET } else { WSK_FLAG_LISTEN_SOCKET };
         let Some(open) = self.make(category, port, ptr::null_mut(), ptr::null()) else { return };
         if stream {
-            let listens =
-                Request::make(self.npi, open, self.raised, &Call::Listen { on: ON.into() }, None);
+            let listens = Request::make(self.npi, open, self.raised, &Call::Listen { on: ON.into() }, None);
             if self.demand("WskListen", &listens).is_none() {
                 return self.close_socket(open);
             }
@@ -452,7 +458,11 @@ impl Socket {
         let done = Request::make(npi, self.open, raised, &call, None).outcome("SO_WSK_EVENT_CALLBACK");
         count(format!("SO_WSK_EVENT_CALLBACK {:#x}", done.status));
         let excused = model::excuse_of(self.key).is_some();
-        demand!(excused || done.status == STATUS_SUCCESS, "SO_WSK_EVENT_CALLBACK fails with {:#x}", done.status);
+        demand!(
+            excused || done.status == STATUS_SUCCESS,
+            "SO_WSK_EVENT_CALLBACK fails with {:#x}",
+            done.status
+        );
         self.events = done.status == STATUS_SUCCESS;
     }
 
@@ -528,19 +538,27 @@ impl Socket {
                 let n = done.information;
                 demand!(n <= length, "WskReceive of {length} octets gives {n}");
                 let octets = request.octets();
-                demand!(octets.iter().skip(n).all(|&octet| octet == cases::pattern::UNTOUCHED),
-                    "WskReceive of {n} octets has written more");
+                demand!(
+                    octets.iter().skip(n).all(|&octet| octet == cases::pattern::UNTOUCHED),
+                    "WskReceive of {n} octets has written more"
+                );
                 model::read(key, side, octets.get(..n).unwrap_or_default());
                 if status == STATUS_SUCCESS && n == 0 {
                     model::end(key, side);
                 }
-                demand!(status == STATUS_SUCCESS || excused, "WskReceive fails with {status:#x} on port {key}");
+                demand!(
+                    status == STATUS_SUCCESS || excused,
+                    "WskReceive fails with {status:#x} on port {key}"
+                );
             }
             What::Disconnect { send } => {
                 if let Some(id) = send {
                     model::send_ends(key, side, id, fate(request, status));
                 }
-                demand!(status == STATUS_SUCCESS || excused, "WskDisconnect fails with {status:#x} on port {key}");
+                demand!(
+                    status == STATUS_SUCCESS || excused,
+                    "WskDisconnect fails with {status:#x} on port {key}"
+                );
             }
             What::Rearm => {
                 demand!(done.information == 0, "WskReceive of no octets gives {}", done.information);

@@ -97,7 +97,10 @@ impl Watch {
 
     /// The close is completed: no callback may come any more.
     pub(crate) fn is_closed(&self) {
-        demand!(!self.inside.load(Ordering::SeqCst), "a close is completed while a callback of its socket runs");
+        demand!(
+            !self.inside.load(Ordering::SeqCst),
+            "a close is completed while a callback of its socket runs"
+        );
         self.gone.store(true, Ordering::SeqCst);
     }
 

@@ -11,9 +11,7 @@ use abi::ndk::NDK_ADAPTER;
 use abi::status::{
     STATUS_CONNECTION_REFUSED, STATUS_INSUFFICIENT_RESOURCES, STATUS_IO_TIMEOUT, STATUS_SUCCESS,
 };
-use abi::wsk::{
-    WSK_CLIENT_DISPATCH, WSK_CLIENT_NPI, WSK_INFINITE_WAIT, WSK_PROVIDER_NPI, WSK_REGISTRATION,
-};
+use abi::wsk::{WSK_CLIENT_DISPATCH, WSK_CLIENT_NPI, WSK_INFINITE_WAIT, WSK_PROVIDER_NPI, WSK_REGISTRATION};
 use ksim::sim;
 use ndk::CloseAdapter;
 use ndkcheck::{Act, Slot, When};
@@ -232,7 +230,8 @@ impl Machine {
         demand!(status == STATUS_SUCCESS, "WskRegister: {status:#x}");
         let mut npi = WSK_PROVIDER_NPI { Client: ptr::null_mut(), Dispatch: ptr::null() };
         // SAFETY: registered above.
-        let status = unsafe { wsk::wsk_capture_provider_npi(&mut *registration, WSK_INFINITE_WAIT, &mut npi) };
+        let status =
+            unsafe { wsk::wsk_capture_provider_npi(&mut *registration, WSK_INFINITE_WAIT, &mut npi) };
         demand!(status == STATUS_SUCCESS, "WskCaptureProviderNPI: {status:#x}");
         // The next machine's driver comes into the same place.
         Provider::withdraw();

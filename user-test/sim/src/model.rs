@@ -189,7 +189,9 @@ pub(crate) fn accepted(key: u16) {
 
 /// Closes both directions in the model: whether a close now is no abort.
 pub(crate) fn is_finished(key: u16) -> bool {
-    with(key, |connection| connection.directions.iter().all(|direction| direction.announced && direction.ended))
+    with(key, |connection| {
+        connection.directions.iter().all(|direction| direction.announced && direction.ended)
+    })
 }
 
 /// Whether `read` is a beginning of what was sent, and all of it if the end was told.
@@ -206,7 +208,11 @@ fn check(key: u16, direction: &Direction) {
 /// How far the first of `sends` explain the octets.
 fn explain(sends: &[Send], read: &[u8], ended: bool) -> Result<(), String> {
     let Some((send, later)) = sends.split_first() else {
-        return if read.is_empty() { Ok(()) } else { Err(format!("{} octets that nobody has sent", read.len())) };
+        return if read.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{} octets that nobody has sent", read.len()))
+        };
     };
     let needed = |send: &Send| send.length != 0 && !matches!(send.fate, Fate::Refused | Fate::Cancelled);
     if read.is_empty() {

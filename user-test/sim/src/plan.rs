@@ -147,8 +147,7 @@ impl Plan {
     /// Reads a seed.
     pub(crate) fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let fabrics =
-            [Fabric::Loopback, Fabric::Loopback, Fabric::Tcp, Fabric::IwarpToItself, Fabric::Iwarp];
+        let fabrics = [Fabric::Loopback, Fabric::Loopback, Fabric::Tcp, Fabric::IwarpToItself, Fabric::Iwarp];
         let fabric = random.pick(&fabrics).unwrap_or(Fabric::Loopback);
         let answers = [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early];
         let adapter_answers = random.pick(&answers).unwrap_or(AnswerMode::Inline);

@@ -1,8 +1,8 @@
 //! The slots of connectors.
 
+use ksim::sync::Mutex;
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use abi::NTSTATUS;

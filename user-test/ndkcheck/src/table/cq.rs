@@ -1,9 +1,9 @@
 //! The slots of completion queues.
 
+use ksim::sync::Mutex;
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use abi::NTSTATUS;

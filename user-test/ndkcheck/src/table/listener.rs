@@ -1,7 +1,7 @@
 //! The slots of listeners.
 
+use ksim::sync::Mutex;
 use std::ffi::c_void;
-use std::sync::Mutex;
 
 use abi::NTSTATUS;
 use abi::ndk::{

@@ -1,8 +1,8 @@
 //! The slots of memory regions.
 
+use ksim::sync::Mutex;
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use abi::NTSTATUS;

@@ -1,6 +1,6 @@
 //! The slots of memory windows.
 
-use std::sync::Mutex;
+use ksim::sync::Mutex;
 
 use abi::ndk::{NDK_MW, NDK_MW_DISPATCH};
 use abi::nt::DISPATCH_LEVEL;
