@@ -52,7 +52,8 @@ pub(super) struct World {
     pub(super) descriptors: HashMap<usize, usize>,
     pub(super) clients: BTreeMap<usize, Client>,
     pub(super) sockets: HashMap<usize, Socket>,
-    pub(super) waiting: HashMap<usize, Waiting>,
+    /// By number, which is the order of their calls.
+    pub(super) waiting: BTreeMap<usize, Waiting>,
     pub(super) transport: Transport,
     /// The way to the host's TCP, where a test has opened it.
     pub(super) bridge: Option<Bridge>,
@@ -60,8 +61,8 @@ pub(super) struct World {
     pub(super) owners: HashMap<End, usize>,
     /// Completed requests of no socket.
     loose: Vec<Done>,
-    /// Sockets with something to complete or to call.
-    dirty: BTreeSet<usize>,
+    /// Sockets with something to complete or to call, in the order in which that came up.
+    dirty: Vec<usize>,
     next: usize,
     /// Where the search for a free port begins.
     pub(super) next_port: u16,
@@ -153,12 +154,12 @@ impl World {
             descriptors: HashMap::new(),
             clients: BTreeMap::new(),
             sockets: HashMap::new(),
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             transport: Transport::default(),
             bridge: None,
             owners: HashMap::new(),
             loose: Vec::new(),
-            dirty: BTreeSet::new(),
+            dirty: Vec::new(),
             next: 1,
             next_port: 0,
         }
@@ -223,7 +224,9 @@ impl World {
 
     /// Marks a socket to be looked at when the lock is dropped.
     pub(super) fn touch(&mut self, socket: usize) {
-        self.dirty.insert(socket);
+        if !self.dirty.contains(&socket) {
+            self.dirty.push(socket);
+        }
     }
 
     /// Has a request completed after the lock is dropped, in the order of its socket's others.
