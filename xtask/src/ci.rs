@@ -8,12 +8,13 @@ use duct::cmd;
 use crate::build::{Action, Build};
 use crate::command;
 use crate::setup::{self, Need};
+use crate::sim;
 use crate::test::tally::Tally;
 use crate::test::{self, Worlds};
 use crate::workspace::Workspace;
 
 /// The command: formatting, lints, then all of `test`, of which the rules of the repository, the build and the checks of the
-/// images are a part, and `interop` where QEMU is or can be installed. Goes on after a failure, so that one run tells all there is to tell.
+/// images are a part, then the seeds of the simulation. Goes on after a failure, so that one run tells all there is to tell.
 ///
 /// # Errors
 ///
@@ -32,8 +33,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         Build { action: Action::Clippy, release: false, only: Vec::new() }.run(workspace).map(drop)
     });
     test::count(workspace, Worlds::All, &mut tally);
-    #[cfg(unix)]
-    crate::interop::count_all(workspace, &mut tally);
+    tally.check(&format!("{} seeds of the simulation", sim::CI_SEEDS), || sim::check(workspace));
     tally.finish()
 }
 

@@ -16,6 +16,7 @@
 //! | [`bench`] | measurements, as tables and as a report |
 //! | [`demo`] | a file through the driver, for a person to see |
 //! | [`test`], [`ci`] | every test; everything that has to hold before a change lands |
+//! | [`sim`] | seeded simulation |
 //! | [`tidy`] | rules of the repository |
 //! | [`verify`] | what can be said about the images and the INF without running them |
 
@@ -31,6 +32,7 @@ mod kit;
 pub mod progress;
 pub mod reference;
 pub mod setup;
+pub mod sim;
 pub mod test;
 pub mod tidy;
 pub mod verify;

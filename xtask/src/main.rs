@@ -11,7 +11,7 @@ use xtask::build::{Action, Build};
 use xtask::interop;
 use xtask::test::Worlds;
 use xtask::workspace::Workspace;
-use xtask::{Told, bench, ci, conformance, demo, reference, setup, test, tidy, verify, wine};
+use xtask::{Told, bench, ci, conformance, demo, reference, setup, sim, test, tidy, verify, wine};
 
 /// Builds, runs and checks wskrdma.
 #[derive(Parser)]
@@ -44,6 +44,8 @@ enum Command {
     Reference,
     /// Measure the driver beside other ways; prints tables and writes target/bench/report.html and report.json.
     Bench(BenchArgs),
+    /// Simulate whole machines with the driver, a seed each.
+    Sim(SimArgs),
     /// Check what the design says about the repository.
     Tidy,
     /// Check the built images and the INF without running them.
@@ -103,6 +105,25 @@ struct InteropArgs {
 }
 
 #[derive(Args)]
+struct SimArgs {
+    /// Run this seed.
+    #[arg(long, conflicts_with_all = ["count", "first"])]
+    seed: Option<u64>,
+    /// Leave out operations of it, by number.
+    #[arg(long, requires = "seed", value_delimiter = ',')]
+    without: Vec<usize>,
+    /// Show its trace also if it ends well.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// Run so many seeds.
+    #[arg(long, default_value_t = sim::CI_SEEDS)]
+    count: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+}
+
+#[derive(Args)]
 struct TestArgs {
     /// Which tests: native, wine or all.
     #[arg(long, default_value = "all")]
@@ -151,6 +172,9 @@ fn run(command: Command) -> Result<()> {
         }
         #[cfg(unix)]
         Command::Interop(args) => interop::run(&workspace, &args.only),
+        Command::Sim(SimArgs { seed, without, trace, count, first }) => {
+            sim::run(&workspace, &sim::Request { seed, without, trace, count, first })
+        }
         Command::Ci => ci::run(&workspace),
         Command::Reference => reference::run(&workspace),
         Command::Bench(args) => bench::run(&workspace, args.quick, args.against.as_deref()),
