@@ -101,7 +101,7 @@ fn finish(actors: &mut [Actor], key: u16) {
         }
     }
     let deadline = sim::now() + PATIENCE;
-    let mut last = 0;
+    let mut last = usize::MAX;
     loop {
         let mut open = false;
         for &(side, (number, slot)) in &places {
@@ -115,7 +115,7 @@ fn finish(actors: &mut [Actor], key: u16) {
         let moved = read != last;
         last = read;
         if !moved {
-            sim::sleep(Duration::from_millis(1));
+            sim::sleep(Duration::from_millis(100));
         }
         demand!(
             moved || sim::now() < deadline,
