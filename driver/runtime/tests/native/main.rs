@@ -5,6 +5,7 @@
 //! | `world` | a WSK client whose every IRP is watched, and the check that nothing is left behind |
 //! | `calls`, `stage` | what that client calls, and takes for granted |
 //! | `cases` | runs the table of [`cases`](::cases) |
+//! | `closing` | looks at what a close tells requests |
 //! | `crank` | stops the kernel's queues and turns them by hand |
 //! | `suspension` | cancels, closes and aborts at every moment of every operation |
 //! | `scarcity` | lets every allocation fail once |
@@ -20,6 +21,7 @@
 mod calls;
 mod cases;
 mod consumer;
+mod closing;
 mod crank;
 mod filter;
 mod iwarp;

@@ -81,7 +81,7 @@ impl State {
         after.end_listen = self.listen.take();
         self.connect.drain_into(&mut after.batch, |_| Outcome::CANCELLED);
         self.fail_sends(STATUS_CANCELLED, after);
-        self.receives.drain_into(&mut after.batch, |_| Outcome::CANCELLED);
+        self.receives.drain_into(&mut after.batch, |request| request.end(STATUS_CANCELLED));
         self.disconnect.drain_into(&mut after.batch, |()| Outcome::CANCELLED);
         self.unserved.drain_into(&mut after.batch, |_| Outcome::CANCELLED);
         after.reject = self.incoming.take();
