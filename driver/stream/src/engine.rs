@@ -46,7 +46,7 @@ pub struct Engine {
     state: State,
     /// iWARP lets this side send: it is the active one, or something arrived.
     may_send: bool,
-    /// The peer sent DISCONNECT and looks at nothing further.
+    /// The peer looks at nothing further: it sent DISCONNECT, or the connection was lost after its end.
     peer_gone: bool,
     send: SendSide,
     receive: ReceiveSide,
@@ -241,8 +241,11 @@ impl Engine {
 
     /// The transport is gone: a disconnect event, a failed post or completion, or the owner's own abort.
     pub fn handle_connection_lost(&mut self) {
-        if matches!(self.state, State::Unconnected | State::Open) {
-            self.state = State::Lost;
+        match self.state {
+            State::Unconnected | State::Open => self.state = State::Lost,
+            // What is posted may be completed only when the owner closes.
+            State::Finished => self.peer_gone = true,
+            _ => {}
         }
     }
 

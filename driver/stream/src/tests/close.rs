@@ -97,6 +97,20 @@ fn close_after_a_half_close_sends_disconnect_too() {
     assert_eq!(engine.state(), State::Finished);
 }
 
+/// What is on its way when the peer goes may never be completed before the owner closes: the owner must not wait for it.
+#[test]
+fn a_loss_after_both_shutdowns_ends_the_wait_for_the_last_message() {
+    let mut engine = open(CONFIG, PEER);
+    engine.shutdown_send();
+    assert_eq!(control(&mut engine), Some(Word::Shutdown));
+    assert_eq!(receive(&mut engine, Word::Shutdown), Event::Finished);
+    assert!(!engine.ready_to_close(), "the SHUTDOWN is not out");
+    engine.handle_connection_lost();
+    assert_eq!(engine.state(), State::Finished);
+    assert!(engine.ready_to_close());
+    assert!(engine.end_of_stream());
+}
+
 #[test]
 fn disconnect_of_the_peer_keeps_what_arrived_and_drops_what_waits() {
     let mut engine = open(CONFIG, PEER);
