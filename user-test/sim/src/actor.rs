@@ -15,10 +15,12 @@ use ksim::buffer::Pages;
 use ksim::client::Completion;
 use ksim::sim;
 
+use crate::breaks;
 use crate::callbacks::{self, Watch};
 use crate::machine;
 use crate::model::{self, Fate, Side};
 use crate::plan::{Deed, LISTEN_PORT, Misuse, Plan, SLOTS, Step};
+use crate::plant::{self, Plant};
 use crate::report::{count, demand};
 use crate::request::{ON, PATIENCE, Request};
 
@@ -122,6 +124,8 @@ impl Actor {
                 }
             }
             Deed::Addresses { slot } => self.addresses(slot),
+            Deed::Break(what) => breaks::happen(what),
+            Deed::Unload => machine::unload(),
         }
     }
 
@@ -543,7 +547,7 @@ impl Socket {
                     "WskReceive of {n} octets has written more"
                 );
                 model::read(key, side, octets.get(..n).unwrap_or_default());
-                if status == STATUS_SUCCESS && n == 0 {
+                if status == STATUS_SUCCESS && (n == 0 || plant::is(Plant::End)) {
                     model::end(key, side);
                 }
                 demand!(

@@ -13,12 +13,15 @@ use abi::status::{
 };
 use abi::wsk::{WSK_CLIENT_DISPATCH, WSK_CLIENT_NPI, WSK_INFINITE_WAIT, WSK_PROVIDER_NPI, WSK_REGISTRATION};
 use ksim::sim;
+use ksim::sync::{Mutex, lock};
 use ndk::CloseAdapter;
 use ndkcheck::{Act, Slot, When};
 use runtime::{Config, Iwarp, Runtime, SystemWsk};
 use wsk::{Provider, Settings};
 
+use crate::nic;
 use crate::plan::{Fabric, Plan};
+use crate::plant::{self, Plant};
 use crate::report::{count, demand};
 
 static CLIENT_DISPATCH: WSK_CLIENT_DISPATCH =
@@ -40,11 +43,32 @@ static TIMING: AtomicBool = AtomicBool::new(false);
 
 /// A running machine.
 pub(crate) struct Machine {
-    runtime: Option<Runtime>,
+    number: usize,
     /// With the simulated system's WSK, if iWARP runs over it.
     system: Option<Box<WSK_REGISTRATION>>,
     registration: Box<WSK_REGISTRATION>,
     pub(crate) npi: WSK_PROVIDER_NPI,
+}
+
+/// A driver that runs.
+struct Driver(Runtime);
+
+// SAFETY: whoever has it may stop it, on whatever thread.
+unsafe impl Send for Driver {}
+
+/// The drivers that run, by machine, and the tasks that stop them.
+static DRIVERS: Mutex<Vec<Option<Driver>>> = Mutex::new(Vec::new());
+static UNLOADING: Mutex<Option<sim::Task>> = Mutex::new(None);
+
+/// The driver of the one machine begins to unload: it waits for its clients.
+pub(crate) fn unload() {
+    let driver = lock(&DRIVERS).first_mut().and_then(Option::take);
+    let Some(driver) = driver else { return };
+    let task = sim::spawn("unload", move || {
+        let Driver(runtime) = { driver };
+        runtime.stop();
+    });
+    *lock(&UNLOADING) = Some(task);
 }
 
 /// The address of a machine.
@@ -57,7 +81,7 @@ fn client_npi() -> WSK_CLIENT_NPI {
 }
 
 /// How the adapter answers a call.
-fn choose(slot: Slot) -> Act {
+pub(crate) fn choose(slot: Slot) -> Act {
     let closes = matches!(
         slot,
         Slot::ClosePd
@@ -142,9 +166,16 @@ unsafe fn close_checked(context: *mut c_void, adapter: NonNull<NDK_ADAPTER>) {
 pub(crate) fn boot(plan: &Plan) {
     // SAFETY: the simulated device lives as long as the process.
     unsafe { kernel::init(ksim::device()) };
-    ksim::wsk::configure(ksim::wsk::Config { answers: plan.system_answers, ..ksim::wsk::config() });
+    ksim::wsk::configure(ksim::wsk::Config {
+        answers: plan.system_answers,
+        receive_window: plan.receive_window,
+        ..ksim::wsk::config()
+    });
     for number in 0..plan.fabric.machines() {
         ksim::wsk::add_address(address(number));
+    }
+    if plan.fabric == Fabric::Nic {
+        nic::install(plan);
     }
 }
 
@@ -158,6 +189,7 @@ pub(crate) fn let_faults_begin(plan: &Plan) {
 pub(crate) fn let_faults_end() {
     ERRORS.store(false, Ordering::SeqCst);
     sim::fail_allocations(0);
+    ksim::wsk::forgive();
 }
 
 /// Registers with the system's WSK and captures it.
@@ -205,7 +237,7 @@ impl Machine {
         let addresses = [address(number)];
         let config = Config {
             settings,
-            software_adapter: Some(&addresses),
+            software_adapter: (plan.fabric != Fabric::Nic).then_some(&addresses),
             iwarp,
             answers: plan.adapter_answers,
             layer: |adapter, close| {
@@ -235,7 +267,12 @@ impl Machine {
         demand!(status == STATUS_SUCCESS, "WskCaptureProviderNPI: {status:#x}");
         // The next machine's driver comes into the same place.
         Provider::withdraw();
-        Self { runtime: Some(runtime), system: system.map(|(block, _)| block), registration, npi }
+        lock(&DRIVERS).push(Some(Driver(runtime)));
+        if plan.fabric == Fabric::Nic {
+            nic::arrive();
+            nic::wait_until_open();
+        }
+        Self { number, system: system.map(|(block, _)| block), registration, npi }
     }
 
     /// Ends the client's registration. Every socket is closed.
@@ -248,8 +285,13 @@ impl Machine {
 
     /// Stops the driver.
     pub(crate) fn stop(mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        let driver = lock(&DRIVERS).get_mut(self.number).and_then(Option::take);
+        if let Some(Driver(runtime)) = driver {
             runtime.stop();
+        }
+        let unloading = lock(&UNLOADING).take();
+        if let Some(task) = unloading {
+            task.join();
         }
         if let Some(system) = &mut self.system {
             // SAFETY: captured once; the adapter that used it is stopped.
@@ -261,10 +303,17 @@ impl Machine {
 }
 
 /// Nothing is left of any machine.
-pub(crate) fn prove_empty() {
+pub(crate) fn prove_empty(plan: &Plan) {
+    if plan.fabric == Fabric::Nic {
+        nic::remove();
+    }
     ksim::quiesce();
     let outstanding = irp::account().outstanding();
     demand!(outstanding == 0, "{outstanding} IRPs are outstanding");
+    if plant::is(Plant::Leak) {
+        let tag = kernel::pool::PoolTag::new(b"WrTe");
+        std::mem::forget(kernel::pool::PoolBox::try_new(tag, 0_u64));
+    }
     let left: Vec<_> = ksim::leaks().into_iter().filter(|usage| usage.tag.starts_with("Wr")).collect();
     demand!(left.is_empty(), "still allocated: {left:?}");
     let system = ksim::wsk::outstanding();

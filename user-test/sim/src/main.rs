@@ -7,20 +7,25 @@
 //! | module | is |
 //! |---|---|
 //! | `plan` | a seed read out: conditions and operations |
-//! | `machine` | a kernel world with the driver running in it |
+//! | `machine`, `nic` | a kernel world with the driver running in it; a NIC with RDMA |
+//! | `breaks` | what happens to a machine beside that |
 //! | `request`, `callbacks` | a WSK call with its IRP; event callbacks |
 //! | `actor` | a client that does its operations, one task |
 //! | `model` | what a byte stream and its two sockets may do |
+//! | `plant` | faults that are put in on purpose, to see them found |
 //! | `scenario` | all of it from the start of the machines to the proof that nothing is left |
 //! | `report` | one line of JSON |
 //!
 //! It is for one run in one process: what a run leaves in statics would be the next one's weather.
 
 mod actor;
+mod breaks;
 mod callbacks;
 mod machine;
 mod model;
+mod nic;
 mod plan;
+mod plant;
 mod report;
 mod request;
 mod scenario;
@@ -42,6 +47,9 @@ struct Cli {
     /// Put the trace into the report of a run that ends well, with every change of tasks.
     #[arg(long)]
     trace: bool,
+    /// Plant a fault that the run has to find.
+    #[arg(long)]
+    plant: Option<plant::Plant>,
 }
 
 fn main() -> ExitCode {
@@ -49,6 +57,7 @@ fn main() -> ExitCode {
     let mut plan = Plan::draw(cli.seed);
     plan.leave_out(&cli.without);
     plan.schedule.trace_switches = cli.trace;
+    plant::set(cli.plant);
     report::watch(&plan);
     let schedule = plan.schedule;
     let run = || {

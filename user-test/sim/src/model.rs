@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cases::pattern;
 
+use crate::plant::{self, Plant};
 use crate::report::demand;
 
 /// Which end: who connects, or who accepts.
@@ -103,6 +104,9 @@ pub(crate) fn send_begins(key: u16, side: Side, length: usize) -> u64 {
     with(key, |connection| {
         let which = if side == Side::Connecting { 0 } else { 1 };
         let direction = connection.from(side);
+        if plant::is(Plant::Send) {
+            return 0;
+        }
         let id = u64::from(key) << 16 | which << 15 | direction.sends.len() as u64;
         let fate = if direction.announced { Fate::Refused } else { Fate::Open };
         direction.sends.push(Send { id, length, fate });
@@ -141,6 +145,9 @@ pub(crate) fn read(key: u16, side: Side, octets: &[u8]) {
         let direction = connection.from(side.other());
         demand!(octets.is_empty() || !direction.ended, "octets after the end of the stream");
         direction.read.extend(octets);
+        if let Some(octet) = direction.read.last_mut().filter(|_| plant::is(Plant::Octet)) {
+            *octet ^= 1;
+        }
         check(key, direction);
     });
 }

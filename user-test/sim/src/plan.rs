@@ -17,13 +17,15 @@ pub(crate) enum Fabric {
     IwarpToItself,
     /// Two machines; iWARP over TCP between them.
     Iwarp,
+    /// One machine; the adapter of a NIC, which comes and goes.
+    Nic,
 }
 
 impl Fabric {
     /// Machines that it has.
     pub(crate) const fn machines(self) -> usize {
         match self {
-            Self::Loopback | Self::Tcp | Self::IwarpToItself => 1,
+            Self::Loopback | Self::Tcp | Self::IwarpToItself | Self::Nic => 1,
             Self::Iwarp => 2,
         }
     }
@@ -38,12 +40,16 @@ pub(crate) struct Faults {
     pub(crate) provider: bool,
     /// The adapter answers calls inline, early and late as it likes; no error.
     pub(crate) timing: bool,
+    /// NICs come and go, the system's sockets die, its functions fail.
+    pub(crate) breaks: bool,
+    /// The driver is unloaded while its clients are at work: it has to wait for them.
+    pub(crate) unload: bool,
 }
 
 impl Faults {
     /// Whether connections may be lost through no fault of a client.
     pub(crate) const fn any(self) -> bool {
-        self.allocations != 0 || self.provider
+        self.allocations != 0 || self.provider || self.breaks
     }
 }
 
@@ -64,6 +70,20 @@ pub(crate) enum Misuse {
     AbortiveData,
     /// No IRP.
     NoIrp,
+}
+
+/// What happens to a machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Break {
+    /// The NIC is torn out, put in again, NDK on it switched off, on.
+    TearOut,
+    PutIn,
+    NdkOff,
+    NdkOn,
+    /// A socket of the system dies.
+    KillSystemSocket(usize),
+    /// A function of the system fails once.
+    FailSystem(usize),
 }
 
 /// One thing that a client does.
@@ -97,6 +117,10 @@ pub(crate) enum Deed {
     Close { slot: usize },
     /// Lets time pass, in microseconds.
     Pause { time: u64 },
+    /// Something breaks, or is mended.
+    Break(Break),
+    /// The driver is told to unload.
+    Unload,
 }
 
 /// A deed and who does it.
@@ -127,6 +151,8 @@ pub(crate) struct Plan {
     pub(crate) ring_octets: u32,
     pub(crate) send_octets: u32,
     pub(crate) zero_copy_octets: u32,
+    /// Of the system's TCP.
+    pub(crate) receive_window: usize,
     /// Clients make their calls at DISPATCH_LEVEL.
     pub(crate) raised: bool,
     pub(crate) faults: Faults,
@@ -147,18 +173,21 @@ impl Plan {
     /// Reads a seed.
     pub(crate) fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let fabrics = [Fabric::Loopback, Fabric::Loopback, Fabric::Tcp, Fabric::IwarpToItself, Fabric::Iwarp];
+        let fabrics = [Fabric::Loopback, Fabric::Nic, Fabric::Tcp, Fabric::IwarpToItself, Fabric::Iwarp];
         let fabric = random.pick(&fabrics).unwrap_or(Fabric::Loopback);
         let answers = [AnswerMode::Inline, AnswerMode::Later, AnswerMode::Early];
         let adapter_answers = random.pick(&answers).unwrap_or(AnswerMode::Inline);
         let system = [ksim::wsk::Answers::Inline, ksim::wsk::Answers::Later];
-        let faults = match random.below(10) {
+        let mut faults = match random.below(12) {
             0 | 1 => Faults { allocations: random.pick(&[50, 400, 3000]).unwrap_or(0), ..Faults::default() },
             2 => Faults { provider: true, timing: true, ..Faults::default() },
-            3 => Faults { allocations: 200, provider: true, timing: true },
+            3 => Faults { allocations: 200, provider: true, timing: true, breaks: true, unload: false },
             4 | 5 => Faults { timing: true, ..Faults::default() },
+            6 | 7 => Faults { breaks: true, timing: random.chance(1, 2), ..Faults::default() },
             _ => Faults::default(),
         };
+        // Two machines share one account of IRPs, so neither can be unloaded before the other one is idle.
+        faults.unload = random.chance(1, 4) && fabric.machines() == 1;
         let pairs = random.pick(&[1, 1, 2, 3]).unwrap_or(1);
         let mut plan = Self {
             seed,
@@ -173,7 +202,8 @@ impl Plan {
             zero_copy_octets: random.pick(&[0, 1, 4096, 16 << 10]).unwrap_or(0),
             raised: random.chance(1, 4),
             faults,
-            actors: 2,
+            receive_window: random.pick(&[1000, 8 << 10, 64 << 10]).unwrap_or(64 << 10),
+            actors: 3,
             steps: Vec::new(),
         };
         plan.draw_steps(&mut random, pairs);
@@ -204,6 +234,24 @@ impl Plan {
             let (actor, slot) = (random.index(2), 1 + random.index(pairs));
             let deed = draw_deed(random, slot, rough);
             self.push(actor, deed);
+        }
+        self.draw_breaks(random);
+    }
+
+    /// What the third actor does, who is no client.
+    fn draw_breaks(&mut self, random: &mut Random) {
+        let times = if self.faults.breaks { 1 + random.index(5) } else { 0 };
+        for _ in 0..times {
+            self.push(2, Deed::Pause { time: random.pick(&[1, 50, 10_000, 400_000]).unwrap_or(1) });
+            let of_nic = [Break::TearOut, Break::PutIn, Break::NdkOff, Break::NdkOn];
+            let of_system = [Break::KillSystemSocket(random.index(8)), Break::FailSystem(random.index(8))];
+            let kinds = if self.fabric == Fabric::Nic { &of_nic[..] } else { &of_system[..] };
+            let what = random.pick(kinds).unwrap_or(Break::FailSystem(0));
+            self.push(2, Deed::Break(what));
+        }
+        if self.faults.unload {
+            self.push(2, Deed::Pause { time: random.pick(&[1, 50, 10_000, 400_000]).unwrap_or(1) });
+            self.push(2, Deed::Unload);
         }
     }
 

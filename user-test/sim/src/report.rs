@@ -37,7 +37,7 @@ fn conditions(plan: &Plan) -> String {
     let plan = Plan { steps: Vec::new(), ..plan.clone() };
     format!(
         "{:?}, {} processors, {} switches of 1024, {:?}; rdma required {}, adapter {:?}, system {:?}, ring {}, send {}, \
-         zero copy {}, raised {}, {:?}",
+         zero copy {}, window {}, raised {}, {:?}",
         plan.fabric,
         schedule.processors,
         schedule.switches_of_1024,
@@ -48,6 +48,7 @@ fn conditions(plan: &Plan) -> String {
         plan.ring_octets,
         plan.send_octets,
         plan.zero_copy_octets,
+        plan.receive_window,
         plan.raised,
         plan.faults,
     )

@@ -36,7 +36,7 @@ pub(crate) fn play(plan: &Plan) {
     machines.iter_mut().for_each(Machine::deregister);
     sim::note(format_args!("the drivers are stopped"));
     machines.into_iter().for_each(Machine::stop);
-    machine::prove_empty();
+    machine::prove_empty(plan);
 }
 
 /// Lets every client do its part, at the same time.

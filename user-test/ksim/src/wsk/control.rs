@@ -158,6 +158,11 @@ pub fn fail_next(function: Function, status: NTSTATUS) {
     world::lock().faults.next.push((function, status));
 }
 
+/// Forgets the failures that were asked for and have not happened.
+pub fn forgive() {
+    world::lock().faults.next.clear();
+}
+
 /// Does something at the beginning of the next call of a function, as another processor might at that moment. Served by
 /// every function with an IRP, and by WskControlSocket.
 pub fn meanwhile(function: Function, deed: impl FnOnce() + Send + 'static) {
