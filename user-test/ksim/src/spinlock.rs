@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use abi::nt::{DISPATCH_LEVEL, KIRQL, KSPIN_LOCK};
 
-use crate::stop::{DPC_WATCHDOG_VIOLATION, SPIN_LOCK_ALREADY_OWNED, SPIN_LOCK_NOT_OWNED};
+use crate::stop::{
+    DPC_WATCHDOG_VIOLATION, IRQL_NOT_GREATER_OR_EQUAL, SPIN_LOCK_ALREADY_OWNED, SPIN_LOCK_NOT_OWNED,
+};
 use crate::{bare, processor, sim, stop, tally};
 
 /// Far longer than anybody may hold a lock, even on a crowded host.
@@ -74,6 +76,10 @@ pub(crate) fn release(lock: &AtomicUsize, new: KIRQL) {
         return;
     }
     let address = lock.as_ptr().addr();
+    let level = processor::irql();
+    if level < DISPATCH_LEVEL {
+        stop!(IRQL_NOT_GREATER_OR_EQUAL, "the lock at {address:#x} is released at IRQL {level}");
+    }
     if lock.load(Ordering::Relaxed) != processor::identity() {
         stop!(SPIN_LOCK_NOT_OWNED, "the lock at {address:#x} is not held by who releases it");
     }

@@ -29,6 +29,8 @@ macro_rules! bug_checks {
 }
 
 bug_checks! {
+    /// A call at an IRQL below what its page asks for.
+    IRQL_NOT_GREATER_OR_EQUAL = 0x09;
     /// A call at an IRQL its page forbids.
     IRQL_NOT_LESS_OR_EQUAL = 0x0A;
     /// A spin lock taken again by its holder.

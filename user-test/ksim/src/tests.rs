@@ -4,6 +4,7 @@ mod io_manager;
 mod later;
 mod memory;
 mod nmr;
+mod verifier;
 mod waiting;
 
 use std::ffi::c_void;

@@ -22,7 +22,7 @@ use crate::model::{self, Fate, Side};
 use crate::plan::{Deed, LISTEN_PORT, Misuse, Plan, SLOTS, Step};
 use crate::plant::{self, Plant};
 use crate::report::{count, demand};
-use crate::request::{ON, PATIENCE, Request};
+use crate::request::{ON, Request};
 
 /// The listening socket is bound.
 static LISTENS: AtomicBool = AtomicBool::new(false);
@@ -416,8 +416,9 @@ impl Actor {
                     model::excuse(socket.key, "a close");
                 }
                 if let Some(watch) = socket.watch {
-                    watch.release(socket.open);
-                    socket.close_with_callbacks(self, watch);
+                    watch.begin_close(socket.open);
+                    self.close_socket(socket.open);
+                    watch.is_closed();
                 } else {
                     self.close_socket(socket.open);
                 }
@@ -468,22 +469,6 @@ impl Socket {
             done.status
         );
         self.events = done.status == STATUS_SUCCESS;
-    }
-
-    /// Closes a socket that has callbacks: while the close is under way one may still run and keep nodes.
-    fn close_with_callbacks(&self, actor: &Actor, watch: &Watch) {
-        let closed = Request::make(actor.npi, self.open, actor.raised, &Call::Close { on: ON.into() }, None);
-        let deadline = sim::now() + PATIENCE;
-        let done = loop {
-            // A callback that was running may have kept something; the socket is there until that is given back.
-            watch.release(self.open);
-            if let Some(done) = closed.wait(Duration::from_millis(1)) {
-                break done;
-            }
-            demand!(sim::now() < deadline, "WskCloseSocket is never completed");
-        };
-        demand!(done.status == STATUS_SUCCESS, "WskCloseSocket fails with {:#x}", done.status);
-        watch.is_closed();
     }
 
     /// Looks at every request that has ended; receives in the order of their calls, which is that of the stream. Waits for

@@ -21,6 +21,8 @@ pub(crate) struct Watch {
     /// The port of the connection; zero until it is known.
     key: AtomicU32,
     inside: AtomicBool,
+    /// The socket is about to be closed: nothing is kept any more.
+    closing: AtomicBool,
     /// The close is completed.
     gone: AtomicBool,
     /// The provider has said that the socket or its connection is lost.
@@ -64,6 +66,7 @@ impl Watch {
             side,
             key: AtomicU32::new(key.into()),
             inside: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             state: Mutex::default(),
@@ -104,13 +107,19 @@ impl Watch {
         self.gone.store(true, Ordering::SeqCst);
     }
 
+    /// Gives back everything that is kept, and keeps nothing from here on: the socket is about to be closed.
+    pub(crate) fn begin_close(&self, open: Open) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.release(open);
+    }
+
     /// Gives back everything that is kept.
     pub(crate) fn release(&self, open: Open) {
         let kept = std::mem::take(&mut self.state().kept);
         if kept.is_empty() {
             return;
         }
-        // SAFETY: open, or its close waits for what is kept.
+        // SAFETY: open.
         let table = unsafe { (*open.pointer).Dispatch };
         let release = if open.category == WSK_FLAG_CONNECTION_SOCKET {
             // SAFETY: a connection socket's table.
@@ -211,7 +220,7 @@ unsafe extern "system" fn receive(
             unsafe { accepted.write(part) };
             (STATUS_SUCCESS, part)
         }
-        2 | 3 => {
+        2 | 3 if !this.closing.load(Ordering::SeqCst) => {
             this.state().kept.push((Kept(list), octets.clone()));
             (STATUS_PENDING, indicated)
         }

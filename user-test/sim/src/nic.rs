@@ -99,6 +99,8 @@ pub(crate) fn wait_until_open() {
         demand!(ksim::sim::now() < deadline, "the driver does not open the NIC's adapter");
         ksim::sim::sleep(std::time::Duration::from_millis(1));
     }
+    // The clock goes on when the driver has nothing more to do with it.
+    ksim::sim::sleep(std::time::Duration::from_millis(1));
 }
 
 /// The NIC is torn out.

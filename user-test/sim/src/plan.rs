@@ -244,7 +244,7 @@ impl Plan {
         for _ in 0..times {
             self.push(2, Deed::Pause { time: random.pick(&[1, 50, 10_000, 400_000]).unwrap_or(1) });
             let of_nic = [Break::TearOut, Break::PutIn, Break::NdkOff, Break::NdkOn];
-            let of_system = [Break::KillSystemSocket(random.index(8)), Break::FailSystem(random.index(8))];
+            let of_system = [Break::KillSystemSocket(random.index(8)), Break::FailSystem(random.index(7))];
             let kinds = if self.fabric == Fabric::Nic { &of_nic[..] } else { &of_system[..] };
             let what = random.pick(kinds).unwrap_or(Break::FailSystem(0));
             self.push(2, Deed::Break(what));

@@ -46,7 +46,10 @@ fn faulty_uses_of_spin_locks_are_caught() {
         acquire(&mut lock);
         acquire(&mut lock);
     });
-    assert_stops(SPIN_LOCK_NOT_OWNED, || release(&mut 0, 0));
+    assert_stops(SPIN_LOCK_NOT_OWNED, || {
+        raise(2);
+        release(&mut 0, 0);
+    });
     assert_stops(IRQL_NOT_LESS_OR_EQUAL, || {
         raise(3);
         acquire(&mut 0);
@@ -68,7 +71,10 @@ fn faulty_uses_of_spin_locks_are_caught() {
 fn a_lock_released_on_another_thread_is_caught() {
     let mut lock = 0;
     acquire(&mut lock);
-    assert_stops(SPIN_LOCK_NOT_OWNED, || release(&mut lock, 0));
+    assert_stops(SPIN_LOCK_NOT_OWNED, || {
+        raise(2);
+        release(&mut lock, 0);
+    });
     release(&mut lock, 0);
 }
 
