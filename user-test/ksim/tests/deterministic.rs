@@ -1,5 +1,7 @@
 //! The deterministic mode: the same seed gives the same run, other seeds give others, and what never ends is reported.
 
+#![cfg(test)]
+
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -107,8 +109,7 @@ fn counting(seed: u64, settings: Settings) -> (Vec<usize>, Summary) {
             .collect();
         tasks.iter().for_each(sim::Task::join);
         assert_eq!(locked.word.load(Ordering::Relaxed), 30);
-        let order = order.lock().unwrap().clone();
-        order
+        order.lock().unwrap().clone()
     })
 }
 
@@ -163,7 +164,7 @@ fn an_event_that_is_set_before_its_deadline_ends_the_wait() {
 /// What the first task of a run panics with.
 fn verdict(body: impl FnOnce()) -> String {
     let run = AssertUnwindSafe(|| sim::run(7, OFTEN, body));
-    let payload = catch_unwind(run).err().expect("the run ends well");
+    let payload = catch_unwind(run).expect_err("the run ends well");
     payload.downcast_ref::<String>().cloned().unwrap_or_default()
 }
 

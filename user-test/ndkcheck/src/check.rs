@@ -17,7 +17,7 @@ use crate::memory::Book;
 use crate::object::{Body, Object, Ref};
 use crate::request::{in_callback, tell_cq, tell_disconnect};
 use crate::rule::Rule;
-use crate::script::{Act, EntryAct, Script, Slot};
+use crate::script::{Act, Chooser, EntryAct, Script, Slot};
 use crate::table;
 
 /// A broken rule that was expected.
@@ -142,7 +142,7 @@ impl Checker {
     }
 
     /// Every call is answered as `chooser` says, unless [`next`](Self::next) or [`always`](Self::always) say otherwise.
-    pub fn choose(&self, chooser: fn(Slot) -> Act) {
+    pub fn choose(&self, chooser: Chooser) {
         self.0.script.choose(chooser);
     }
 

@@ -30,7 +30,7 @@ mod work;
 
 pub use check::{Checker, Violation, close, of, wrap};
 pub use rule::Rule;
-pub use script::{Act, EntryAct, Slot, When};
+pub use script::{Act, Chooser, EntryAct, Slot, When};
 
 #[cfg(test)]
 mod tests;

@@ -102,6 +102,9 @@ pub enum EntryAct {
     Twice,
 }
 
+/// Says what becomes of each call.
+pub type Chooser = fn(Slot) -> Act;
+
 /// A callback that waits.
 type Job = Box<dyn FnOnce()>;
 
@@ -132,7 +135,7 @@ unsafe fn make_later(context: *mut c_void) {
 pub(crate) struct Script {
     next: Mutex<HashMap<Slot, VecDeque<Act>>>,
     always: Mutex<HashMap<Slot, Act>>,
-    chooser: Mutex<Option<fn(Slot) -> Act>>,
+    chooser: Mutex<Option<Chooser>>,
     pub(crate) entries: Mutex<VecDeque<EntryAct>>,
     pub(crate) limits: Mutex<Option<fn(&mut NDK_ADAPTER_INFO)>>,
     turns: Mutex<VecDeque<Waiting>>,
@@ -164,7 +167,7 @@ impl Script {
         lock(&self.always).insert(slot, act);
     }
 
-    pub(crate) fn choose(&self, chooser: fn(Slot) -> Act) {
+    pub(crate) fn choose(&self, chooser: Chooser) {
         *lock(&self.chooser) = Some(chooser);
     }
 
