@@ -35,7 +35,9 @@ pub fn steps<T>(
 ) -> Result<T> {
     let what = what.into();
     let bar = ProgressBar::new(total);
-    bar.set_style(ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} {elapsed}, {eta} left")?);
+    bar.set_style(ProgressStyle::with_template(
+        "{spinner} {msg} {wide_bar} {pos}/{len} {elapsed}, {eta} left",
+    )?);
     bar.set_message(what.clone());
     bar.enable_steady_tick(Duration::from_millis(100));
     let start = Instant::now();

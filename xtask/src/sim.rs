@@ -155,7 +155,8 @@ impl Program {
             println!("  {line}");
         }
         let numbers: Vec<String> = without.iter().map(usize::to_string).collect();
-        let rest = if numbers.is_empty() { String::new() } else { format!(" --without {}", numbers.join(",")) };
+        let rest =
+            if numbers.is_empty() { String::new() } else { format!(" --without {}", numbers.join(",")) };
         println!("again: cargo xtask sim --seed {}{rest}", run.seed);
         Ok(())
     }
@@ -183,7 +184,8 @@ impl Program {
             std::thread::scope(|scope| {
                 let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
                 for worker in workers {
-                    let result = worker.join().unwrap_or_else(|_| bail!("a thread of this command has panicked"));
+                    let result =
+                        worker.join().unwrap_or_else(|_| bail!("a thread of this command has panicked"));
                     if let Err(error) = result {
                         stop.store(true, Ordering::Relaxed);
                         return Err(error);

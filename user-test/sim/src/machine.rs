@@ -66,7 +66,7 @@ pub(crate) fn unload() {
     let Some(driver) = driver else { return };
     let task = sim::spawn("unload", move || {
         let Driver(runtime) = { driver };
-        runtime.stop();
+        demand!(runtime.stop(), "an adapter is not let go of");
     });
     *lock(&UNLOADING) = Some(task);
 }
@@ -287,7 +287,7 @@ impl Machine {
     pub(crate) fn stop(mut self) {
         let driver = lock(&DRIVERS).get_mut(self.number).and_then(Option::take);
         if let Some(Driver(runtime)) = driver {
-            runtime.stop();
+            demand!(runtime.stop(), "an adapter is not let go of");
         }
         let unloading = lock(&UNLOADING).take();
         if let Some(task) = unloading {

@@ -16,8 +16,12 @@ pub(super) fn shrink(all: &[usize], mut fails: impl FnMut(&[usize]) -> Result<bo
         let mut smaller = None;
         for start in (0..kept.len()).step_by(length) {
             let inside = |place: usize| (start..start + length).contains(&place);
-            let rest: Vec<usize> =
-                kept.iter().enumerate().filter(|(place, _)| !inside(*place)).map(|(_, number)| *number).collect();
+            let rest: Vec<usize> = kept
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| !inside(*place))
+                .map(|(_, number)| *number)
+                .collect();
             if fails(&rest)? {
                 smaller = Some(rest);
                 break;

@@ -20,8 +20,8 @@
 
 mod calls;
 mod cases;
-mod consumer;
 mod closing;
+mod consumer;
 mod crank;
 mod filter;
 mod iwarp;
