@@ -34,6 +34,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     });
     test::count(workspace, Worlds::All, &mut tally);
     tally.check(&format!("{} seeds of the simulation", sim::CI_SEEDS), || sim::check(workspace));
+    tally.not_run("interoperation with Linux", "not every scenario passes yet: cargo xtask interop");
     tally.finish()
 }
 

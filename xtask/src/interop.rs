@@ -47,11 +47,6 @@ pub fn run(workspace: &Workspace, only: &[String]) -> Result<()> {
     tally.finish()
 }
 
-/// Runs every scenario.
-pub(crate) fn count_all(workspace: &Workspace, tally: &mut Tally) {
-    count(workspace, &SCENARIOS.iter().collect::<Vec<_>>(), tally);
-}
-
 fn choose(only: &[String]) -> Result<Vec<&'static Scenario>> {
     if let Some(unknown) = only.iter().find(|&name| !SCENARIOS.iter().any(|s| s.name.starts_with(name))) {
         bail!("there is no scenario {unknown}; cargo xtask interop --list prints all");

@@ -6,8 +6,14 @@
 
 mod iwarp;
 
+use core::net::SocketAddr;
+
+use abi::NTSTATUS;
 use control::Record;
-use control::driver::{self, AdapterRow, ReasonRow, Row, SocketRow, Source, StatusHeader, Work};
+use control::driver::{
+    self, AdapterRow, EventRow, PolicyVerdict, ReasonRow, Row, RuleRow, SocketRow, Source, StatusHeader,
+    WhyReply, Work,
+};
 use stream::wire::Message;
 use stream::{ConnData, Extensions, TargetEntry, Word};
 
@@ -116,6 +122,39 @@ impl Source for Fixed {
             if !sink(row) {
                 return;
             }
+        }
+    }
+
+    fn events(&self, after: u64, sink: &mut dyn FnMut(EventRow) -> bool) -> (u64, u64) {
+        let rows = EventRow::decode(&[4; EventRow::SIZE]).into_iter().cycle();
+        let _all = rows.zip(after..3).all(|(row, _)| sink(row));
+        (3, 99)
+    }
+
+    fn rules(&self, sink: &mut dyn FnMut(RuleRow) -> bool) {
+        let _all = [[b'r'; 128], [b's'; 128]].into_iter().all(|text| sink(RuleRow { text }));
+    }
+
+    fn judge(&self, rules: &str, enforce: bool) -> Result<PolicyVerdict, NTSTATUS> {
+        let rules = u32::try_from(driver::lines(rules).count()).unwrap_or(u32::MAX);
+        Ok(PolicyVerdict { rules, wrong: 0, line: 0, in_force: enforce.into(), error: [0; 128] })
+    }
+
+    fn why(&self, local: Option<SocketAddr>, remote: SocketAddr) -> WhyReply {
+        WhyReply {
+            contract: driver::CONTRACT_VERSION,
+            path: 1,
+            reason: 2,
+            falls_back: 1,
+            action: 0,
+            rule: 3,
+            remembered_ms: 4,
+            route_status: 0,
+            interface_index: 5,
+            reserved: 0,
+            local: local.unwrap_or(remote).into(),
+            adapter: [b'a'; 32],
+            rule_text: [b't'; 128],
         }
     }
 }

@@ -73,7 +73,7 @@ fn pairs(here: &Program, there: &Program, turns: usize) -> Result<Vec<Pair>> {
             };
             let Some(other) = theirs.iter().find(same) else { continue };
             let pair = (row.median(), other.median());
-            match all.iter_mut().find(|(known, _)| same(&&*known)) {
+            match all.iter_mut().find(|(known, _)| same(&known)) {
                 Some((_, turns)) => turns.push(pair),
                 None => all.push((row, vec![pair])),
             }
