@@ -202,12 +202,14 @@ impl Deref for Ref {
 /// A call counts against the close of its object until it returns, or until its completion begins (rule 7 of section 9).
 pub(crate) struct Mark {
     object: Ref,
-    ended: AtomicBool,
+    ended: Mutex<bool>,
 }
 
 impl Mark {
     pub(crate) fn end(&self) {
-        if !self.ended.swap(true, Ordering::AcqRel) {
+        // Whoever finds it ended finds the count without it, too.
+        let mut ended = lock(&self.ended);
+        if !std::mem::replace(&mut *ended, true) {
             self.object.leave();
         }
     }
@@ -279,7 +281,7 @@ pub(crate) unsafe fn enter<T>(object: *mut T, name: &'static str, limit: KIRQL) 
         format!("{name} of {}, which is closed", *object)
     })?;
     object.calls.fetch_add(1, Ordering::AcqRel);
-    let mark = Arc::new(Mark { object, ended: AtomicBool::new(false) });
+    let mark = Arc::new(Mark { object, ended: Mutex::new(false) });
     Ok(Call { check, object, name, mark })
 }
 
