@@ -68,8 +68,11 @@ pub struct Iwarp<'a> {
     pub crc: bool,
     /// TCP connections of one listener whose request has not arrived; further ones wait in the system's backlog.
     pub half_open: u32,
-    /// How long a peer that connects may take for its request, and to its first FPDU after the reply; in units of 100 ns.
+    /// How long a peer that connects may take for its request, and for an RTR message that was agreed on; in units of 100 ns.
     pub handshake_timeout: u64,
+    /// How long an accept waits for the first FPDU where no RTR message was agreed on, in units of 100 ns. Then it completes: such an
+    /// initiator need not have anything to say.
+    pub first_fpdu_timeout: u64,
     /// How long a connect may take to the peer's reply, in units of 100 ns.
     pub connect_timeout: u64,
     /// How long TCP may outlive a connection, to deliver its last octets, in units of 100 ns.
@@ -87,6 +90,7 @@ impl<'a> Iwarp<'a> {
             crc: true,
             half_open: 64,
             handshake_timeout: milliseconds(5_000),
+            first_fpdu_timeout: milliseconds(1_000),
             connect_timeout: milliseconds(10_000),
             linger: milliseconds(2_000),
         }

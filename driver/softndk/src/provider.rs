@@ -44,6 +44,7 @@ struct Iwarp {
     crc: bool,
     half_open: u32,
     handshake_timeout: u64,
+    first_fpdu_timeout: u64,
     connect_timeout: u64,
     linger: u64,
 }
@@ -58,6 +59,7 @@ impl Iwarp {
             crc: config.crc,
             half_open: config.half_open,
             handshake_timeout: config.handshake_timeout,
+            first_fpdu_timeout: config.first_fpdu_timeout,
             connect_timeout: config.connect_timeout,
             linger: config.linger,
         })
@@ -117,9 +119,13 @@ impl Core {
         self.iwarp.as_ref().map_or(0, |iwarp| iwarp.half_open)
     }
 
-    /// In units of 100 ns, as the two that follow.
+    /// In units of 100 ns, as the three that follow.
     pub(crate) fn handshake_timeout(&self) -> u64 {
         self.iwarp.as_ref().map_or(0, |iwarp| iwarp.handshake_timeout)
+    }
+
+    pub(crate) fn first_fpdu_timeout(&self) -> u64 {
+        self.iwarp.as_ref().map_or(0, |iwarp| iwarp.first_fpdu_timeout)
     }
 
     pub(crate) fn connect_timeout(&self) -> u64 {

@@ -10,7 +10,7 @@ use kernel::time::interrupt_time_100ns;
 
 use super::outcome::{End, Outcome};
 use super::wire::Ending;
-use super::{Buffers, EMSS, FIRST_FPDU, Protocol, REPEAT_AFTER, REPEATS, Stage, State, Stream, startup};
+use super::{Buffers, EMSS, Protocol, REPEAT_AFTER, Stage, State, Stream, startup};
 use crate::answer::Request;
 use crate::connector::Connector;
 use crate::deadlines::Deadline;
@@ -137,7 +137,8 @@ impl Stream {
         Self::open(this, state, &handshake.qp, &agreement, fpdu)?;
         state.wire.wrote(octets);
         state.stage = Stage::Answered;
-        let patience = if state.needs_rtr { this.adapter.core().handshake_timeout() } else { FIRST_FPDU };
+        let core = this.adapter.core();
+        let patience = if state.needs_rtr { core.handshake_timeout() } else { core.first_fpdu_timeout() };
         this.limit(Some(patience));
         Ok(())
     }
@@ -183,19 +184,12 @@ impl Stream {
         completed
     }
 
-    /// Lets the peer hear of this end, which may have nothing to say.
+    /// Lets the peer hear of this active end, which may have nothing to say, and asks the timer for the next time.
     fn speak(&self, state: &mut State) {
         if let Protocol::Full(connection) = &mut state.protocol {
             connection.speak();
-            self.limit(Some(REPEAT_AFTER << (2 * state.repeated)));
-        }
-    }
-
-    /// The same once more.
-    fn speak_again(&self, state: &mut State) {
-        if self.side == Side::Active && state.repeated < REPEATS {
-            state.repeated = state.repeated.saturating_add(1);
-            self.speak(state);
+            self.limit(REPEAT_AFTER.get(state.spoken).copied());
+            state.spoken = state.spoken.saturating_add(1);
         }
     }
 
@@ -284,16 +278,18 @@ impl Stream {
         {
             let mut state = this.state.lock();
             let waits = match state.stage {
-                Stage::Answered if !state.needs_rtr && state.wire.is_sent() => {
+                Stage::Answered if !state.needs_rtr => {
                     Self::establish(this, &mut state, &mut outcome);
                     false
                 }
                 Stage::Connecting | Stage::Requested | Stage::Answered => true,
                 Stage::Undecided => false,
-                // The time of a repetition may be over when a disconnect has begun.
+                // A disconnect may have begun while the time of a repetition was over.
                 Stage::Established if state.disconnecting => interrupt_time_100ns() >= state.disconnect_by,
                 Stage::Established => {
-                    this.speak_again(&mut state);
+                    if this.side == Side::Active {
+                        this.speak(&mut state);
+                    }
                     false
                 }
                 Stage::Closed => {

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! active   Connecting ─ TCP ─► Requested ─ reply ──► Undecided ─ complete connect ─────────────► Established
-//! passive  (accepted TCP) ───► Requested ─ request ► Undecided ─ accept ► Answered ─ first FPDU ► Established
+//! passive  (accepted TCP) ───► Requested ─ request ► Undecided ─ accept ► Answered ─ first FPDU ► Established (*)
 //!              └── anything that ends it ───────────────┴────────────────────┴──────────────────► Closed
 //! ```
+//!
+//! (*) Where no RTR message was agreed on also without it, after [`Iwarp::first_fpdu_timeout`](crate::Iwarp::first_fpdu_timeout).
 //!
 //! [`iwarp`](crate::iwarp) says what the octets mean, `wire` what is outstanding at the system, and this is their owner: it has one
 //! lock, which is held for neither a call of the system's nor a callback. Whoever changes something calls [`Stream::run`]: one
@@ -55,15 +57,10 @@ const EMSS: u32 = 1460;
 /// RTR messages that a passive end takes, where the peer-to-peer model is asked for.
 const RTR: Rtr = Rtr::WRITE.union(Rtr::READ);
 
-/// How long a passive end waits for the first FPDU of an initiator that has not asked for an RTR message, in units of 100 ns.
-const FIRST_FPDU: u64 = milliseconds(1_000);
-
-/// How long after its first FPDU an active end sends another Write of no octets, in units of 100 ns; four times as long until the
-/// next. siw reads what arrives right behind its reply only when more arrives (`siw_qp_socket_assoc`, kernel 6.1), and says things
-/// itself meanwhile.
-const REPEAT_AFTER: u64 = milliseconds(100);
-/// How many there are.
-const REPEATS: u32 = 3;
+/// How long after one Write of no octets an active end sends the next, in units of 100 ns, as often as there are numbers. siw reads
+/// what arrives right behind its reply only when more arrives (`siw_qp_socket_assoc`, kernel 6.1), and says things itself meanwhile:
+/// that a peer has been heard does not mean that it listens.
+const REPEAT_AFTER: [u64; 3] = [milliseconds(100), milliseconds(400), milliseconds(1_600)];
 
 /// Where the connection stands, as its consumer sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,8 +71,8 @@ enum Stage {
     Requested,
     /// The consumer has request or reply before it.
     Undecided,
-    /// The accepting reply is on its way, and the initiator's first FPDU is awaited, before which nothing may be sent. One that has
-    /// not asked for an RTR message need not have anything to say.
+    /// The accepting reply is on its way, and the initiator's first FPDU is awaited, before which nothing may be sent. Where no RTR
+    /// message was agreed on it need not come: the initiator may have nothing to say.
     Answered,
     Established,
     Closed,
@@ -133,8 +130,8 @@ struct State {
     disconnecting: bool,
     /// Interrupt time by which the disconnect has to be over.
     disconnect_by: u64,
-    /// Writes of no octets behind the first one.
-    repeated: u32,
+    /// Writes of no octets that have been asked for.
+    spoken: usize,
     /// The peer has ended the connection in order.
     peer_closed: bool,
     /// The peer's consumer has rejected, so its data may be read.
@@ -201,7 +198,7 @@ impl Stream {
             connector: None,
             disconnecting: false,
             disconnect_by: 0,
-            repeated: 0,
+            spoken: 0,
             peer_closed: false,
             rejected: false,
             backlog: None,

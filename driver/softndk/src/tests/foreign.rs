@@ -64,6 +64,5 @@ fn a_new_peer_is_spoken_to_again() {
         end.close();
         close(pd, close_slot!(pd, NdkClosePd));
         world.finish();
-        ksim::wsk::reset();
     });
 }

@@ -7,9 +7,10 @@ use abi::ndk::*;
 use abi::status::*;
 
 use super::harness::*;
-use super::hostile_stream::mpa_request;
+use super::hostile_stream::{first_fpdu, mpa_request};
 use super::pair::*;
 use super::tcp_peer::*;
+use crate::iwarp::tests::harness::{fpdu, hex};
 
 /// Half-open connections that a listener holds in these tests.
 const LIMIT: u32 = 8;
@@ -136,6 +137,38 @@ fn a_first_fpdu_that_does_not_come_ends_the_accept() {
         assert_eq!(peer.wait_for_end(), Ended::Reset);
         assert_eq!(world.soft().counters().handshakes_late, 1);
         peer.close();
+        end.close();
+        listener.close();
+        close(pd, close_slot!(pd, NdkClosePd));
+        world.finish();
+    });
+}
+
+/// One that has not agreed to send an RTR message may have nothing to say: it is accepted without, and hears nothing until it speaks.
+#[test]
+fn a_peer_that_need_not_speak_is_accepted_and_hears_nothing() {
+    over(Fabric::Iwarp, || {
+        let world = World::tuned(|iwarp| iwarp.first_fpdu_timeout = kernel::time::milliseconds(50));
+        let pd = world.pd();
+        let (listener, address) = TestListener::on(&world, "127.0.0.1");
+        let mut end = End::new(&world, pd, Sizes::default());
+        let peer = TcpPeer::connect(world.system(), address);
+        assert!(peer.send(&mpa_request()));
+        let accept = end.begin_accept(listener.take_request(), &[]).ok().unwrap();
+        assert_eq!(accept.wait(), STATUS_SUCCESS);
+        let reply = peer.take();
+        assert_eq!(reply[..16], *b"MPA ID Rep Frame");
+        assert_eq!(reply.len(), 24);
+        assert_eq!(end.send(1, &[], NDK_OP_FLAG::empty()), STATUS_SUCCESS);
+        assert_eq!((peer.take(), peer.ended()), (std::vec![], None), "an FPDU before the initiator's first");
+        assert_eq!(end.initiators.drain().len(), 0);
+        assert!(peer.send(&first_fpdu()));
+        assert_eq!(end.initiators.one().Status, STATUS_SUCCESS);
+        assert_eq!(peer.take(), fpdu(&hex("4143 00000000 00000000 00000001 00000000"), true));
+        let counters = world.soft().counters();
+        assert_eq!((counters.accepts, counters.handshakes_late), (1, 0));
+        peer.close();
+        assert_eq!(end.events.seen.take(), 2);
         end.close();
         listener.close();
         close(pd, close_slot!(pd, NdkClosePd));

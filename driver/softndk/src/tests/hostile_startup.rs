@@ -7,10 +7,10 @@ use std::vec::Vec;
 use abi::status::*;
 
 use super::harness::*;
-use super::hostile_stream::mpa_request;
+use super::hostile_stream::{first_fpdu, mpa_request};
 use super::pair::*;
 use super::tcp_peer::*;
-use crate::iwarp::tests::harness::hex;
+use crate::iwarp::tests::harness::{fpdu, hex, tagged};
 
 /// A frame with that key, flags, revision and length field, and what follows.
 fn frame(kind: &str, header: &str, rest: &[u8]) -> Vec<u8> {
@@ -93,7 +93,7 @@ fn private_data_has_its_own_length_on_the_wire() {
             let accept = end.begin_accept(requested, own).ok().unwrap();
             let header = std::format!("50 02 {:04x} 0001 0001", 4 + own.len());
             assert_eq!(peer.take(), frame("Rep", &header, own), "{length}");
-            // Without an RTR message the reply is all that it takes.
+            assert!(peer.send(&first_fpdu()));
             assert_eq!(accept.wait(), STATUS_SUCCESS);
             peer.close();
             assert_eq!(end.events.seen.take(), 2);
@@ -139,13 +139,12 @@ fn a_server_that_does_not_speak_mpa_is_a_refusal_at_once() {
                 Server::Says(frame("Rep", "50 02 0004 8004 4009", &[])),
                 Some("2006"),
             ),
-            ("no RTR in common", Server::Says(frame("Rep", "50 02 0004 8004 0004", &[])), Some("2007")),
         ];
         for (name, deed, code) in cases {
             let mut end = End::new(&world, pd, Sizes::default());
             let connect = end.begin_connect(world.connector(), source, at, b"hello").ok().unwrap();
             let peer = server.accept();
-            let request = frame("Req", "50 02 0009 8004 C004", b"hello");
+            let request = frame("Req", "50 02 0009 0004 0004", b"hello");
             assert_eq!(peer.take(), request, "{name}");
             match &deed {
                 Server::Says(octets) => assert!(peer.send(octets), "{name}"),
@@ -173,6 +172,38 @@ fn a_server_that_does_not_speak_mpa_is_a_refusal_at_once() {
             end.close();
         }
         assert_eq!(world.soft().counters().connects, 0);
+        server.close();
+        close(pd, close_slot!(pd, NdkClosePd));
+        world.finish();
+    });
+}
+
+/// This end has asked for the client-server model: whatever a reply says of RTR messages, it gets a Write of no octets.
+#[test]
+fn an_rtr_message_that_nobody_asked_for_changes_nothing() {
+    over(Fabric::Iwarp, || {
+        let world = World::plain();
+        let pd = world.pd();
+        let at: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        let server = TcpPeer::listen(world.system(), at);
+        for limits in ["0004 0004", "8004 0004", "C004 0004", "8004 8004", "8004 4004", "C004 C004"] {
+            let mut end = End::new(&world, pd, Sizes::default());
+            let source = SocketAddr::new(at.ip(), 0);
+            let connect = end.begin_connect(world.connector(), source, at, &[]).ok().unwrap();
+            let peer = server.accept();
+            peer.take();
+            assert!(peer.send(&frame("Rep", &std::format!("50 02 0004 {limits}"), &[])), "{limits}");
+            assert_eq!(connect.wait(), STATUS_SUCCESS, "{limits}");
+            assert_eq!(peer.take(), [], "{limits}: before the consumer has decided");
+            assert_eq!(end.complete_connect(), STATUS_SUCCESS, "{limits}");
+            let said = fpdu(&tagged("c140", 1, 0, 0), true);
+            let heard = eventually("the end speaks", || Some(peer.take()).filter(|got| !got.is_empty()));
+            // The same more than once, on a slow host.
+            assert!(heard.chunks(said.len()).all(|got| got == said), "{limits}: {heard:02x?}");
+            peer.close();
+            assert_eq!(end.events.seen.take(), 0, "{limits}");
+            end.close();
+        }
         server.close();
         close(pd, close_slot!(pd, NdkClosePd));
         world.finish();
