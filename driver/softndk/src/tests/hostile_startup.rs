@@ -213,7 +213,7 @@ fn an_rtr_message_that_nobody_asked_for_changes_nothing() {
 #[test]
 fn a_server_that_says_nothing_is_given_up_in_time() {
     over(Fabric::Iwarp, || {
-        let world = World::tuned(|iwarp| iwarp.connect_timeout = kernel::time::milliseconds(20));
+        let world = World::tuned(|iwarp| iwarp.connect_timeout = kernel::time::milliseconds(500));
         let pd = world.pd();
         let at: SocketAddr = "127.0.0.1:8080".parse().unwrap();
         let server = TcpPeer::listen(world.system(), at);
