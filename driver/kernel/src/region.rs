@@ -139,10 +139,10 @@ impl Region {
 /// `from` is readable and `to` writable for `len` bytes, and they do not overlap.
 unsafe fn copy_volatile(from: *const u8, to: *mut u8, len: usize) {
     const WORD: usize = size_of::<u64>();
-    /// Eight bytes at any address.
+    /// Eight bytes at any address: one access, where an array of bytes would be eight.
     #[repr(C, packed)]
     #[derive(Clone, Copy)]
-    struct Unaligned([u8; WORD]);
+    struct Unaligned(u64);
     let words = len / WORD;
     for index in 0..words {
         // SAFETY: word `index` lies inside `from`.

@@ -432,52 +432,36 @@ impl Cq {
     fn drain(&self) -> bool {
         let mut done = 0usize;
         while done < PASS_LIMIT {
-            let mut entries: Vec<(*mut c_void, Completion), BATCH> = Vec::new();
-            self.reap(&mut entries);
-            if entries.is_empty() {
+            let taken = if self.extended { self.reap::<NDK_RESULT_EX>() } else { self.reap::<NDK_RESULT>() };
+            if taken == 0 {
                 return true;
             }
-            done = done.saturating_add(entries.len());
-            // One delivery for each run of entries of the same queue pair: one lock for the run.
-            for run in entries.chunk_by(|a, b| a.0 == b.0) {
-                let Some((context, _)) = run.first() else { continue };
-                let Some(attachment) = NonNull::new(context.cast::<Attachment>()) else { continue };
-                let batch: Vec<Completion, BATCH> = run.iter().map(|(_, c)| *c).collect();
-                // SAFETY: the QP context is the attachment of an endpoint that is kept until it has retired.
-                let endpoint = unsafe { attachment.as_ref() };
-                if endpoint.abandoned.load(Ordering::Acquire) {
-                    continue;
-                }
-                // SAFETY: the function belongs to this attachment.
-                unsafe { (endpoint.deliver)(attachment, &batch) };
-            }
+            done = done.saturating_add(taken);
         }
         false
     }
 
-    fn reap(&self, entries: &mut Vec<(*mut c_void, Completion), BATCH>) {
-        let object = self.object.as_ptr();
-        if self.extended {
-            let mut raw = [const { MaybeUninit::<NDK_RESULT_EX>::uninit() }; BATCH];
-            let get = slot!(object, NdkGetCqResultsEx);
-            // SAFETY: the queue is open, reaping is serialised by the gate, `raw` has room for BATCH entries.
-            let n = unsafe { get(object, raw.as_mut_ptr().cast(), BATCH as u32) };
-            for entry in raw.iter().take(n as usize) {
-                // SAFETY: the provider has filled the first `n` entries.
-                let e = unsafe { entry.assume_init_ref() };
-                let _ = entries.push(completion(e.QPContext, e.Status, e.BytesTransferred, e.RequestContext));
+    /// Takes a batch of entries and delivers them; how many there were.
+    fn reap<R: Entry>(&self) -> usize {
+        let mut raw = [const { MaybeUninit::<R>::uninit() }; BATCH];
+        // SAFETY: the queue is open, reaping is serialised by the gate, `raw` has room for BATCH entries.
+        let taken = unsafe { R::get(self.object.as_ptr(), raw.as_mut_ptr().cast(), BATCH as u32) } as usize;
+        // One delivery for each run of entries of the same queue pair: one lock for the run.
+        let mut run: Vec<Completion, BATCH> = Vec::new();
+        let mut of = ptr::null_mut();
+        for entry in raw.iter().take(taken) {
+            // SAFETY: the provider has filled the first `taken` entries.
+            let (qp, completion) = unsafe { entry.assume_init_ref() }.read();
+            if qp != of {
+                deliver(of, &run);
+                run.clear();
+                of = qp;
             }
-        } else {
-            let mut raw = [const { MaybeUninit::<NDK_RESULT>::uninit() }; BATCH];
-            let get = slot!(object, NdkGetCqResults);
-            // SAFETY: as above.
-            let n = unsafe { get(object, raw.as_mut_ptr().cast(), BATCH as u32) };
-            for entry in raw.iter().take(n as usize) {
-                // SAFETY: the provider has filled the first `n` entries.
-                let e = unsafe { entry.assume_init_ref() };
-                let _ = entries.push(completion(e.QPContext, e.Status, e.BytesTransferred, e.RequestContext));
-            }
+            // There is room for all entries of a batch.
+            let _ = run.push(completion);
         }
+        deliver(of, &run);
+        taken
     }
 
     /// Retires the endpoints whose last entry is taken. The queue was seen empty after they had been handed in, so
@@ -518,13 +502,53 @@ impl Cq {
     }
 }
 
-fn completion(
-    qp: *mut c_void,
-    status: NTSTATUS,
-    octets: u32,
-    context: *mut c_void,
-) -> (*mut c_void, Completion) {
-    (qp, Completion { status, octets, context: context.addr() })
+/// Hands entries of one queue pair to its endpoint, unless that is given up.
+fn deliver(qp: *mut c_void, entries: &[Completion]) {
+    let Some(attachment) = NonNull::new(qp.cast::<Attachment>()) else { return };
+    // SAFETY: the QP context is the attachment of an endpoint that is kept until it has retired.
+    let endpoint = unsafe { attachment.as_ref() };
+    if !endpoint.abandoned.load(Ordering::Acquire) {
+        // SAFETY: the function belongs to this attachment.
+        unsafe { (endpoint.deliver)(attachment, entries) };
+    }
+}
+
+/// What a provider of one version or another puts into a completion queue.
+trait Entry: Sized {
+    /// Takes up to `count` entries.
+    ///
+    /// # Safety
+    /// `cq` is open and has the function, nobody else reaps or arms it now, and there is room for `count` entries.
+    unsafe fn get(cq: *mut NDK_CQ, entries: *mut Self, count: u32) -> u32;
+
+    /// The context of its queue pair, and what became of the request.
+    fn read(&self) -> (*mut c_void, Completion);
+}
+
+impl Entry for NDK_RESULT_EX {
+    unsafe fn get(cq: *mut NDK_CQ, entries: *mut Self, count: u32) -> u32 {
+        let get = slot!(cq, NdkGetCqResultsEx);
+        // SAFETY: the caller's promise.
+        unsafe { get(cq, entries, count) }
+    }
+
+    fn read(&self) -> (*mut c_void, Completion) {
+        let Self { Status: status, BytesTransferred: octets, .. } = *self;
+        (self.QPContext, Completion { status, octets, context: self.RequestContext.addr() })
+    }
+}
+
+impl Entry for NDK_RESULT {
+    unsafe fn get(cq: *mut NDK_CQ, entries: *mut Self, count: u32) -> u32 {
+        let get = slot!(cq, NdkGetCqResults);
+        // SAFETY: the caller's promise.
+        unsafe { get(cq, entries, count) }
+    }
+
+    fn read(&self) -> (*mut c_void, Completion) {
+        let Self { Status: status, BytesTransferred: octets, .. } = *self;
+        (self.QPContext, Completion { status, octets, context: self.RequestContext.addr() })
+    }
 }
 
 /// A status on its way out of `try_new_cyclic`.

@@ -173,13 +173,17 @@ impl Engine {
         if self.state != State::Open || !self.may_send {
             return None;
         }
-        let transmit = self
-            .poll_credit(self.extensions.contains(Extensions::CREDIT))
+        // A mere limit goes beside the next data message, if there is one and the peer understands that.
+        let due = self.credit_due();
+        let beside = due.filter(|&due| self.may_go_beside_data(due));
+        let transmit = due
+            .filter(|_| beside.is_none())
+            .and_then(|due| self.send_credit(due))
             .or_else(|| self.poll_question())
             .or_else(|| self.poll_advert())
             .or_else(|| self.poll_refusal())
             .or_else(|| self.poll_data(max_data))
-            .or_else(|| self.poll_credit(false))
+            .or_else(|| beside.and_then(|due| self.send_credit(due)))
             .or_else(|| self.poll_control())?;
         Some(self.count(transmit))
     }

@@ -8,14 +8,20 @@ use crate::wire::{Extensions, TargetList, Word};
 const HEAD_MAX: u32 = 8;
 
 impl Engine {
+    /// The credit message that should go out, if any.
+    pub(super) fn credit_due(&self) -> Option<CreditDue> {
+        self.receive.credit_due().or(self.answer_due.then_some(CreditDue::Bare))
+    }
+
+    /// Whether credit that is due can go beside a data message.
+    pub(super) fn may_go_beside_data(&self, due: CreditDue) -> bool {
+        due == CreditDue::Bare && self.extensions.contains(Extensions::CREDIT)
+    }
+
     /// Room is returned before anything else goes out: it is what the peer may be waiting for, and the first
     /// message of the active side has to be there at once.
-    ///
-    /// `beside_data`: a mere limit goes beside the next data message, if there is one.
-    pub(super) fn poll_credit(&mut self, beside_data: bool) -> Option<Transmit> {
-        let answer = self.answer_due.then_some(CreditDue::Bare);
-        let due = self.receive.credit_due().or(answer)?;
-        if (beside_data && due == CreditDue::Bare) || !self.queue.push_control(due.slots()) {
+    pub(super) fn send_credit(&mut self, due: CreditDue) -> Option<Transmit> {
+        if !self.queue.push_control(due.slots()) {
             return None;
         }
         self.answer_due = false;

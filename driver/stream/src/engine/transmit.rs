@@ -103,19 +103,26 @@ impl Transmit {
     /// The octets that the Send begins with, words in little-endian order; none for a probe, which has no Send.
     #[must_use]
     pub fn head(&self) -> Vec<u8, MAX_HEAD_LEN> {
-        let words = match *self {
-            Self::Data { word, credit, .. } | Self::SendData { word, credit, .. } => [Some(word), credit],
+        let mut head = Vec::new();
+        // There is room for the longest head.
+        let mut put = |word: u32| drop(head.extend_from_slice(&word.to_le_bytes()));
+        match *self {
+            Self::Data { word, credit, .. } | Self::SendData { word, credit, .. } => {
+                put(word);
+                if let Some(credit) = credit {
+                    put(credit);
+                }
+            }
             Self::Credit { word, .. }
             | Self::Control { word }
             | Self::Notice { word }
-            | Self::Abort { word } => [Some(word), None],
-            Self::Advert(_) => [Some(Word::Advert.encode()), None],
-            Self::Probe { .. } => [None, None],
-        };
-        let advert = match self {
-            Self::Advert(advert) => advert.encode(),
-            _ => Vec::new(),
-        };
-        words.into_iter().flatten().flat_map(u32::to_le_bytes).chain(advert).collect()
+            | Self::Abort { word } => put(word),
+            Self::Advert(advert) => {
+                put(Word::Advert.encode());
+                drop(head.extend_from_slice(&advert.encode()));
+            }
+            Self::Probe { .. } => {}
+        }
+        head
     }
 }

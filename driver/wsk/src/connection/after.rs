@@ -14,18 +14,30 @@ use kernel::region::Region;
 use ndk::{Endpoint, FastRegion, Incoming, Poster};
 use trace::{Event, Kind, Reason};
 
-/// What has to be done once the lock is dropped, in this order.
+/// What has to be done once the lock is dropped.
 #[derive(Default)]
 pub(super) struct After {
     /// IRPs whose outcome is decided.
     pub(super) batch: CompletionBatch,
+    /// Clients' memory to be mapped.
+    pub(super) map: MapRequests,
+    /// A receive is completed, after which octets may be indicated again.
+    pub(super) resume: bool,
+    /// Calls of the client's callbacks are due,
+    pub(super) pump: bool,
+    /// and this is not a call of the client's, so they may be made here.
+    pub(super) direct: bool,
+    rare: Option<Rare>,
+}
+
+/// What a message that comes or goes never asks for: apart, so that it costs nothing there. In the order in which it is done.
+#[derive(Default)]
+pub(super) struct Rare {
     /// A WskSocket or WskSocketConnect that has succeeded.
     pub(super) made: Option<OwnedIrp>,
     /// Events to enable on the twin, which has become the connection and is in use for that; and whether it indicates
     /// octets by the callback of SIO_WSK_SET_RECEIVE_EX_CALLBACK.
     pub(super) enable: Option<(SystemSocket, u32, bool)>,
-    /// Clients' memory to be mapped.
-    pub(super) map: MapRequests,
     /// A region that outlives its endpoint is to be closed.
     pub(super) close_region: Option<FastRegion>,
     /// The endpoint to close, and whether the peer is to be told.
@@ -70,17 +82,45 @@ pub(super) struct After {
     pub(super) accept_ended: Option<(Shared<Arrivals>, NTSTATUS)>,
     /// A request that was never decided: dropping it rejects it.
     pub(super) reject: Option<Incoming>,
-    /// A receive is completed, after which octets may be indicated again.
-    pub(super) resume: bool,
-    /// Calls of the client's callbacks are due,
-    pub(super) pump: bool,
-    /// and this is not a call of the client's, so they may be made here.
-    pub(super) direct: bool,
 }
 
 impl After {
-    pub(super) fn run(mut self, this: &Shared<Connection>) {
+    /// What is seldom asked for.
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// The same, if there is any.
+    pub(super) fn asked(&mut self) -> Option<&mut Rare> {
+        self.rare.as_mut()
+    }
+
+    /// Does everything but the mapping, which the caller does.
+    pub(super) fn run(&mut self, this: &Shared<Connection>) {
         // Counted before the client hears of it.
+        if let Some(rare) = &self.rare {
+            rare.tell(this);
+        }
+        self.batch.flush();
+        if let Some(rare) = &mut self.rare {
+            rare.run(this);
+        }
+        if self.resume {
+            // Not before the client has heard of the receive.
+            Connection::with(this, |state, _| state.pump.stopped = false);
+        }
+        if self.pump {
+            if self.direct { Connection::pump(this) } else { Connection::queue_pump(this) }
+        }
+        if self.rare.as_ref().is_some_and(|rare| rare.finish) {
+            Connection::finish(this);
+        }
+    }
+}
+
+impl Rare {
+    /// Counts and tells what has happened.
+    fn tell(&self, this: &Connection) {
         if let Some(reason) = self.decided {
             this.client.provider().reasons().count(reason);
             this.tell_decision(reason);
@@ -98,7 +138,9 @@ impl After {
         if let Some(value) = self.stalled {
             this.tell(Event { value, ..Event::new(Kind::Stalled) });
         }
-        self.batch.flush();
+    }
+
+    fn run(&mut self, this: &Shared<Connection>) {
         if let Some(irp) = self.made.take() {
             // The client's reference: taken back by WskCloseSocket.
             irp.complete(Outcome::success(Shared::into_raw(this.clone()).addr()));
@@ -154,16 +196,6 @@ impl After {
         drop(self.early.take());
         if self.work {
             Connection::queue_work(this);
-        }
-        if self.resume {
-            // Not before the client has heard of the receive.
-            Connection::with(this, |state, _| state.pump.stopped = false);
-        }
-        if self.pump {
-            if self.direct { Connection::pump(this) } else { Connection::queue_pump(this) }
-        }
-        if self.finish {
-            Connection::finish(this);
         }
     }
 }

@@ -94,6 +94,6 @@ impl State {
     /// The bind that is wanted begins.
     pub(super) fn bind_in_turn(&mut self, after: &mut After) {
         self.building = true;
-        after.work = true;
+        after.rare().work = true;
     }
 }

@@ -78,15 +78,15 @@ impl State {
         if let Some(irp) = self.bind.take() {
             after.batch.push(irp, Outcome::CANCELLED);
         }
-        after.end_listen = self.listen.take();
+        after.rare().end_listen = self.listen.take();
         self.connect.drain_into(&mut after.batch, |_| Outcome::CANCELLED);
         self.fail_sends(STATUS_CANCELLED, after);
         self.receives.drain_into(&mut after.batch, |request| request.end(STATUS_CANCELLED));
         self.disconnect.drain_into(&mut after.batch, |()| Outcome::CANCELLED);
         self.unserved.drain_into(&mut after.batch, |_| Outcome::CANCELLED);
-        after.reject = self.incoming.take();
+        after.rare().reject = self.incoming.take();
         if let Some(listener) = self.listener.take() {
-            after.listener = Some((listener, false));
+            after.rare().listener = Some((listener, false));
         }
         if let Some(link) = &mut self.link {
             if connected && !self.silent {
@@ -96,7 +96,7 @@ impl State {
             // Without a poster the endpoint is being closed already, in one way or the other.
             if let Some(poster) = link.poster.take() {
                 link.engine.handle_connection_lost();
-                after.close = Some((poster, false));
+                after.rare().close = Some((poster, false));
             }
         }
         self.go_on(after);

@@ -335,7 +335,7 @@ impl Connection {
             };
             match posted {
                 Ok(()) => state.building = false,
-                Err(_) => after.close = link.poster.take().map(|poster| (poster, false)),
+                Err(_) => after.rare().close = link.poster.take().map(|poster| (poster, false)),
             }
             posted
         })?;
@@ -449,15 +449,15 @@ impl State {
                 };
                 self.phase = Phase::Connected;
                 self.reason = Reason::Rdma;
-                after.reached = self.remote;
-                after.decided = Some(Reason::Rdma);
+                after.rare().reached = self.remote;
+                after.rare().decided = Some(Reason::Rdma);
                 self.connected(connection, irp, request, after);
             }
             Phase::Accepting => {
                 self.phase = Phase::Connected;
                 self.reason = Reason::Rdma;
-                after.decided = Some(Reason::Rdma);
-                after.listener = self.listener.take().map(|listener| (listener, true));
+                after.rare().decided = Some(Reason::Rdma);
+                after.rare().listener = self.listener.take().map(|listener| (listener, true));
             }
             // Closed or cancelled meanwhile: the endpoint is being closed.
             _ => {}
@@ -473,7 +473,7 @@ impl State {
         after: &mut After,
     ) {
         if request.makes {
-            after.made = Some(irp);
+            after.rare().made = Some(irp);
         } else if request.buffer.len() == 0 {
             after.batch.push(irp, Outcome::success(0));
         } else if let Err(irp) = self.sends.park(connection, irp, SendRequest::of_connect(request.buffer)) {
@@ -496,7 +496,7 @@ impl State {
         if self.only_rdma != Reason::Undecided {
             self.reason = self.only_rdma;
         }
-        after.decided = Some(self.reason);
+        after.rare().decided = Some(self.reason);
         let mut unmade = false;
         self.connect.drain_into(&mut after.batch, |request| {
             unmade |= request.makes;
@@ -509,7 +509,7 @@ impl State {
     pub(super) fn not_connected(&mut self, status: NTSTATUS, after: &mut After) {
         match self.phase {
             Phase::Accepting => {
-                after.decided = Some(self.reason);
+                after.rare().decided = Some(self.reason);
                 self.begin_close(after);
             }
             Phase::Connecting if self.falls_back && !self.connect.is_empty() => {
@@ -519,7 +519,7 @@ impl State {
                 if matches!(self.reason, Reason::PeerUnreachable | Reason::PeerProtocol | Reason::RdmaTimeout)
                 {
                     // What this machine lacks is soon found out again, and may differ from one socket to the next.
-                    after.miss = self.remote.map(|remote| (remote, self.reason));
+                    after.rare().miss = self.remote.map(|remote| (remote, self.reason));
                 }
                 self.phase = Phase::Unwinding;
                 self.give_up_endpoint(after);
@@ -541,7 +541,7 @@ impl State {
     /// Closes the endpoint if that is not done yet.
     fn give_up_endpoint(&mut self, after: &mut After) {
         if let Some(poster) = self.link.as_mut().and_then(|link| link.poster.take()) {
-            after.close = Some((poster, false));
+            after.rare().close = Some((poster, false));
         }
         self.go_on(after);
     }
@@ -556,12 +556,12 @@ impl State {
             return;
         }
         match self.phase {
-            Phase::Closing => after.finish = self.tcp.is_idle() && !self.retire_twin(after),
+            Phase::Closing => after.rare().finish = self.tcp.is_idle() && !self.retire_twin(after),
             Phase::Unwinding => {
                 if self.waits_for_twin(after) {
                     return;
                 }
-                after.link = self.link.take();
+                after.rare().link = self.link.take();
                 // What the adapter had made of a wildcard is over.
                 self.local = self.wanted;
                 if self.connect.is_empty() {
@@ -572,7 +572,7 @@ impl State {
             }
             Phase::Listening => {
                 let waits = self.listen.is_some() || self.waits_for_twin(after);
-                after.listen = if waits { None } else { self.bind.take() };
+                after.rare().listen = if waits { None } else { self.bind.take() };
             }
             // The stream is over, and the socket stays for what is left to read.
             _ => {}
@@ -584,6 +584,6 @@ impl State {
         self.deadline = None;
         self.phase = Phase::Connecting;
         self.building = true;
-        after.work = true;
+        after.rare().work = true;
     }
 }

@@ -190,7 +190,7 @@ impl State {
             return;
         }
         if link.direct.region.is_none() {
-            after.work |= !link.direct.makes_region;
+            after.rare().work |= !link.direct.makes_region;
             link.direct.makes_region = true;
             return;
         }
@@ -313,7 +313,7 @@ impl State {
             && matches!(placing.stage, Stage::Open | Stage::Shutting)
         {
             placing.stage = Stage::Closing;
-            after.close_region = link.direct.region.take();
+            after.rare().close_region = link.direct.region.take();
         }
         self.waits_for_buffer(connection, after);
     }

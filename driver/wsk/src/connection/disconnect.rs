@@ -59,7 +59,7 @@ impl State {
         link.engine.handle_connection_lost();
         if link.poster.is_none() {
             // A graceful close waits for the peer: no longer.
-            after.abort = link.endpoint.clone();
+            after.rare().abort = link.endpoint.clone();
         }
     }
 }

@@ -143,7 +143,7 @@ impl Connection {
                     state.not_connected(STATUS_NETWORK_UNREACHABLE, after);
                 }
                 // It ends already: without waiting for the peer.
-                _ => after.abort = endpoint,
+                _ => after.rare().abort = endpoint,
             }
             false
         });
@@ -166,7 +166,7 @@ impl Connection {
             link.failure = Some(STATUS_FILE_FORCED_CLOSED);
             link.engine.handle_connection_lost();
             if link.poster.is_none() {
-                after.abort = link.endpoint.clone();
+                after.rare().abort = link.endpoint.clone();
             }
         });
     }

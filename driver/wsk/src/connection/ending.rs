@@ -15,6 +15,7 @@
 //! waits for the close of its region instead, which ends the peer's access; only with a request for that on the queue pair it
 //! waits for the latter.
 
+use super::after::Rare;
 use super::{After, Connection, Link, State};
 use crate::settings::Settings;
 use kernel::time;
@@ -33,14 +34,16 @@ impl State {
     /// Begins to look at the clock if the end of the endpoint is asked for here. Called with the lock held, after every change.
     pub(super) fn watch_end(&mut self, settings: &Settings, after: &mut After) {
         let Some(link) = &mut self.link else { return };
-        let ending = match (&after.close, &after.abort, link.ending) {
+        // Most changes ask for nothing of the kind.
+        let Some(rare) = after.asked() else { return };
+        let ending = match (&rare.close, &rare.abort, link.ending) {
             (Some((_, true)), ..) => Ending::Goodbye,
             (Some((_, false)), ..) | (None, Some(_), Some(Ending::Goodbye(_))) => Ending::Close,
             _ => return,
         };
         let limit = ending(0).limit(settings);
         link.ending = Some(ending(time::interrupt_time_100ns().saturating_add(limit)));
-        after.wake_in = Some(limit);
+        rare.wake_in = Some(limit);
     }
 
     /// Ends a goodbye, or gives up a close, that has taken too long; otherwise, when to look again.
@@ -51,7 +54,7 @@ impl State {
             Ending::Goodbye(_) => {
                 let end = now.saturating_add(settings.answer_limit);
                 link.ending = Some(Ending::Close(end));
-                after.abort = link.endpoint.clone();
+                after.rare().abort = link.endpoint.clone();
                 Some(end)
             }
             Ending::Close(_) if link.lends_memory() => {
@@ -61,7 +64,7 @@ impl State {
             }
             Ending::Close(_) => {
                 link.ending = None;
-                after.forsake = link.endpoint.clone();
+                after.rare().forsake = link.endpoint.clone();
                 None
             }
         }
@@ -84,7 +87,7 @@ impl Link {
     }
 }
 
-impl After {
+impl Rare {
     /// The limits' part.
     pub(super) fn run_end(&mut self, connection: &Connection) {
         if let Some(delay) = self.wake_in {

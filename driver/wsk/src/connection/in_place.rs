@@ -237,8 +237,8 @@ impl State {
         };
         // Not after a graceful close, which waits for the peer.
         match link.poster.take() {
-            Some(poster) => after.close = Some((poster, false)),
-            None => after.abort = link.endpoint.clone(),
+            Some(poster) => after.rare().close = Some((poster, false)),
+            None => after.rare().abort = link.endpoint.clone(),
         }
     }
 

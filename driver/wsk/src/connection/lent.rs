@@ -209,14 +209,15 @@ impl Connection {
         borrower: Borrower,
         mapped: Result<Mapping, NTSTATUS>,
     ) -> MapRequests {
-        let ((), requests) = Self::with_requests(this, |state, after| {
+        let mut after = After::default();
+        Self::change(this, &mut after, |state, after| {
             match borrower {
                 Borrower::Send => state.part_mapped(mapped),
                 Borrower::Receive => state.buffer_mapped(mapped),
             }
             state.end_loans(this, after);
         });
-        requests
+        after.map
     }
 }
 

@@ -94,7 +94,7 @@ use enabling::Disables;
 use ending::Ending;
 use in_place::SendsInPlace;
 use layout::Layout;
-use lent::{Answers, Loans, MapRequests};
+use lent::{Answers, Loans};
 use outgoing::Endpoints;
 pub(crate) use pool::Pool;
 pub use pool::PoolView;
@@ -403,28 +403,30 @@ impl Connection {
 
     /// Runs `change` under the lock, settles, then does what must be done without the lock.
     fn with<R>(this: &Shared<Self>, change: impl FnOnce(&mut State, &mut After) -> R) -> R {
-        let (result, requests) = Self::with_requests(this, change);
-        Self::map(this, requests);
+        let mut after = After::default();
+        let result = Self::change(this, &mut after, change);
+        if !after.map.is_empty() {
+            Self::map(this, after.map);
+        }
         result
     }
 
-    /// The same, with the mappings that are to be built.
-    fn with_requests<R>(
+    /// The same, but for the mappings that are to be built, which are in `after` then.
+    fn change<R>(
         this: &Shared<Self>,
+        after: &mut After,
         change: impl FnOnce(&mut State, &mut After) -> R,
-    ) -> (R, MapRequests) {
-        let mut after = After::default();
+    ) -> R {
         let result = {
             let mut state = this.state.lock();
-            let result = change(&mut state, &mut after);
-            state.settle(this, &mut after);
-            state.watch_end(&this.client.provider().settings, &mut after);
+            let result = change(&mut state, after);
+            state.settle(this, after);
+            state.watch_end(&this.client.provider().settings, after);
             after.pump = state.wants_pump(this);
             result
         };
-        let requests = core::mem::take(&mut after.map);
         after.run(this);
-        (result, requests)
+        result
     }
 
     fn queue_work(this: &Shared<Self>) {

@@ -128,6 +128,9 @@ impl State {
                 after.resume |= self.pump.stopped;
             }
         }
+        if self.receives.is_empty() {
+            return;
+        }
         loop {
             let end = self.stream_end();
             let readable = self.link.as_ref().is_some_and(|l| l.unread() != 0);

@@ -92,7 +92,7 @@ impl State {
         let short = link.poster.is_some() && link.engine.ring_len() < link.layout.longest_ring;
         if short && link.engine.growth_pays(time::interrupt_time_100ns) {
             self.growing = true;
-            after.work = true;
+            after.rare().work = true;
         }
     }
 }
@@ -109,13 +109,13 @@ impl Link {
     /// Lets go of the old ring once nobody uses it any more.
     pub(super) fn drop_drained_ring(&mut self, after: &mut After) {
         if let Some(number) = self.engine.take_drained_ring() {
-            *after.rings.place(number) = self.rings.place(number).take();
+            *after.rare().rings.place(number) = self.rings.place(number).take();
         }
     }
 
     /// The endpoint is closed: no ring needs to be registered any more. The octets stay.
     pub(super) fn close_rings(&self, after: &mut After) {
-        after.rings.0.clone_from(&self.rings.0);
+        after.rare().rings.0.clone_from(&self.rings.0);
     }
 }
 

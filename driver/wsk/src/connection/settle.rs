@@ -34,7 +34,9 @@ impl State {
         }
         if let Some(link) = &mut self.link {
             link.drop_drained_ring(after);
-            after.stalled = link.count(&connection.counters);
+            if let Some(stalls) = link.count(&connection.counters) {
+                after.rare().stalled = Some(stalls);
+            }
         }
     }
 
@@ -54,11 +56,11 @@ impl State {
         if (failure.is_some() || link.engine.ready_to_close())
             && let Some(poster) = link.poster.take()
         {
-            after.close = Some((poster, failure.is_none()));
+            after.rare().close = Some((poster, failure.is_none()));
             if let (Some(status), false) = (failure, link.ended_here) {
                 let violation = matches!(link.engine.state(), stream::State::Failed(_));
                 let kind = if violation { Kind::ProtocolViolation } else { Kind::ConnectionLost };
-                after.lost = Some((kind, status));
+                after.rare().lost = Some((kind, status));
             }
         }
         // What is posted is told by its completion, unless there will be none any more.
@@ -104,7 +106,8 @@ impl Link {
         let before = self.engine.posted_offset();
         while self.poster.is_some() && self.unposted.is_none() {
             let (offset, info) = (self.engine.posted_offset(), self.adapter.info());
-            let reach = self.send_stream.reach(&self.layout, info, offset);
+            let waits = offset != self.engine.queued_offset();
+            let reach = if waits { self.send_stream.reach(&self.layout, info, offset) } else { 0 };
             let Some(work) = self.engine.poll_transmit(reach) else { break };
             if let Err(status) = self.post(work) {
                 self.give_up(status);
@@ -231,6 +234,9 @@ impl Link {
     /// Moves the engine's new counts into the connection's counters. The number of waits, if they have passed a power of two.
     fn count(&mut self, counters: &Counters) -> Option<u64> {
         let (now, before) = (*self.engine.counters(), self.counted);
+        if now == before {
+            return None;
+        }
         let stalls = |c: &stream::Counters| {
             c.stalls_no_room.wrapping_add(c.stalls_no_credit).wrapping_add(c.stalls_queue_full)
         };

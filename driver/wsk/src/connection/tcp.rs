@@ -129,7 +129,7 @@ impl Connection {
     /// WskSocket: makes the twin, if the socket may ever need it, so that everything that is the system's has a place.
     pub(crate) fn open(this: &Shared<Self>, owner: Owner, irp: OwnedIrp) {
         let Some(system) = this.system_of_twin() else {
-            return Self::with(this, |_, after| after.made = Some(irp));
+            return Self::with(this, |_, after| after.rare().made = Some(irp));
         };
         {
             let mut state = this.state.lock();
@@ -258,7 +258,7 @@ impl Connection {
     pub(super) fn twin_established(this: Shared<Self>, status: NTSTATUS, information: usize) {
         Self::with(&this, |state, after| {
             // Freed outside the lock.
-            after.early = state.tcp.early.take();
+            after.rare().early = state.tcp.early.take();
             state.tcp.establishing = match state.tcp.establishing {
                 Establishing::Cancelling { .. } => Establishing::Cancelling { ended: true },
                 _ => Establishing::Idle,
@@ -392,7 +392,7 @@ impl State {
             Establishing::Starting { cancel } => *cancel = true,
             running @ Establishing::Running => {
                 *running = Establishing::Cancelling { ended: false };
-                after.cancel = true;
+                after.rare().cancel = true;
             }
             Establishing::Idle | Establishing::Cancelling { .. } => {}
         }
@@ -413,7 +413,7 @@ impl State {
         let Some(twin) = self.tcp.socket else { return false };
         if self.tcp.is_idle() {
             self.tcp.closing = true;
-            after.close_twin = Some(twin);
+            after.rare().close_twin = Some(twin);
         } else {
             // Whoever works with it goes on from there.
             self.tcp.retired = true;
@@ -451,7 +451,7 @@ impl State {
     fn twin_made(&mut self, made: Result<SystemSocket, NTSTATUS>, after: &mut After) {
         self.tcp.socket = made.ok();
         match (self.opening.take(), made) {
-            (Some(irp), Ok(_)) => after.made = Some(irp),
+            (Some(irp), Ok(_)) => after.rare().made = Some(irp),
             (Some(irp), Err(status)) => {
                 after.batch.push(irp, Outcome::failure(status));
                 // The client has no socket.
@@ -475,9 +475,9 @@ impl State {
         match (taken, self.tcp.socket) {
             (Some((irp, request)), Some(twin)) => {
                 self.commit_to(connection, twin);
-                after.decided = Some(self.reason);
+                after.rare().decided = Some(self.reason);
                 let receive_ex = self.pump.receive_ex.is_some();
-                after.enable = self.use_twin().map(|twin| (twin, self.events.mask(), receive_ex));
+                after.rare().enable = self.use_twin().map(|twin| (twin, self.events.mask(), receive_ex));
                 // The octets that came with it went with it.
                 self.connected(connection, irp, request.without_data(), after);
             }
@@ -501,7 +501,7 @@ impl State {
         after: &mut After,
     ) {
         let addresses = self.tcp.addresses.take();
-        after.accept_ended = self.listener.clone().map(|listener| (listener, status));
+        after.rare().accept_ended = self.listener.clone().map(|listener| (listener, status));
         let twin = if nt_success(status) { SystemSocket::from_information(information) } else { None };
         let Some(twin) = twin else {
             return if self.phase == Phase::Accepting { self.begin_close(after) } else { self.go_on(after) };
@@ -518,8 +518,8 @@ impl State {
             self.remote = unsafe { ndk::socket_addr_from_raw(from.wrapping_add(1).cast()) };
         }
         self.commit_to(connection, twin);
-        after.decided = Some(self.reason);
-        after.listener = self.listener.take().map(|listener| (listener, true));
+        after.rare().decided = Some(self.reason);
+        after.rare().listener = self.listener.take().map(|listener| (listener, true));
     }
 
     /// The twin is the connection from now on.

@@ -60,7 +60,7 @@ impl Connection {
                 _ => match state.unserved.park(this, irp, request) {
                     Ok(()) => {
                         state.lending = true;
-                        after.work = true;
+                        after.rare().work = true;
                         return;
                     }
                     Err(cancelled) => return after.batch.push(cancelled, Outcome::CANCELLED),
