@@ -197,6 +197,8 @@ pub(crate) struct Cq {
     room: AtomicU32,
     failed: AtomicBool,
     lists: SpinLock<Lists>,
+    /// Somebody may be on the lists that passes look at. Most passes find nobody, and need not take the lock to see that.
+    listed: AtomicBool,
     /// Set while endpoints wait for entries; gone with the queue.
     patience: SpinLock<Option<Timer>>,
     /// How long they wait, in units of 100 ns.
@@ -276,6 +278,7 @@ impl Cq {
                     abandoned: Waiting::new(|a| &a.next_retiring),
                     attached: Attached(ptr::null_mut()),
                 }),
+                listed: AtomicBool::new(false),
                 patience: SpinLock::new(Some(patience)),
                 entry_limit: adapter.entry_limit(),
                 patience_set: AtomicBool::new(false),
@@ -338,7 +341,7 @@ impl Cq {
     /// # Safety
     /// `attachment` stays valid until its `retire` is called, and is handed in once.
     pub(crate) unsafe fn retire(&self, attachment: NonNull<Attachment>) {
-        self.lists.lock().retiring.push(attachment);
+        self.list(|lists| lists.retiring.push(attachment));
         self.again.queue();
     }
 
@@ -349,8 +352,23 @@ impl Cq {
     /// # Safety
     /// Called at most once for an endpoint, from its connector's disconnect event.
     pub(crate) unsafe fn disconnected(&self, attachment: NonNull<Attachment>) {
-        self.lists.lock().disconnected.push(attachment);
+        self.list(|lists| lists.disconnected.push(attachment));
         self.again.queue();
+    }
+
+    /// Puts endpoints on lists that the next pass looks at.
+    fn list(&self, put: impl FnOnce(&mut Lists)) {
+        put(&mut self.lists.lock());
+        self.listed.store(true, Ordering::Release);
+    }
+
+    /// Takes who retires, and whose peer is gone, off the lists. Who is put on them later asks for a pass of its own.
+    fn take_listed(&self) -> Option<(Waiting, Waiting)> {
+        if !self.listed.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        let mut lists = self.lists.lock();
+        Some((lists.retiring.take(), lists.disconnected.take()))
     }
 
     /// Closes the queue and waits for the end of its callbacks. Every endpoint on it is gone. IRQL: PASSIVE_LEVEL.
@@ -381,13 +399,12 @@ impl Cq {
             let patience_over = self.patience_over.swap(false, Ordering::AcqRel);
             // Taken before the queue is drained: what is on the lists may act once it was seen empty after that. Who
             // retires has been through its disconnect event, so it is on both lists or has been told already.
-            let (retiring, disconnected) = {
-                let mut lists = self.lists.lock();
-                (lists.retiring.take(), lists.disconnected.take())
-            };
+            let listed = self.take_listed();
             if !self.drain() {
-                retiring.each(|a| self.lists.lock().retiring.push(a));
-                disconnected.each(|a| self.lists.lock().disconnected.push(a));
+                if let Some((retiring, disconnected)) = listed {
+                    retiring.each(|a| self.list(|lists| lists.retiring.push(a)));
+                    disconnected.each(|a| self.list(|lists| lists.disconnected.push(a)));
+                }
                 self.patience_over.fetch_or(patience_over, Ordering::AcqRel);
                 // Still the runner's right: give it up and let the DPC take it.
                 while !self.gate.leave() {}
@@ -397,13 +414,15 @@ impl Cq {
             if self.has_failed() {
                 self.lose_all();
             }
-            disconnected.each(|attachment| {
-                // SAFETY: on the list, so valid: `retire` comes below or in a later pass.
-                let tell = unsafe { attachment.as_ref() }.disconnected;
-                // SAFETY: the function belongs to this attachment.
-                unsafe { tell(attachment) };
-            });
-            self.retire_finished(retiring, patience_over);
+            if let Some((retiring, disconnected)) = listed {
+                disconnected.each(|attachment| {
+                    // SAFETY: on the list, so valid: `retire` comes below or in a later pass.
+                    let tell = unsafe { attachment.as_ref() }.disconnected;
+                    // SAFETY: the function belongs to this attachment.
+                    unsafe { tell(attachment) };
+                });
+                self.retire_finished(retiring, patience_over);
+            }
             if !self.failed.load(Ordering::Acquire) {
                 let object = self.object.as_ptr();
                 let arm = slot!(object, NdkArmCq);
@@ -490,7 +509,7 @@ impl Cq {
                 unsafe { abandon(attachment) };
             } else {
                 waiting = true;
-                self.lists.lock().retiring.push(attachment);
+                self.list(|lists| lists.retiring.push(attachment));
             }
         });
         if waiting

@@ -9,10 +9,10 @@ use anyhow::{Result, bail};
 use crate::measure::{Named, Plan, Row, compare, singly};
 use crate::socket::Listener;
 use crate::ways::host::{self, OneThread, TwoThreads};
-use crate::ways::ring::Rings;
+use crate::ways::ring;
 use crate::ways::wsk::{self, By, Exchange, Stream};
 use crate::ways::{Together, Way, raw};
-use crate::world::{Client, Driver, Of};
+use crate::world::{Client, Driver, Of, Rings};
 
 /// Sizes of messages, octets.
 const SIZES: [usize; 9] = [1, 16, 64, 256, 1024, 4096, 16 << 10, 32 << 10, 64 << 10];
@@ -55,8 +55,9 @@ impl Stage {
     ///
     /// # Errors
     /// A status of the driver's or the adapter's.
-    pub(crate) fn start(path: Path) -> Result<Self> {
-        let driver = Driver::start(if path == Path::Rdma { "require any any" } else { "never any any" })?;
+    pub(crate) fn start(path: Path, rings: Rings) -> Result<Self> {
+        let rule = if path == Path::Rdma { "require any any" } else { "never any any" };
+        let driver = Driver::start(rule, rings)?;
         let (ours, system) = (Side::new(Of::Driver)?, Side::new(Of::System)?);
         Ok(Self { ours, system, adapter: raw::Adapter::open()?, _driver: driver })
     }
@@ -86,8 +87,8 @@ impl Stage {
             "tcp-threads" => Box::new(TwoThreads::<TcpStream>::new(octets, answers)?),
             "unix" => Box::new(OneThread::<UnixStream>::new(octets, answers)?),
             "unix-threads" => Box::new(TwoThreads::<UnixStream>::new(octets, answers)?),
-            "ring-one-copy" => Box::new(Rings::new(octets, answers, false)),
-            "ring" => Box::new(Rings::new(octets, answers, true)),
+            "ring-one-copy" => Box::new(ring::Rings::new(octets, answers, false)),
+            "ring" => Box::new(ring::Rings::new(octets, answers, true)),
             _ => bail!("there is no way {name}"),
         })
     }
@@ -124,7 +125,7 @@ pub(crate) fn all(quick: bool, mut tell: impl FnMut(Row)) -> Result<()> {
     } else {
         Plan { slice: Duration::from_millis(20), samples: 25 }
     };
-    let stage = Stage::start(Path::Rdma)?;
+    let stage = Stage::start(Path::Rdma, Rings::Growing)?;
     let sizes = if quick { &SIZES_QUICK[..] } else { &SIZES[..] };
     for &octets in sizes {
         for measure in ["ping-pong", "stream"] {
@@ -155,7 +156,7 @@ pub(crate) fn all(quick: bool, mut tell: impl FnMut(Row)) -> Result<()> {
         compare("many-senders", senders, plan, ways)?.into_iter().for_each(&mut tell);
     }
     drop(stage);
-    let stage = Stage::start(Path::Tcp)?;
+    let stage = Stage::start(Path::Tcp, Rings::Growing)?;
     let ways: Vec<Named<'_>> = vec![
         ("wsk-receive", stage.way("ping-pong", "wsk-receive", SMALL)?),
         ("system-receive", stage.way("ping-pong", "system-receive", SMALL)?),

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::cases::{Path, Stage};
 use crate::layer::{self, Asked};
+use crate::world::Rings;
 
 /// What so many messages have cost, both sides together.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -114,8 +115,10 @@ fn idle(stage: &Stage, connections: u64) -> Result<Idle> {
 /// # Errors
 /// As [`count`].
 pub(crate) fn all(mut tell: impl FnMut(serde_json::Value)) -> Result<()> {
-    let stage = Stage::start(Path::Rdma)?;
+    let stage = Stage::start(Path::Rdma, Rings::Growing)?;
     tell(serde_json::json!(idle(&stage, 16)?));
+    drop(stage);
+    let stage = Stage::start(Path::Rdma, Rings::Whole)?;
     for measure in ["ping-pong", "stream"] {
         for way in ["wsk-receive", "wsk-indication", "raw-ndk"] {
             for octets in [64, 4096, 64 << 10] {
@@ -125,3 +128,6 @@ pub(crate) fn all(mut tell: impl FnMut(serde_json::Value)) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

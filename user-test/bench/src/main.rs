@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use cases::{Path, Stage};
 use clap::{Parser, Subcommand};
+use world::Rings;
 
 /// Measurements of the driver in this process, over the simulated kernel.
 #[derive(Parser)]
@@ -80,7 +81,8 @@ fn run(command: Command) -> Result<()> {
         }
         Command::Once { measure, way, octets, times, tcp } => {
             ksim::bare::without_checks();
-            let stage = Stage::start(if tcp { Path::Tcp } else { Path::Rdma })?;
+            let path = if tcp { Path::Tcp } else { Path::Rdma };
+            let stage = Stage::start(path, Rings::Whole)?;
             let mut way = stage.way(&measure, &way, octets)?;
             way.run(256)?;
             measure::measured(&mut *way, times)

@@ -107,6 +107,15 @@ impl Drop for Client {
 /// Regions that the software adapter can register: enough for ten thousand sockets, each of which takes three.
 const REGIONS: u32 = 1 << 16;
 
+/// How long the rings of connections are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rings {
+    /// As they are without settings: short, until time and traffic say that a longer one pays.
+    Growing,
+    /// At full length from the beginning, so that time decides nothing.
+    Whole,
+}
+
 /// The running driver, with its software adapter.
 pub(crate) struct Driver(Option<Runtime>);
 
@@ -115,12 +124,15 @@ impl Driver {
     ///
     /// # Errors
     /// The driver's status.
-    pub(crate) fn start(rule: &str) -> Result<Self> {
+    pub(crate) fn start(rule: &str, rings: Rings) -> Result<Self> {
         boot();
         let mut policy = PolicyBuilder::new();
         policy.add(rule).map_err(|error| anyhow!("{error:?}"))?;
         let policy = policy.build().map_err(|error| anyhow!("{error:?}"))?;
-        let settings = Settings { policy, ..Settings::DEFAULT };
+        let mut settings = Settings { policy, ..Settings::DEFAULT };
+        if rings == Rings::Whole {
+            settings.first_ring_octets = settings.ring_octets;
+        }
         let layer = if ksim::bare::is_unchecked() { Config::default().layer } else { layer::put };
         let software_adapter = Some(LOOPBACK_ADDRESSES);
         let config =
