@@ -164,7 +164,6 @@ unsafe extern "system" fn create_cq(
     })
 }
 
-#[expect(clippy::too_many_arguments, reason = "NDK_FN_CREATE_QP")]
 unsafe extern "system" fn create_qp(
     pd: *mut NDK_PD,
     receive_cq: *mut NDK_CQ,

@@ -22,7 +22,7 @@ unsafe extern "C-unwind" {
 /// What a completion routine does: called with what was given to [`Request::then`] and the octets of the request.
 pub(crate) type Then = unsafe fn(*const c_void, usize);
 
-/// One request with its buffer.
+/// One request with its buffer. It stays where it is while it is outstanding.
 pub(crate) struct Request {
     irp: *mut IRP,
     chain: Chain,
@@ -39,19 +39,19 @@ unsafe impl Sync for Request {}
 
 impl Request {
     /// A request with a buffer of so many octets of non-paged pool.
-    pub(crate) fn new(octets: usize) -> Box<Self> {
+    pub(crate) fn new(octets: usize) -> Self {
         // SAFETY: any IRQL up to DISPATCH_LEVEL.
         let irp = unsafe { IoAllocateIrp(1, 0) };
         assert!(!irp.is_null(), "no memory for an IRP");
         let data: Vec<u8> = (0..octets).map(|index| index as u8).collect();
-        Box::new(Self {
+        Self {
             irp,
             chain: Chain::new(&data, &[], Pages::NonPagedPool),
             octets,
             outstanding: AtomicBool::new(false),
             status: AtomicI32::new(0),
             then: Cell::new(None),
-        })
+        }
     }
 
     /// Calls `then` inside each completion.

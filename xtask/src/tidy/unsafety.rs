@@ -21,6 +21,7 @@ const UNSAFE: &[&str] = &[
     "driver/softndk",
     "driver/wsk",
     "user-test",
+    "user-test/bench",
     "user-test/client",
     "user-test/client/driver",
     "user-test/interop",

@@ -29,9 +29,9 @@ struct End {
     taken: AtomicUsize,
     /// Messages taken since the beginning.
     messages: AtomicU64,
-    receive: Box<Request>,
+    receive: Request,
     /// What is sent for each message, if something is.
-    answer: Option<Box<Request>>,
+    answer: Option<Request>,
     socket: std::sync::OnceLock<Socket>,
 }
 
@@ -174,7 +174,7 @@ impl Drop for Connection {
 /// Messages and answers.
 pub(crate) struct Exchange {
     connection: Connection,
-    send: Box<Request>,
+    send: Request,
 }
 
 impl Exchange {
@@ -191,9 +191,8 @@ impl Exchange {
 impl Way for Exchange {
     fn run(&mut self, times: u64) -> Result<()> {
         let socket = self.connection.socket()?;
-        let mut due = self.connection.near.messages();
-        for _ in 0..times {
-            due += 1;
+        let before = self.connection.near.messages();
+        for due in before + 1..=before + times {
             socket.send(&self.send);
             watch(|| self.connection.near.messages() == due);
             self.send.wait();
@@ -209,7 +208,7 @@ const DEPTH: usize = 8;
 /// Messages one way.
 pub(crate) struct Stream {
     connection: Connection,
-    sends: Vec<Box<Request>>,
+    sends: Vec<Request>,
 }
 
 impl Stream {
