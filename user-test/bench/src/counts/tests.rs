@@ -72,6 +72,7 @@ fn a_stream_of_large_messages() {
 fn an_idle_connection_keeps_so_much() {
     let idle = on_stage(Rings::Growing, |stage| idle(stage, 8).unwrap());
     let of = |tag: &str| idle.octets.get(tag).copied().unwrap_or_default();
-    // Registered memory; the driver's objects.
-    assert_eq!([of("WrMr"), of("WrNd") + of("WrSk")], [208_896, 8252], "{:#?}", idle.octets);
+    assert_eq!(of("WrMr"), 208_896, "registered memory: {:#?}", idle.octets);
+    // A field more is no failure, a queue more is.
+    assert!(of("WrNd") + of("WrSk") <= 10 << 10, "the driver's objects: {:#?}", idle.octets);
 }
