@@ -199,9 +199,14 @@ impl Listener {
         };
         let mut to = address(self.at);
         // SAFETY: open and bound.
-        succeed("WskConnect", |irp| unsafe {
+        let connected = succeed("WskConnect", |irp| unsafe {
             (near.connects().WskConnect)(near.pointer, (&raw mut to).cast(), 0, irp)
-        })?;
+        });
+        if let Err(error) = connected {
+            accepting.cancel();
+            accepting.wait();
+            return Err(error);
+        }
         let accepted = accepting.wait();
         check("WskAccept", accepted.status)?;
         let far = Socket { pointer: ptr::with_exposed_provenance_mut(accepted.information) };

@@ -107,6 +107,9 @@ impl Drop for Client {
 /// Regions that the software adapter can register: enough for ten thousand sockets, each of which takes three.
 const REGIONS: u32 = 1 << 16;
 
+/// Memory that connections may have: more than the machine.
+const OCTETS: u64 = 1 << 40;
+
 /// How long the rings of connections are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Rings {
@@ -130,6 +133,8 @@ impl Driver {
         policy.add(rule).map_err(|error| anyhow!("{error:?}"))?;
         let policy = policy.build().map_err(|error| anyhow!("{error:?}"))?;
         let mut settings = Settings { policy, ..Settings::DEFAULT };
+        // One peer on one adapter has all the sockets.
+        (settings.adapter_octets, settings.peer_octets) = (OCTETS, OCTETS);
         if rings == Rings::Whole {
             settings.first_ring_octets = settings.ring_octets;
         }
