@@ -150,7 +150,7 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            runtime.stop();
+            assert!(runtime.stop(), "something of the driver is still open");
         }
         ksim::quiesce();
     }

@@ -87,9 +87,9 @@ mod tests {
     use super::*;
 
     const FILE: &str = "# callgrind format\nversion: 1\nevents: Ir\n\nob=(1) /x/wskrdma-bench\n\
-        fl=(1) /home/me/driver/wsk/src/connection/send.rs\nfn=(1) wskrdma_wsk::send\n+3 10\n* 5\n\
+        fl=(1) /there/driver/wsk/src/connection/send.rs\nfn=(1) wskrdma_wsk::send\n+3 10\n* 5\n\
         fi=(2) /rust/library/core/src/ptr/mod.rs\n-2 7\nfe=(1)\n\
-        cfi=(3) /home/me/user-test/ksim/src/spinlock.rs\ncfn=(2) KeAcquireSpinLockRaiseToDpc\ncalls=4 20\n+1 400\n+1 1\n\n\
+        cfi=(3) /there/user-test/ksim/src/spinlock.rs\ncfn=(2) KeAcquireSpinLockRaiseToDpc\ncalls=4 20\n+1 400\n+1 1\n\n\
         fl=(3)\nfn=(2)\n20 30\n\nfl=(4) ???\nfn=(3) __memcpy_avx_unaligned_erms\n0 8\n\nfn=(4) main\n0 2\n\ntotals: 63\n";
 
     #[test]

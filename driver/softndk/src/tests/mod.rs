@@ -1,5 +1,6 @@
 //! The provider driven by a raw consumer over the simulated kernel.
 
+mod address;
 mod disconnecting;
 mod foreign;
 mod half_open;
