@@ -16,7 +16,8 @@ mod stage;
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -56,6 +57,30 @@ fn choose(only: &[String]) -> Result<Vec<&'static Scenario>> {
     Ok(SCENARIOS.iter().filter(chosen).collect())
 }
 
+/// What has come of a scenario.
+struct Row {
+    scenario: &'static Scenario,
+    port: u16,
+    seconds: f64,
+    /// What its capture has to show, if it has passed.
+    expected: Option<Expected>,
+    /// Whether it does, if that was looked at.
+    as_said: Option<bool>,
+}
+
+/// Over the rows.
+const HEAD: &str = "scenario          who connects   result  seconds  capture";
+
+impl Row {
+    fn line(&self) -> String {
+        let who = if self.scenario.from == From::Linux { "Linux" } else { "we" };
+        let name = self.scenario.name.trim_end_matches("-from-linux").trim_end_matches("-to-linux");
+        let result = if self.expected.is_some() { "passed" } else { "FAILED" };
+        let capture = self.as_said.map_or("not read", |good| if good { "good" } else { "FAILED" });
+        format!("{name:17} {who:14} {result:7} {:7.1}  {capture}", self.seconds)
+    }
+}
+
 /// What every scenario needs.
 struct Means {
     program: PathBuf,
@@ -69,11 +94,13 @@ fn prepare(workspace: &Workspace) -> Result<Means> {
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
-    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let shared = folder.join("shared");
+    fs::create_dir_all(&shared).with_context(|| shared.display().to_string())?;
+    step("build the guest's program", || guest::build(&shared))?;
     Ok(Means { program, folder })
 }
 
-fn count(workspace: &Workspace, chosen: &[&Scenario], tally: &mut Tally) {
+fn count(workspace: &Workspace, chosen: &[&'static Scenario], tally: &mut Tally) {
     let image = match setup::ensure(workspace, &[Need::Interop]).and_then(|()| image::ensure(workspace)) {
         Ok(image) => image,
         Err(error) => return tally.not_run("interoperation with Linux", &format!("{error:#}")),
@@ -88,27 +115,42 @@ fn count(workspace: &Workspace, chosen: &[&Scenario], tally: &mut Tally) {
         Ok((Guest::start(&image, &means.folder, &inwards)?, ports))
     });
     let Some((mut guest, ports)) = started else { return };
-    let mut expected = Vec::new();
-    for (scenario, &port) in chosen.iter().zip(&ports) {
-        let done = tally.check(scenario.name, || play(&mut guest, &means, scenario, port));
-        expected.extend(done.map(|expected| (port, expected)));
+    let mut rows = Vec::new();
+    for (&scenario, &port) in chosen.iter().zip(&ports) {
+        let start = Instant::now();
+        let expected = tally.check(scenario.name, || play(&mut guest, &means, scenario, port));
+        rows.push(Row { scenario, port, seconds: start.elapsed().as_secs_f64(), expected, as_said: None });
     }
     let capture = guest.capture();
     // QEMU writes the last packets when it ends.
     drop(guest);
-    let judged = tally.check("read the capture", || stage::judge(&means.program, &capture, &expected));
-    for (port, mut wrong) in judged.unwrap_or_default() {
-        let scenario = chosen.iter().zip(&ports).find(|(_, at)| **at == port);
-        let Some((scenario, _)) = scenario else { continue };
-        if !wrong.is_empty() {
-            wrong.push(format!("capture: {}, port {port}", capture.display()));
-            wrong.push(again(scenario));
-        }
-        tally.judge(&format!("what {} said", scenario.name), &wrong);
+    read_capture(&means, &capture, &mut rows, tally);
+    println!("{HEAD}");
+    for row in &rows {
+        println!("{}", row.line());
     }
     if tally.has_passed() {
         // Some hundred megabytes that nobody looks at.
         let _ = fs::remove_dir_all(&means.folder);
+    }
+}
+
+/// Judges what was captured of each scenario that has passed.
+fn read_capture(means: &Means, capture: &Path, rows: &mut [Row], tally: &mut Tally) {
+    let expected: Vec<(u16, Expected)> =
+        rows.iter().filter_map(|row| Some((row.port, row.expected?))).collect();
+    if expected.is_empty() {
+        return;
+    }
+    let judged = tally.check("read the capture", || stage::judge(&means.program, capture, &expected));
+    for (port, mut wrong) in judged.unwrap_or_default() {
+        let Some(row) = rows.iter_mut().find(|row| row.port == port) else { continue };
+        row.as_said = Some(wrong.is_empty());
+        if !wrong.is_empty() {
+            wrong.push(format!("capture: {}, port {port}", capture.display()));
+            wrong.push(again(row.scenario));
+        }
+        tally.judge(&format!("what {} said", row.scenario.name), &wrong);
     }
 }
 
@@ -132,6 +174,21 @@ fn free_ports(count: usize) -> Result<Vec<u16>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_row_tells_what_has_come_of_a_scenario() {
+        let scenario = SCENARIOS.iter().find(|scenario| scenario.name == "http-to-linux").unwrap();
+        let expected = Some(Expected { connections: 1, rsockets: true, octets: 0 });
+        let mut row = Row { scenario, port: 7, seconds: 1.25, expected, as_said: Some(true) };
+        assert_eq!(
+            row.line().split_whitespace().collect::<Vec<_>>(),
+            ["http", "we", "passed", "1.2", "good"]
+        );
+        row.as_said = Some(false);
+        assert!(row.line().ends_with(" FAILED"));
+        (row.expected, row.as_said) = (None, None);
+        assert!(row.line().contains("FAILED") && row.line().ends_with("not read"));
+    }
 
     #[test]
     fn scenarios_are_chosen_by_the_beginnings_of_their_names() {

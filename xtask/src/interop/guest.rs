@@ -12,11 +12,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use duct::cmd;
 
 use super::image::Image;
+use crate::command;
 
 /// What every script of the guest runs in.
 const RUN: &str = include_str!("../../guest/run");
+/// A program of the guest that serves many connections, which none of Debian's does over rsockets.
+const ECHO: &str = include_str!("../../guest/echo.c");
 /// Emulated, on a machine that is busy.
 const BOOT: Duration = Duration::from_secs(180);
 
@@ -57,6 +61,17 @@ pub(crate) struct Ended {
     pub(crate) code: i32,
     /// What it printed, on both streams.
     pub(crate) output: String,
+}
+
+/// Builds the guest's own program into the folder that it shares.
+///
+/// # Errors
+///
+/// What the compiler says.
+pub(crate) fn build(shared: &Path) -> Result<()> {
+    let compile =
+        cmd!("gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-x", "c", "-", "-o", shared.join("echo"));
+    command::quiet("gcc", &compile.stdin_bytes(ECHO))
 }
 
 impl Guest {
