@@ -12,6 +12,7 @@ use abi::ndk::*;
 use abi::status::{STATUS_PENDING, STATUS_SUCCESS};
 
 pub(super) use super::address::{Address, read_address};
+pub(super) use super::fabric::*;
 use super::system::TestWsk;
 use crate::{AnswerMode, Config, Iwarp, SoftNdk, SystemWsk};
 
@@ -220,69 +221,6 @@ macro_rules! close_slot {
 }
 
 pub(super) use close_slot;
-
-/// Which way the ends of a test are connected.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Fabric {
-    Memory,
-    /// iWARP over the simulated system's TCP.
-    Iwarp,
-}
-
-std::thread_local! {
-    static FABRIC: Cell<Fabric> = const { Cell::new(Fabric::Memory) };
-}
-
-/// The fabric of the present test.
-pub(super) fn fabric() -> Fabric {
-    FABRIC.get()
-}
-
-/// Runs a test over that fabric.
-pub(super) fn over(fabric: Fabric, test: impl FnOnce()) {
-    /// The next test of this thread chooses for itself, also when this one fails.
-    struct Chosen;
-
-    impl Drop for Chosen {
-        fn drop(&mut self) {
-            FABRIC.set(Fabric::Memory);
-        }
-    }
-
-    FABRIC.set(fabric);
-    let _chosen = Chosen;
-    test();
-}
-
-/// Makes tests of functions, each over both fabrics.
-macro_rules! over_both_fabrics {
-    ($($test:ident),* $(,)?) => {
-        $(mod $test {
-            use crate::tests::harness::{Fabric, over};
-
-            #[test]
-            fn memory() {
-                over(Fabric::Memory, super::$test);
-            }
-
-            #[test]
-            fn iwarp() {
-                over(Fabric::Iwarp, super::$test);
-            }
-        })*
-    };
-}
-
-pub(super) use over_both_fabrics;
-
-/// Runs `work` on a thread of `scope`, over the present fabric.
-pub(super) fn spawn<'scope>(
-    scope: &'scope std::thread::Scope<'scope, '_>,
-    work: impl FnOnce() + Send + 'scope,
-) {
-    let fabric = fabric();
-    scope.spawn(move || over(fabric, work));
-}
 
 /// The outcome of a request that may pend.
 pub(super) fn outcome(begun: Result<Pending, NTSTATUS>) -> NTSTATUS {

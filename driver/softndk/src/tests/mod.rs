@@ -2,6 +2,7 @@
 
 mod address;
 mod disconnecting;
+mod fabric;
 mod foreign;
 mod half_open;
 mod handshake;
