@@ -3,6 +3,7 @@
 use crate::TAG;
 use crate::cq::Cq;
 use crate::faults::{Fault, Faults};
+use crate::handles::{Handles, Reserved};
 use crate::object::slot;
 use crate::post::GATHER_MAX;
 use crate::wait::{self, Closing, Patience};
@@ -100,6 +101,7 @@ pub struct Adapter {
     closing: Closing,
     cqs: SpinLock<Vec<Shared<Cq>, CQ_MAX>>,
     faults: Shared<Faults>,
+    handles: Shared<Handles>,
     limits: Limits,
     memory: Shared<AtomicU64>,
     users: Rundown,
@@ -135,15 +137,16 @@ impl Adapter {
         let adopted = query(object).and_then(|info| {
             Shared::try_new_cyclic(TAG, |_| {
                 let users = Rundown::new()?;
-                let closing = Closing::new().map_err(Failed)?;
                 let faults = Shared::try_new(TAG, Faults::default())?;
+                let handles = Handles::open(&faults).map_err(Failed)?;
+                let closing = Closing::new(&handles).map_err(Failed)?;
                 let memory = Shared::try_new(TAG, AtomicU64::new(0))?;
                 let close_now = Event::new(EventType::Notification, false)?;
                 let closed = Event::new(EventType::Notification, false)?;
                 let adapter = object.as_ptr();
                 let create = slot!(adapter, NdkCreatePd);
                 // The last thing that can fail: the protection domain is never closed here.
-                let patience = Patience { limit: limits.answer, faults: &faults };
+                let patience = Patience { limit: limits.answer, faults: &faults, handles: &handles };
                 let pd = wait::create(&patience, (), |(), done, context, out| {
                     // SAFETY: the adapter is open; the cell outlives the request.
                     unsafe { create(adapter, done, context, out) }
@@ -162,6 +165,7 @@ impl Adapter {
                     closing,
                     cqs,
                     faults,
+                    handles,
                     limits,
                     memory,
                     users,
@@ -244,12 +248,24 @@ impl Adapter {
         &self.faults
     }
 
+    pub(crate) fn handles(&self) -> &Shared<Handles> {
+        &self.handles
+    }
+
+    /// A context for a callback.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES.
+    pub(crate) fn context(&self) -> Result<Reserved, NTSTATUS> {
+        Handles::reserve(&self.handles)
+    }
+
     pub(crate) fn entry_limit(&self) -> u64 {
         self.limits.entries
     }
 
     pub(crate) fn patience(&self) -> Patience<'_> {
-        Patience { limit: self.limits.answer, faults: &self.faults }
+        Patience { limit: self.limits.answer, faults: &self.faults, handles: &self.handles }
     }
 
     pub(crate) fn object(&self) -> *mut NDK_ADAPTER {

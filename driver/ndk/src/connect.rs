@@ -2,6 +2,7 @@
 
 use crate::address::{SockAddr, socket_addr_from_raw};
 use crate::endpoint::{Answer, Endpoint, Handler};
+use crate::faults::Fault;
 use crate::object::slot;
 use crate::shared_endpoint::SharedEndpoint;
 use abi::NTSTATUS;
@@ -55,8 +56,7 @@ impl<H: Handler> Endpoint<H> {
             Source::Address(local) => {
                 let local = SockAddr::from(local);
                 let connect = slot!(connector, NdkConnect);
-                // SAFETY: connector and QP are open (`_use`); addresses and data are read during the call; the context is
-                // the endpoint, which outlives its connector.
+                // SAFETY: connector and QP are open (`_use`); addresses and data are read during the call.
                 unsafe {
                     connect(
                         connector,
@@ -95,8 +95,7 @@ impl<H: Handler> Endpoint<H> {
             }
         };
         if status != STATUS_PENDING {
-            // SAFETY: the endpoint is the caller's.
-            unsafe { connected::<H>(context, status) };
+            connected::<H>(context, status);
         }
     }
 
@@ -107,8 +106,7 @@ impl<H: Handler> Endpoint<H> {
         let connector = this.connector();
         let accept = slot!(connector, NdkAccept);
         let context = this.expect_answer(Answer::Complete);
-        // SAFETY: connector and QP are open (`_use`); data is read during the call; the contexts are the endpoint, which
-        // outlives its connector.
+        // SAFETY: connector and QP are open (`_use`); data is read during the call.
         let status = unsafe {
             accept(
                 connector,
@@ -124,8 +122,7 @@ impl<H: Handler> Endpoint<H> {
             )
         };
         if status != STATUS_PENDING {
-            // SAFETY: the endpoint is the caller's.
-            unsafe { completed::<H>(context, status) };
+            completed::<H>(context, status);
         }
     }
 
@@ -172,16 +169,13 @@ impl<H: Handler> Endpoint<H> {
         let status =
             unsafe { complete(connector, Some(disconnected::<H>), context, completed::<H>, context) };
         if status != STATUS_PENDING {
-            // SAFETY: the endpoint is the caller's.
-            unsafe { completed::<H>(context, status) };
+            completed::<H>(context, status);
         }
     }
 }
 
-unsafe extern "system" fn connected<H: Handler>(context: *mut c_void, status: NTSTATUS) {
-    // The callback may end the endpoint.
-    // SAFETY: the context is the endpoint, which outlives its connector, whose close waits for this callback.
-    let this = unsafe { Shared::<Endpoint<H>>::clone_from_raw(context.cast()) };
+extern "system" fn connected<H: Handler>(context: *mut c_void, status: NTSTATUS) {
+    let Some(this) = Endpoint::<H>::of(context, Fault::AnsweredTwice) else { return };
     if !this.take_answer(Answer::Connect) {
         return;
     }
@@ -194,9 +188,8 @@ unsafe extern "system" fn connected<H: Handler>(context: *mut c_void, status: NT
     this.answer(status);
 }
 
-unsafe extern "system" fn completed<H: Handler>(context: *mut c_void, status: NTSTATUS) {
-    // SAFETY: as for `connected`.
-    let this = unsafe { Shared::<Endpoint<H>>::clone_from_raw(context.cast()) };
+extern "system" fn completed<H: Handler>(context: *mut c_void, status: NTSTATUS) {
+    let Some(this) = Endpoint::<H>::of(context, Fault::AnsweredTwice) else { return };
     if !this.take_answer(Answer::Complete) {
         return;
     }
@@ -207,9 +200,8 @@ unsafe extern "system" fn completed<H: Handler>(context: *mut c_void, status: NT
     }
 }
 
-unsafe extern "system" fn disconnected<H: Handler>(context: *mut c_void) {
-    // SAFETY: the endpoint outlives its connector, whose close waits for this callback.
-    let this = unsafe { &*context.cast::<Endpoint<H>>() };
+extern "system" fn disconnected<H: Handler>(context: *mut c_void) {
+    let Some(this) = Endpoint::<H>::of(context, Fault::EventTooMany) else { return };
     if this.may_be_told_of_disconnect() {
         // SAFETY: this is reached once, and not after the close of the connector.
         unsafe { this.cq.disconnected(this.attachment()) };

@@ -6,9 +6,12 @@
 
 use crate::TAG;
 use crate::adapter::{Adapter, Use};
-use crate::faults::Faults;
+use crate::attachment::{Attached, Attachee, Attachment, Waiting};
+use crate::faults::{Fault, Faults};
 use crate::gate::Gate;
+use crate::handles::{self, Reserved};
 use crate::object::slot;
+use crate::table::{self, Key, Table};
 use crate::wait::{self, Closing};
 use abi::NTSTATUS;
 use abi::ndk::{NDK_CQ, NDK_CQ_NOTIFY_ANY, NDK_RESULT, NDK_RESULT_EX};
@@ -16,7 +19,7 @@ use abi::status::nt_success;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use heapless::Vec;
 use kernel::dpc::Dpc;
 use kernel::lock::SpinLock;
@@ -41,143 +44,6 @@ pub struct Completion {
     pub context: usize,
 }
 
-/// The front of every queue pair context: what a completion queue knows of an endpoint.
-pub(crate) struct Attachment {
-    /// Delivers completions, oldest first.
-    pub(crate) deliver: unsafe fn(NonNull<Attachment>, &[Completion]),
-    /// The queue pair is closed and none of its entries is left: ends the endpoint.
-    pub(crate) retire: unsafe fn(NonNull<Attachment>),
-    /// The peer is gone, and every entry that was in the queue by then is delivered.
-    pub(crate) disconnected: unsafe fn(NonNull<Attachment>),
-    /// The queue has failed, and the queue pair with it.
-    lose: unsafe fn(NonNull<Attachment>),
-    /// The entries that are owed do not come: instead of `retire`.
-    abandon: unsafe fn(NonNull<Attachment>),
-    /// After `abandon`, once no entry can come.
-    free: unsafe fn(NonNull<Attachment>),
-    /// `abandon` was called.
-    abandoned: AtomicBool,
-    /// It has waited for its entries before.
-    overdue: AtomicBool,
-    /// Requests that were posted and owe an entry.
-    pub(crate) outstanding: AtomicU32,
-    /// The next endpoint in the list of those that go.
-    next_retiring: AtomicPtr<Attachment>,
-    /// The next endpoint in the list of those whose peer is gone.
-    next_disconnected: AtomicPtr<Attachment>,
-    /// Neighbours in the list of all, and whether it is there.
-    previous: AtomicPtr<Attachment>,
-    next: AtomicPtr<Attachment>,
-    is_attached: AtomicBool,
-}
-
-impl Attachment {
-    pub(crate) fn new(
-        deliver: unsafe fn(NonNull<Self>, &[Completion]),
-        retire: unsafe fn(NonNull<Self>),
-        disconnected: unsafe fn(NonNull<Self>),
-        lose: unsafe fn(NonNull<Self>),
-        abandon: unsafe fn(NonNull<Self>),
-        free: unsafe fn(NonNull<Self>),
-    ) -> Self {
-        Self {
-            deliver,
-            retire,
-            disconnected,
-            lose,
-            abandon,
-            free,
-            abandoned: AtomicBool::new(false),
-            overdue: AtomicBool::new(false),
-            outstanding: AtomicU32::new(0),
-            next_retiring: AtomicPtr::new(ptr::null_mut()),
-            next_disconnected: AtomicPtr::new(ptr::null_mut()),
-            previous: AtomicPtr::new(ptr::null_mut()),
-            next: AtomicPtr::new(ptr::null_mut()),
-            is_attached: AtomicBool::new(false),
-        }
-    }
-}
-
-/// The endpoints of a queue that were not told of its failure: a list linked both ways.
-struct Attached(*mut Attachment);
-
-// SAFETY: the pointers are endpoints, which are off the list before they go.
-unsafe impl Send for Attached {}
-
-impl Attached {
-    fn insert(&mut self, attachment: NonNull<Attachment>) {
-        // SAFETY: the caller's endpoint, which stays until it has retired.
-        let new = unsafe { attachment.as_ref() };
-        new.next.store(self.0, Ordering::Relaxed);
-        // SAFETY: who is on the list stays valid.
-        if let Some(first) = unsafe { self.0.as_ref() } {
-            first.previous.store(attachment.as_ptr(), Ordering::Relaxed);
-        }
-        new.is_attached.store(true, Ordering::Relaxed);
-        self.0 = attachment.as_ptr();
-    }
-
-    fn remove(&mut self, attachment: NonNull<Attachment>) {
-        // SAFETY: the caller's endpoint, which stays until it has retired.
-        let old = unsafe { attachment.as_ref() };
-        if !old.is_attached.swap(false, Ordering::Relaxed) {
-            return;
-        }
-        let (previous, next) = (old.previous.load(Ordering::Relaxed), old.next.load(Ordering::Relaxed));
-        // SAFETY: who is on the list stays valid.
-        match unsafe { previous.as_ref() } {
-            Some(previous) => previous.next.store(next, Ordering::Relaxed),
-            None => self.0 = next,
-        }
-        // SAFETY: as above.
-        if let Some(next) = unsafe { next.as_ref() } {
-            next.previous.store(previous, Ordering::Relaxed);
-        }
-    }
-
-    fn pop(&mut self) -> Option<NonNull<Attachment>> {
-        let first = NonNull::new(self.0)?;
-        self.remove(first);
-        Some(first)
-    }
-}
-
-/// Endpoints that wait for the queue to be empty: a stack linked through the word that `next` names.
-struct Waiting {
-    first: *mut Attachment,
-    next: fn(&Attachment) -> &AtomicPtr<Attachment>,
-}
-
-// SAFETY: the pointers are endpoints that their queue pair's reference keeps alive until `retire`.
-unsafe impl Send for Waiting {}
-
-impl Waiting {
-    const fn new(next: fn(&Attachment) -> &AtomicPtr<Attachment>) -> Self {
-        Self { first: ptr::null_mut(), next }
-    }
-
-    fn push(&mut self, attachment: NonNull<Attachment>) {
-        // SAFETY: who is put on a list stays valid until its `retire`.
-        (self.next)(unsafe { attachment.as_ref() }).store(self.first, Ordering::Relaxed);
-        self.first = attachment.as_ptr();
-    }
-
-    fn take(&mut self) -> Self {
-        Self { first: core::mem::replace(&mut self.first, ptr::null_mut()), next: self.next }
-    }
-
-    /// Calls `f` for each endpoint, which is off the list by then and may go.
-    fn each(self, mut f: impl FnMut(NonNull<Attachment>)) {
-        let mut first = self.first;
-        while let Some(attachment) = NonNull::new(first) {
-            // SAFETY: endpoints on a list stay valid until their `retire` is called, which only `f` does.
-            first = (self.next)(unsafe { attachment.as_ref() }).load(Ordering::Relaxed);
-            f(attachment);
-        }
-    }
-}
-
 struct Lists {
     retiring: Waiting,
     disconnected: Waiting,
@@ -193,12 +59,18 @@ pub(crate) struct Cq {
     /// NdkGetCqResultsEx exists (NDKPI 1.2).
     extended: bool,
     gate: Gate,
-    again: Dpc,
+    /// Continues passes; gone with the queue.
+    again: SpinLock<Option<Dpc>>,
     room: AtomicU32,
     failed: AtomicBool,
     lists: SpinLock<Lists>,
     /// Somebody may be on the lists that passes look at. Most passes find nobody, and need not take the lock to see that.
     listed: AtomicBool,
+    /// By the contexts of their queue pairs. Only passes look there, and endpoints go in passes only, or when there is none
+    /// any more.
+    endpoints: SpinLock<Table<Attachee>>,
+    /// The context of the notification; bound until the queue is closed.
+    notification: Reserved,
     /// Set while endpoints wait for entries; gone with the queue.
     patience: SpinLock<Option<Timer>>,
     /// How long they wait, in units of 100 ns.
@@ -216,9 +88,8 @@ unsafe impl Send for Cq {}
 // SAFETY: as above.
 unsafe impl Sync for Cq {}
 
-unsafe extern "system" fn notified(context: *mut c_void, status: NTSTATUS) {
-    // SAFETY: the context is the queue, which outlives its NDK object.
-    let cq = unsafe { &*context.cast::<Cq>() };
+extern "system" fn notified(context: *mut c_void, status: NTSTATUS) {
+    let Some(cq) = handles::find::<Cq>(context, Fault::EventTooMany) else { return };
     if !nt_success(status) {
         cq.failed.store(true, Ordering::SeqCst);
     }
@@ -226,7 +97,7 @@ unsafe extern "system" fn notified(context: *mut c_void, status: NTSTATUS) {
 }
 
 unsafe fn continue_pass(context: *mut c_void) {
-    // SAFETY: the context is the queue, which contains the DPC.
+    // SAFETY: the context is the queue, whose close drops the DPC.
     unsafe { &*context.cast::<Cq>() }.pass();
 }
 
@@ -248,19 +119,21 @@ impl Cq {
     ) -> Result<Shared<Self>, NTSTATUS> {
         let cq: Shared<Self> = Shared::try_new_cyclic(TAG, |this: *const Self| {
             let context = this.cast_mut().cast::<c_void>();
-            // SAFETY: `continue_pass` takes the address of the queue, whose drop ends the DPC.
+            // SAFETY: `continue_pass` takes the address of the queue, whose close drops the DPC.
             let again = unsafe { Dpc::new(TAG, continue_pass, context) }.map_err(|e| Failed(e.status()))?;
             // SAFETY: `lose_patience` takes the address of the queue, whose close drops the timer.
             let patience =
                 unsafe { Timer::new(TAG, lose_patience, context) }.map_err(|e| Failed(e.status()))?;
             let passes = Rundown::new().map_err(|e| Failed(e.status()))?;
-            let closing = Closing::new().map_err(Failed)?;
+            let closing = Closing::new(adapter.handles()).map_err(Failed)?;
+            let notification = adapter.context().map_err(Failed)?;
+            let endpoints = SpinLock::new(Table::new()?);
             let object = adapter.object();
             let create = slot!(object, NdkCreateCq);
             let kept = (Use::new(adapter).map_err(Failed)?, processor.affinity());
             let created = wait::create(&adapter.patience(), kept, |(_, affinity), done, request, out| {
-                // SAFETY: the adapter is open; the notification context is the queue's address, and nothing is
-                // notified before the first arm, which comes after this function.
+                let context = notification.context();
+                // SAFETY: the adapter is open; nothing is notified before the first arm, when the context is bound.
                 unsafe { create(object, depth, notified, context, affinity, done, request, out) }
             });
             let object = created.map_err(Failed)?;
@@ -269,16 +142,18 @@ impl Cq {
                 processor,
                 extended: adapter.info().version >= (1, 2),
                 gate: Gate::new(),
-                again,
+                again: SpinLock::new(Some(again)),
                 room: AtomicU32::new(depth),
                 failed: AtomicBool::new(false),
                 lists: SpinLock::new(Lists {
                     retiring: Waiting::new(|a| &a.next_retiring),
                     disconnected: Waiting::new(|a| &a.next_disconnected),
                     abandoned: Waiting::new(|a| &a.next_retiring),
-                    attached: Attached(ptr::null_mut()),
+                    attached: Attached::new(),
                 }),
                 listed: AtomicBool::new(false),
+                endpoints,
+                notification,
                 patience: SpinLock::new(Some(patience)),
                 entry_limit: adapter.entry_limit(),
                 patience_set: AtomicBool::new(false),
@@ -289,8 +164,27 @@ impl Cq {
             })
         })
         .map_err(|Failed(status)| status)?;
+        cq.notification.bind(cq.clone());
         cq.pass();
         Ok(cq)
+    }
+
+    /// Takes a key for the endpoint of a queue pair that is about to be created. IRQL <= DISPATCH_LEVEL.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES.
+    pub(crate) fn expect(&self) -> Result<Key, NTSTATUS> {
+        table::reserve(&self.endpoints, |table| table)
+    }
+
+    /// Gives back a key that came to nothing.
+    pub(crate) fn forget(&self, key: Key) {
+        self.endpoints.lock().release(key);
+    }
+
+    /// The context of the queue pair of that endpoint.
+    pub(crate) fn context(key: Key) -> *mut c_void {
+        ptr::without_provenance_mut(key.to_bits() as usize)
     }
 
     pub(crate) fn processor(&self) -> Processor {
@@ -329,9 +223,13 @@ impl Cq {
     /// # Safety
     /// `attachment` stays valid until its `retire` or `free` is called, and is taken in once.
     pub(crate) unsafe fn attach(&self, attachment: NonNull<Attachment>) {
+        // SAFETY: valid (caller).
+        let key = unsafe { attachment.as_ref() }.key;
+        // The key is the endpoint's own, so nothing was there.
+        let _ = self.endpoints.lock().put(key, Attachee(attachment));
         self.lists.lock().attached.insert(attachment);
         if self.has_failed() {
-            self.again.queue();
+            self.go_on();
         }
     }
 
@@ -342,7 +240,7 @@ impl Cq {
     /// `attachment` stays valid until its `retire` is called, and is handed in once.
     pub(crate) unsafe fn retire(&self, attachment: NonNull<Attachment>) {
         self.list(|lists| lists.retiring.push(attachment));
-        self.again.queue();
+        self.go_on();
     }
 
     /// Notes that the peer of an endpoint is gone. Its `disconnected` is called, outside locks, once every entry that
@@ -353,7 +251,7 @@ impl Cq {
     /// Called at most once for an endpoint, from its connector's disconnect event.
     pub(crate) unsafe fn disconnected(&self, attachment: NonNull<Attachment>) {
         self.list(|lists| lists.disconnected.push(attachment));
-        self.again.queue();
+        self.go_on();
     }
 
     /// Puts endpoints on lists that the next pass looks at.
@@ -371,15 +269,20 @@ impl Cq {
         Some((lists.retiring.take(), lists.disconnected.take()))
     }
 
-    /// Closes the queue and waits for the end of its callbacks. Every endpoint on it is gone. IRQL: PASSIVE_LEVEL.
+    /// Closes the queue and waits for the end of its callbacks. Every endpoint on it is gone. Once. IRQL: PASSIVE_LEVEL.
     pub(crate) fn close(&self) {
         self.passes.wait();
+        // Here, because the last reference may go anywhere.
         let patience = self.patience.lock().take();
         drop(patience);
+        let again = self.again.lock().take();
+        drop(again);
         let object = self.object.as_ptr();
         let close = slot!(object, NdkCloseCq);
         // SAFETY: the queue is open, no pass is under way nor can begin, and it is not used again.
         self.closing.close(|done, context| unsafe { close(object.cast(), done, context) });
+        let notified = self.notification.unbind::<Self>();
+        drop(notified);
         let abandoned = self.lists.lock().abandoned.take();
         abandoned.each(|attachment| {
             // SAFETY: on the list, so valid until this.
@@ -387,6 +290,13 @@ impl Cq {
             // SAFETY: the function belongs to this attachment; the closed queue delivers nothing.
             unsafe { free(attachment) };
         });
+    }
+
+    /// Has a pass run soon.
+    fn go_on(&self) {
+        if let Some(again) = &*self.again.lock() {
+            again.queue();
+        }
     }
 
     fn pass(&self) {
@@ -408,7 +318,7 @@ impl Cq {
                 self.patience_over.fetch_or(patience_over, Ordering::AcqRel);
                 // Still the runner's right: give it up and let the DPC take it.
                 while !self.gate.leave() {}
-                self.again.queue();
+                self.go_on();
                 return;
             }
             if self.has_failed() {
@@ -465,22 +375,39 @@ impl Cq {
         let mut raw = [const { MaybeUninit::<R>::uninit() }; BATCH];
         // SAFETY: the queue is open, reaping is serialised by the gate, `raw` has room for BATCH entries.
         let taken = unsafe { R::get(self.object.as_ptr(), raw.as_mut_ptr().cast(), BATCH as u32) } as usize;
-        // One delivery for each run of entries of the same queue pair: one lock for the run.
+        // One delivery for each run of entries of the same queue pair: one lookup, and one lock of the endpoint's, for the run.
         let mut run: Vec<Completion, BATCH> = Vec::new();
         let mut of = ptr::null_mut();
         for entry in raw.iter().take(taken) {
             // SAFETY: the provider has filled the first `taken` entries.
             let (qp, completion) = unsafe { entry.assume_init_ref() }.read();
             if qp != of {
-                deliver(of, &run);
+                self.deliver(of, &run);
                 run.clear();
                 of = qp;
             }
             // There is room for all entries of a batch.
             let _ = run.push(completion);
         }
-        deliver(of, &run);
+        self.deliver(of, &run);
         taken
+    }
+
+    /// Hands entries of one queue pair to its endpoint, unless that is given up. A queue pair that nobody has is the provider's
+    /// fault.
+    fn deliver(&self, qp: *mut c_void, entries: &[Completion]) {
+        if entries.is_empty() {
+            return;
+        }
+        let key = Key::from_bits(qp.addr() as u64);
+        let endpoint = self.endpoints.lock().get(key).map(|endpoint| endpoint.0);
+        let Some(attachment) = endpoint else { return self.faults.note(Fault::EntryTooMany) };
+        // SAFETY: in the table, so kept: it retires in passes only, and this is one.
+        let endpoint = unsafe { attachment.as_ref() };
+        if !endpoint.abandoned.load(Ordering::Acquire) {
+            // SAFETY: the function belongs to this attachment.
+            unsafe { (endpoint.deliver)(attachment, entries) };
+        }
     }
 
     /// Retires the endpoints whose last entry is taken. The queue was seen empty after they had been handed in, so
@@ -494,6 +421,7 @@ impl Cq {
             let a = unsafe { attachment.as_ref() };
             if failed || a.outstanding.load(Ordering::Acquire) == 0 {
                 self.lists.lock().attached.remove(attachment);
+                self.endpoints.lock().release(a.key);
                 let retire = a.retire;
                 // SAFETY: called once: the endpoint is on no list any more.
                 unsafe { retire(attachment) };
@@ -518,17 +446,6 @@ impl Cq {
         {
             patience.set(self.entry_limit);
         }
-    }
-}
-
-/// Hands entries of one queue pair to its endpoint, unless that is given up.
-fn deliver(qp: *mut c_void, entries: &[Completion]) {
-    let Some(attachment) = NonNull::new(qp.cast::<Attachment>()) else { return };
-    // SAFETY: the QP context is the attachment of an endpoint that is kept until it has retired.
-    let endpoint = unsafe { attachment.as_ref() };
-    if !endpoint.abandoned.load(Ordering::Acquire) {
-        // SAFETY: the function belongs to this attachment.
-        unsafe { (endpoint.deliver)(attachment, entries) };
     }
 }
 

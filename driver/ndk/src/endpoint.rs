@@ -1,12 +1,15 @@
 //! One connection's NDK objects: connector, queue pair, registered memory.
 
 use crate::adapter::{Adapter, Use};
-use crate::cq::{Attachment, Completion, Cq};
+use crate::attachment::Attachment;
+use crate::cq::{Completion, Cq};
 use crate::faults::Fault;
+use crate::handles::{self, Reserved};
 use crate::listener::Incoming;
 use crate::memory::Memory;
 use crate::post::Poster;
 use crate::prepared::Prepared;
+use crate::table::Key;
 use crate::uses::{Audience, End, Uses};
 use abi::NTSTATUS;
 use abi::ndk::{NDK_CONNECTOR, NDK_QP};
@@ -84,8 +87,10 @@ pub(crate) enum Teardown {
 /// nothing can be posted to a queue pair that is being closed.
 #[repr(C)]
 pub struct Endpoint<H: Handler> {
-    /// First, so that the queue pair's context is both this and the endpoint.
+    /// First, so that the completion queue's pointer to it is one to the endpoint.
     attachment: Attachment,
+    /// Of every callback that is not a completion entry. Bound until the endpoint has retired.
+    callbacks: Reserved,
     pub(crate) handler: Audience<H>,
     /// NULL while nobody has the endpoint.
     connector: AtomicPtr<NDK_CONNECTOR>,
@@ -160,9 +165,8 @@ unsafe fn lose<H: Handler>(attachment: NonNull<Attachment>) {
 
 /// The provider owes entries that do not come: ends the endpoint for its owner, while its memory waits for them.
 unsafe fn abandon<H: Handler>(attachment: NonNull<Attachment>) {
-    let this = attachment.cast::<Endpoint<H>>().as_ptr().cast_const();
-    // SAFETY: the queue pair's reference, which `free` ends.
-    let this = unsafe { Shared::clone_from_raw(this) };
+    // SAFETY: this function was put into the attachment of an `Endpoint<H>`, which stays until `free`.
+    let this = unsafe { endpoint::<H>(attachment) };
     this.cq.faults().note(Fault::EntryMissing);
     // SAFETY: called once for an endpoint, instead of `retire`, and nobody else touches the cell.
     let user = unsafe { (*this.user.get()).take() };
@@ -172,9 +176,8 @@ unsafe fn abandon<H: Handler>(attachment: NonNull<Attachment>) {
 
 /// No entry of an abandoned endpoint can come any more.
 unsafe fn free<H: Handler>(attachment: NonNull<Attachment>) {
-    let this = attachment.cast::<Endpoint<H>>().as_ptr().cast_const();
-    // SAFETY: the queue pair's reference, taken at creation, ends here.
-    drop(unsafe { Shared::from_raw(this) });
+    // SAFETY: this function was put into the attachment of an `Endpoint<H>`.
+    drop(unsafe { endpoint::<H>(attachment) }.callbacks.unbind::<Endpoint<H>>());
 }
 
 unsafe fn lost<H: Handler>(attachment: NonNull<Attachment>) {
@@ -183,9 +186,9 @@ unsafe fn lost<H: Handler>(attachment: NonNull<Attachment>) {
 }
 
 unsafe fn retire<H: Handler>(attachment: NonNull<Attachment>) {
-    let this = attachment.cast::<Endpoint<H>>().as_ptr().cast_const();
-    // SAFETY: the queue pair's reference, taken at creation, ends here.
-    let this = unsafe { Shared::from_raw(this) };
+    // SAFETY: this function was put into the attachment of an `Endpoint<H>`.
+    let this = unsafe { endpoint::<H>(attachment) }.callbacks.unbind::<Endpoint<H>>();
+    let Some(this) = this else { return };
     this.cq.release(this.cq_entries);
     // SAFETY: called once for an endpoint, and nobody else touches the cell.
     let user = unsafe { (*this.user.get()).take() };
@@ -203,9 +206,12 @@ impl<H: Handler> Endpoint<H> {
         cq_entries: u32,
         memories: Vec<Memory, MEMORIES>,
         user: Use,
+        (key, callbacks): (Key, Reserved),
     ) -> Self {
         Self {
+            callbacks,
             attachment: Attachment::new(
+                key,
                 deliver::<H>,
                 retire::<H>,
                 lost::<H>,
@@ -230,6 +236,27 @@ impl<H: Handler> Endpoint<H> {
             teardown: AtomicU8::new(Teardown::Open as u8),
             user: UnsafeCell::new(Some(user)),
         }
+    }
+
+    /// Makes the endpoint one that callbacks find, and that stays until it has retired. Once.
+    pub(crate) fn hold(this: &Shared<Self>) {
+        this.callbacks.bind(this.clone());
+    }
+
+    /// The context of every callback that is not a completion entry.
+    pub(crate) fn context(&self) -> *mut c_void {
+        self.callbacks.context()
+    }
+
+    /// The endpoint of a callback; `None`, and `fault` counted, when it is over.
+    pub(crate) fn of(context: *mut c_void, fault: Fault) -> Option<Shared<Self>> {
+        handles::find(context, fault)
+    }
+
+    /// What its completion entries carry.
+    #[cfg(test)]
+    pub(crate) fn queue_pair_context(&self) -> *mut c_void {
+        self.attachment.context()
     }
 
     /// Gives the endpoint to its owner.
@@ -311,7 +338,7 @@ impl<H: Handler> Endpoint<H> {
     /// A step of the handshake is about to be asked for; the context of its completion.
     pub(crate) fn expect_answer(&self, answer: Answer) -> *mut c_void {
         self.answer.store(answer as u8, Ordering::SeqCst);
-        core::ptr::from_ref(self).cast_mut().cast()
+        self.context()
     }
 
     /// A step has ended: whether its end was owed. It comes once, whatever the provider does.

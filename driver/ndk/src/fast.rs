@@ -6,6 +6,7 @@
 
 use crate::adapter::{Adapter, Use};
 use crate::endpoint::Handler;
+use crate::handles::{self, Reserved};
 use crate::lam::Mapping;
 use crate::memory::Access;
 use crate::object::{ignore, slot};
@@ -24,6 +25,8 @@ use kernel::pool::Shared;
 /// Drop it only when no request that names it is outstanding. Drop: IRQL <= DISPATCH_LEVEL.
 pub struct FastRegion {
     mr: NonNull<NDK_MR>,
+    /// For the completion of a close that somebody waits for.
+    context: Option<Reserved>,
     user: ManuallyDrop<Use>,
 }
 
@@ -40,6 +43,7 @@ impl FastRegion {
     /// INSUFFICIENT_RESOURCES; DEVICE_NOT_READY when the adapter is being closed.
     pub fn create(adapter: &Shared<Adapter>, pages: u32) -> Result<Self, NTSTATUS> {
         let user = Use::new(adapter)?;
+        let context = adapter.context()?;
         let pd = adapter.pd();
         let create = slot!(pd, NdkCreateMr);
         let mr = wait::create(&adapter.patience(), Use::new(adapter)?, |_, done, context, out| {
@@ -47,7 +51,7 @@ impl FastRegion {
             unsafe { create(pd, 1, done, context, out) }
         })?;
         // From here on the drop closes what was created.
-        let this = Self { mr, user: ManuallyDrop::new(user) };
+        let this = Self { mr, context: Some(context), user: ManuallyDrop::new(user) };
         let initialize = slot!(mr.as_ptr(), NdkInitializeFastRegisterMr);
         wait::request(&adapter.patience(), (), |(), done, context| {
             // SAFETY: the region is open; TRUE: for the peer, too; the cell outlives the request.
@@ -76,28 +80,28 @@ pub trait RegionOwner: Send + Sync + Sized + 'static {
     fn region_closed(this: Shared<Self>);
 }
 
-/// # Safety
-/// `context` is the reference that [`FastRegion::close`] gave to this one call.
-unsafe extern "system" fn closed<T: RegionOwner>(context: *mut c_void) {
-    // SAFETY: the promise of this function.
-    T::region_closed(unsafe { Shared::from_raw(context.cast_const().cast()) });
+extern "system" fn closed<T: RegionOwner>(context: *mut c_void) {
+    if let Some((owner, _done)) = handles::take::<T>(context) {
+        T::region_closed(owner);
+    }
 }
 
 impl FastRegion {
     /// Closes the region, which ends every access that an endpoint left open when it was closed itself. IRQL <=
     /// DISPATCH_LEVEL.
-    pub fn close<T: RegionOwner>(self, owner: Shared<T>) {
+    pub fn close<T: RegionOwner>(mut self, owner: Shared<T>) {
+        // There until here.
+        let Some(context) = self.context.take() else { return };
         let mut this = ManuallyDrop::new(self);
         // SAFETY: taken once: the drop does not run.
         let user = unsafe { ManuallyDrop::take(&mut this.user) };
+        let context = context.issue(owner);
         let close = slot!(this.mr.as_ptr(), NdkCloseMr);
-        let context = Shared::into_raw(owner).cast_mut().cast::<c_void>();
-        // SAFETY: open and not used after this; the context is a reference that `closed` takes back.
+        // SAFETY: open and not used after this.
         let status = unsafe { close(this.header(), closed::<T>, context) };
         drop(user);
         if status != STATUS_PENDING {
-            // SAFETY: the close is over without a callback, so this is the one call.
-            unsafe { closed::<T>(context) };
+            closed::<T>(context);
         }
     }
 }

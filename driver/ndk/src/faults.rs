@@ -1,7 +1,7 @@
 //! What a provider does although its interface forbids it.
 //!
-//! It is contained as far as the objects it names still exist, and counted. A provider is kernel code: one that calls back
-//! with a context that is gone cannot be defended against here.
+//! It is contained and counted. A callback is found by a number ([`handles`](crate::handles)), so one for an object that is
+//! gone finds nothing. The provider's own objects are pointers: those that it names are taken at its word.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,11 +9,11 @@ use core::sync::atomic::{AtomicU32, Ordering};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Fault {
-    /// A completion was called twice, or called although the call did not return PENDING.
+    /// A completion was called twice, also when its object is gone, or called although the call did not return PENDING.
     AnsweredTwice = 0,
-    /// A disconnect event came twice, or after the close of its connector.
+    /// A disconnect event came twice, or an event after the close of its object.
     EventTooMany = 1,
-    /// A completion entry came for no request.
+    /// A completion entry came for no request, or for no queue pair.
     EntryTooMany = 2,
     /// A request that was posted got no completion entry.
     EntryMissing = 3,

@@ -2,6 +2,7 @@
 
 use crate::TAG;
 use crate::adapter::{Adapter, Use};
+use crate::handles;
 use crate::object::slot;
 use abi::NTSTATUS;
 use abi::ndk::{NDK_LOGICAL_ADDRESS, NDK_LOGICAL_ADDRESS_MAPPING};
@@ -10,7 +11,8 @@ use abi::status::{STATUS_INTERNAL_ERROR, STATUS_INVALID_PARAMETER, STATUS_PENDIN
 use core::ffi::c_void;
 use core::mem::offset_of;
 use core::ptr::NonNull;
-use kernel::pool::{PoolBox, PoolSlice, Shared};
+use kernel::lock::SpinLock;
+use kernel::pool::{PoolSlice, Shared};
 
 /// Words before the page array.
 const HEAD: usize =
@@ -32,7 +34,8 @@ pub struct Mapping {
     user: Use,
 }
 
-/// A mapping that is being built; at a stable address, because the provider writes into it.
+/// A mapping that is being built; at a stable address, because the provider writes into it. Nobody else looks at it until
+/// that has ended.
 struct Build<F> {
     lam: PoolSlice<NDK_LOGICAL_ADDRESS>,
     size: u32,
@@ -64,25 +67,29 @@ impl Mapping {
             Ok(prepared) => prepared,
             Err(status) => return then(Err(status)),
         };
-        // `then` is in the box only once the box is there.
-        let build = match PoolBox::try_new(TAG, None::<Build<F>>) {
-            Ok(build) => build,
+        // `then` is in the cell only once the cell and its context are there.
+        let cell = match Shared::try_new(TAG, SpinLock::new(None::<Build<F>>)) {
+            Ok(cell) => cell,
             Err(no_memory) => return then(Err(no_memory.status())),
         };
-        let build = PoolBox::into_raw(build);
-        // SAFETY: just given up, and nobody else knows it yet.
-        let cells = unsafe { &mut *build }.insert(Build { lam, size, first_byte_offset: 0, len, user, then });
-        let (object, buffer) = (adapter.object(), cells.lam.as_mut_ptr().cast());
-        let (room, first) = (&raw mut cells.size, &raw mut cells.first_byte_offset);
-        let request = slot!(object, NdkBuildLAM);
-        // SAFETY: the adapter is open (`user`); the chain is as the caller promises; buffer and cells stay until the end of the
-        // request, where `built` takes them back.
-        let status = unsafe {
-            request(object, mdl.as_ptr(), len, Some(built::<F>), build.cast(), buffer, room, first)
+        let context = match adapter.context() {
+            Ok(context) => context,
+            Err(status) => return then(Err(status)),
         };
+        let object = adapter.object();
+        let (buffer, room, first) = {
+            let mut cell = cell.lock();
+            let build = cell.insert(Build { lam, size, first_byte_offset: 0, len, user, then });
+            (build.lam.as_mut_ptr().cast(), &raw mut build.size, &raw mut build.first_byte_offset)
+        };
+        let context = context.issue(cell);
+        let request = slot!(object, NdkBuildLAM);
+        // SAFETY: the adapter is open (`user`); the chain is as the caller promises; buffer and cell stay until the end of the
+        // request, where `built` takes them.
+        let status =
+            unsafe { request(object, mdl.as_ptr(), len, Some(built::<F>), context, buffer, room, first) };
         if status != STATUS_PENDING {
-            // SAFETY: no callback comes, so this is the one call.
-            unsafe { built::<F>(build.cast(), status) };
+            built::<F>(context, status);
         }
     }
 
@@ -174,18 +181,13 @@ fn prepare(
 }
 
 /// The end of a build.
-///
-/// # Safety
-/// `context` is the box that [`Mapping::build`] gave up for this one call.
-unsafe extern "system" fn built<F>(context: *mut c_void, status: NTSTATUS)
+extern "system" fn built<F>(context: *mut c_void, status: NTSTATUS)
 where
     F: FnOnce(Result<Mapping, NTSTATUS>) + Send + 'static,
 {
-    // SAFETY: the promise of this function.
-    let mut build = unsafe { PoolBox::<Option<Build<F>>>::from_raw(context.cast()) };
-    let taken = build.take();
-    drop(build);
-    let Some(Build { lam, first_byte_offset, len, user, then, .. }) = taken else { return };
+    let Some((cell, _done)) = handles::take::<SpinLock<Option<Build<F>>>>(context) else { return };
+    let build = cell.lock().take();
+    let Some(Build { lam, first_byte_offset, len, user, then, .. }) = build else { return };
     if !nt_success(status) {
         return then(Err(status));
     }

@@ -3,6 +3,8 @@
 use crate::adapter::{Adapter, Use};
 use crate::address::SockAddr;
 use crate::connect::{connection_data, connection_data_length, local_address, peer_address, read_address};
+use crate::faults::Fault;
+use crate::handles::{self, Reserved};
 use crate::object::{ignore, slot};
 use crate::{TAG, wait};
 use abi::NTSTATUS;
@@ -12,7 +14,8 @@ use core::ffi::c_void;
 use core::mem::{ManuallyDrop, forget};
 use core::net::SocketAddr;
 use core::ptr::{self, NonNull};
-use kernel::pool::{PoolBox, Shared};
+use kernel::lock::SpinLock;
+use kernel::pool::Shared;
 
 /// Takes connection requests of a [`Listener`].
 pub trait ListenHandler: Send + Sync + 'static {
@@ -104,20 +107,24 @@ impl Drop for Incoming {
 /// Dropping it refuses new requests at once. The address stays in use until every connection accepted over it is
 /// closed (NDKPI). Drop: IRQL <= DISPATCH_LEVEL.
 pub struct Listener<L: ListenHandler> {
-    body: ManuallyDrop<PoolBox<Body<L>>>,
+    body: Shared<Body<L>>,
     address: SocketAddr,
 }
 
 struct Body<L: ListenHandler> {
     object: NonNull<NDK_LISTENER>,
     handler: Shared<L>,
+    /// Of the connect event.
+    events: Reserved,
+    /// For the completion of the close.
+    closing: SpinLock<Option<Reserved>>,
     user: Use,
 }
 
 // SAFETY: NDK objects may be used from any thread; the handler is shared and thread-safe.
-unsafe impl<L: ListenHandler> Send for Listener<L> {}
+unsafe impl<L: ListenHandler> Send for Body<L> {}
 // SAFETY: as above.
-unsafe impl<L: ListenHandler> Sync for Listener<L> {}
+unsafe impl<L: ListenHandler> Sync for Body<L> {}
 
 impl<L: ListenHandler> Listener<L> {
     /// Listens at `address`; port 0 lets the provider choose. Requests may arrive before this returns.
@@ -134,19 +141,21 @@ impl<L: ListenHandler> Listener<L> {
         let user = Use::new(adapter)?;
         let object = adapter.object();
         let create = slot!(object, NdkCreateListener);
-        let built: Result<PoolBox<Body<L>>, Failed> = PoolBox::try_new_cyclic(TAG, |body: *const Body<L>| {
-            let context = body.cast_mut().cast::<c_void>();
+        let events = adapter.context()?;
+        let closing = SpinLock::new(Some(adapter.context()?));
+        let built = Shared::try_new_cyclic(TAG, |_| {
             let kept = Use::new(adapter).map_err(Failed)?;
             let created = wait::create(&adapter.patience(), kept, |_, done, request, out| {
-                // SAFETY: the adapter is open; no event comes before the listener listens, when the body is complete.
-                unsafe { create(object, incoming::<L>, context, done, request, out) }
+                // SAFETY: the adapter is open; no event comes before the listener listens, when the context is bound.
+                unsafe { create(object, incoming::<L>, events.context(), done, request, out) }
             });
-            Ok(Body { object: created.map_err(Failed)?, handler, user })
+            Ok(Body { object: created.map_err(Failed)?, handler, events, closing, user })
         });
         let body = built.map_err(|Failed(status)| status)?;
+        body.events.bind(body.clone());
         let listener = body.object.as_ptr();
         // From here on the drop closes what was created.
-        let mut this = Self { body: ManuallyDrop::new(body), address };
+        let mut this = Self { body, address };
         let listen = slot!(listener, NdkListen);
         wait::request(&adapter.patience(), SockAddr::from(address), |at, done, context| {
             // SAFETY: the listener is open; the address stays until the request ends.
@@ -174,34 +183,46 @@ impl<L: ListenHandler> Listener<L> {
     }
 }
 
-impl<L: ListenHandler> Drop for Listener<L> {
-    fn drop(&mut self) {
-        // SAFETY: the body is taken once, here.
-        let body = unsafe { ManuallyDrop::take(&mut self.body) };
-        let listener = body.object.as_ptr();
-        let close = slot!(listener, NdkCloseListener);
-        let context = PoolBox::into_raw(body).cast::<c_void>();
-        // SAFETY: the listener is open and not used after this; the body lives until the close has ended.
-        let status = unsafe { close(listener.cast(), closed::<L>, context) };
-        if status != STATUS_PENDING {
-            // SAFETY: the close is over without a callback, so this is the one call.
-            unsafe { closed::<L>(context) };
+#[cfg(test)]
+impl<L: ListenHandler> Listener<L> {
+    /// Its connect event, which may be made at any time; the connector is given away.
+    pub(crate) fn event(&self) -> impl Fn(NonNull<NDK_CONNECTOR>) + use<L> {
+        let context = self.body.events.context();
+        move |connector| {
+            // SAFETY: the caller's connector.
+            unsafe { incoming::<L>(context, connector.as_ptr()) };
         }
     }
 }
 
-unsafe extern "system" fn closed<L: ListenHandler>(context: *mut c_void) {
-    // SAFETY: the context came from `PoolBox::into_raw`, and the close ends once.
-    drop(unsafe { PoolBox::<Body<L>>::from_raw(context.cast()) });
+impl<L: ListenHandler> Drop for Listener<L> {
+    fn drop(&mut self) {
+        let closing = self.body.closing.lock().take();
+        let Some(closing) = closing else { return };
+        let listener = self.body.object.as_ptr();
+        let close = slot!(listener, NdkCloseListener);
+        let context = closing.issue(self.body.clone());
+        // SAFETY: the listener is open and not used after this; the body lives until the close has ended.
+        let status = unsafe { close(listener.cast(), closed::<L>, context) };
+        if status != STATUS_PENDING {
+            closed::<L>(context);
+        }
+    }
+}
+
+extern "system" fn closed<L: ListenHandler>(context: *mut c_void) {
+    if let Some((body, _done)) = handles::take::<Body<L>>(context) {
+        drop(body.events.unbind::<Body<L>>());
+    }
 }
 
 unsafe extern "system" fn incoming<L: ListenHandler>(context: *mut c_void, connector: *mut NDK_CONNECTOR) {
-    // SAFETY: the body outlives the listener, whose close waits for this callback.
-    let body = unsafe { &*context.cast::<Body<L>>() };
+    let body = handles::find::<Body<L>>(context, Fault::EventTooMany);
     let Some(connector) = NonNull::new(connector) else { return };
-    match Use::new(&body.user) {
-        Ok(user) => body.handler.incoming(Incoming::new(connector, user)),
-        Err(_) => {
+    match body.map(|body| (Use::new(&body.user), body)) {
+        Some((Ok(user), body)) => body.handler.incoming(Incoming::new(connector, user)),
+        // Nobody is there, or the adapter is being closed.
+        _ => {
             let connector = connector.as_ptr();
             let close = slot!(connector, NdkCloseConnector);
             // SAFETY: the connector is ours since the event, and undecided: closing rejects it.

@@ -1,6 +1,7 @@
 //! Pool memory registered with an adapter.
 
 use crate::adapter::{Adapter, Charge, Use};
+use crate::handles::{self, Reserved};
 use crate::object::{ignore, slot};
 use crate::{TAG, TAG_MEMORY, wait};
 use abi::NTSTATUS;
@@ -8,7 +9,7 @@ use abi::ndk::{NDK_MR, NDK_MR_FLAG, NDK_SGE, NDK_SGE_ADDRESS};
 use abi::status::{STATUS_INVALID_PARAMETER, STATUS_PENDING};
 use core::ffi::c_void;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, Ordering};
+use kernel::lock::SpinLock;
 use kernel::pool::Shared;
 use kernel::region::Region;
 
@@ -36,16 +37,17 @@ pub struct Memory {
 struct Body {
     region: Region,
     mr: NonNull<NDK_MR>,
-    closing: AtomicBool,
+    /// For the completion of the close; gone once that has begun.
+    context: SpinLock<Option<Reserved>>,
     /// After the region, whose octets are counted until they are free.
     _charge: Charge,
 }
 
 // SAFETY: the MR is used through the provider's functions, which may be called from any thread; the region's bytes
 // are reached through `Region`'s own bounds-checked copies.
-unsafe impl Send for Memory {}
+unsafe impl Send for Body {}
 // SAFETY: as above.
-unsafe impl Sync for Memory {}
+unsafe impl Sync for Body {}
 
 impl Memory {
     /// Allocates and registers `len` octets. IRQL: PASSIVE_LEVEL.
@@ -62,6 +64,7 @@ impl Memory {
         let _open = adapter.enter()?;
         let charge = adapter.charge(len)?;
         let region = Region::try_new(TAG_MEMORY, len).map_err(|e| e.status())?;
+        let context = SpinLock::new(Some(adapter.context()?));
         let pd = adapter.pd();
         let create = slot!(pd, NdkCreateMr);
         let mr = wait::create(&adapter.patience(), Use::new(adapter)?, |_, done, context, out| {
@@ -69,8 +72,7 @@ impl Memory {
             unsafe { create(pd, 0, done, context, out) }
         })?;
         // Before anything is registered: from then on the provider says when the region may be freed.
-        let closing = AtomicBool::new(false);
-        let body = Shared::try_new(TAG, Body { region, mr, closing, _charge: charge });
+        let body = Shared::try_new(TAG, Body { region, mr, context, _charge: charge });
         let body = body.map_err(|no_memory| {
             close_now(mr);
             no_memory.status()
@@ -87,7 +89,10 @@ impl Memory {
         });
         if let Err(status) = registered {
             // What did not end is ended by the close, and until then the region stays.
-            close_body(Shared::into_raw(body).cast_mut().cast());
+            let context = body.context.lock().take();
+            if let Some(context) = context {
+                close_body(body, context);
+            }
             return Err(status);
         }
         let local = slot!(object, NdkGetLocalTokenFromMr);
@@ -101,16 +106,15 @@ impl Memory {
 
     /// Ends every access of the adapter and of the peer; the octets stay. Any number of times. IRQL <= DISPATCH_LEVEL.
     pub fn close(&self) {
-        if self.body.closing.swap(true, Ordering::AcqRel) {
-            return;
-        }
+        let reserved = self.body.context.lock().take();
+        let Some(reserved) = reserved else { return };
         let mr = self.body.mr.as_ptr();
-        let context = Shared::into_raw(self.body.clone()).cast_mut().cast::<c_void>();
+        let context = reserved.issue(self.body.clone());
         let deregister = slot!(mr, NdkDeregisterMr);
         // SAFETY: the MR is registered and no request uses it; the body lives until the close has ended.
         let status = unsafe { deregister(mr, deregistered, context) };
         if status != STATUS_PENDING {
-            close_body(context);
+            deregistered(context, status);
         }
     }
 
@@ -158,27 +162,27 @@ impl Drop for Memory {
     }
 }
 
-unsafe extern "system" fn deregistered(context: *mut c_void, _status: NTSTATUS) {
-    close_body(context);
-}
-
-/// Closes the MR of the body behind `context` and lets go of the body when that is over. A failed deregistration makes
-/// no difference: the close ends every access.
-fn close_body(context: *mut c_void) {
-    // SAFETY: `context` is the reference that `Memory::close` gave; it lives until `body_closed`.
-    let mr = unsafe { (*context.cast::<Body>()).mr }.as_ptr();
-    let close = slot!(mr, NdkCloseMr);
-    // SAFETY: the MR is open and is not used after this.
-    let status = unsafe { close(mr.cast(), body_closed, context) };
-    if status != STATUS_PENDING {
-        // SAFETY: the close is over without a callback, so this is the one call.
-        unsafe { body_closed(context) };
+/// A failed deregistration makes no difference: the close ends every access.
+extern "system" fn deregistered(context: *mut c_void, _status: NTSTATUS) {
+    if let Some((body, context)) = handles::take::<Body>(context) {
+        close_body(body, context);
     }
 }
 
-unsafe extern "system" fn body_closed(context: *mut c_void) {
-    // SAFETY: `context` is the reference that `Memory::close` gave, and the close ends once.
-    drop(unsafe { Shared::<Body>::from_raw(context.cast()) });
+/// Closes the MR of the body and lets go of the body when that is over.
+fn close_body(body: Shared<Body>, context: Reserved) {
+    let mr = body.mr.as_ptr();
+    let close = slot!(mr, NdkCloseMr);
+    let context = context.issue(body);
+    // SAFETY: the MR is open and is not used after this.
+    let status = unsafe { close(mr.cast(), body_closed, context) };
+    if status != STATUS_PENDING {
+        body_closed(context);
+    }
+}
+
+extern "system" fn body_closed(context: *mut c_void) {
+    drop(handles::take::<Body>(context));
 }
 
 /// Closes an MR that was never registered; nothing depends on when that ends.

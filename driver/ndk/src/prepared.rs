@@ -3,10 +3,12 @@
 use crate::adapter::{Adapter, Use};
 use crate::cq::Cq;
 use crate::endpoint::{Depths, Endpoint, Handler, MEMORIES};
+use crate::handles::Reserved;
 use crate::listener::Incoming;
 use crate::memory::Memory;
 use crate::object::slot;
 use crate::post::Poster;
+use crate::table::Key;
 use crate::{TAG, wait};
 use abi::NTSTATUS;
 use abi::status::{STATUS_INTERNAL_ERROR, STATUS_INVALID_PARAMETER};
@@ -43,12 +45,16 @@ impl<H: Handler> Prepared<H> {
             return Err(STATUS_INVALID_PARAMETER);
         }
         let entries = depths.receives.checked_add(depths.initiators).ok_or(STATUS_INVALID_PARAMETER)?;
+        let callbacks = adapter.context()?;
         let cq = Adapter::cq(adapter, processor, entries)?;
-        match Self::build(adapter, &cq, depths, entries, memories, user) {
+        let built = cq.expect().map_err(Failed).and_then(|key| {
+            Self::build(adapter, &cq, depths, entries, memories, user, (key, callbacks))
+                .inspect_err(|_| cq.forget(key))
+        });
+        match built {
             Ok(endpoint) => {
-                // The queue pair's reference: taken back by `retire`.
-                let _ = Shared::into_raw(endpoint.clone());
-                // SAFETY: that reference keeps it.
+                Endpoint::hold(&endpoint);
+                // SAFETY: held until it has retired.
                 unsafe { cq.attach(endpoint.attachment()) };
                 Ok(Self { endpoint: Some(endpoint), adapter: adapter.clone(), processor })
             }
@@ -66,20 +72,20 @@ impl<H: Handler> Prepared<H> {
         entries: u32,
         memories: Vec<Memory, MEMORIES>,
         user: Use,
+        (key, callbacks): (Key, Reserved),
     ) -> Result<Shared<Endpoint<H>>, Failed> {
         let info = *adapter.info();
         let pd = adapter.pd();
-        // The queue pair's context is the endpoint, and the endpoint holds the queue pair: built in one go.
-        let held = core::cell::Cell::new(Some((memories, user)));
-        Shared::try_new_cyclic(TAG, |this: *const Endpoint<H>| {
-            let (object, context) = (cq.object(), this.cast_mut().cast());
+        // The memory of the endpoint comes before the queue pair, whose creation is the last thing that can fail.
+        Shared::try_new_cyclic(TAG, |_| {
+            let (object, context) = (cq.object(), Cq::context(key));
             let inline = info.max_inline.min(crate::post::INLINE_MAX);
             let gather = info.gather();
             let create = slot!(pd, NdkCreateQp);
             let kept = Use::new(adapter).map_err(Failed)?;
             let qp = wait::create(&adapter.patience(), kept, |_, done, request, out| {
                 let (receives, initiators) = (depths.receives, depths.initiators);
-                // SAFETY: PD and CQ are open; no request is posted, so nothing uses the context, before this is over.
+                // SAFETY: PD and CQ are open.
                 unsafe {
                     create(
                         pd, object, object, context, receives, initiators, 1, gather, inline, done, request,
@@ -88,9 +94,7 @@ impl<H: Handler> Prepared<H> {
                 }
             })
             .map_err(Failed)?;
-            // The cell was filled above and is emptied here only.
-            let (memories, user) = held.take().ok_or(Failed(STATUS_INTERNAL_ERROR))?;
-            Ok(Endpoint::new(qp, cq.clone(), entries, memories, user))
+            Ok(Endpoint::new(qp, cq.clone(), entries, memories, user, (key, callbacks)))
         })
     }
 

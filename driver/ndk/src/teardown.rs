@@ -52,28 +52,21 @@ impl<H: Handler> Endpoint<H> {
     pub(crate) fn tear_down(&self) {
         let established = self.established.load(Ordering::SeqCst);
         if established && self.graceful.load(Ordering::SeqCst) && !self.aborted.load(Ordering::SeqCst) {
-            // The callback may end the endpoint before the call returns.
-            // SAFETY: `self` lives inside a `Shared`, which the queue pair's reference keeps alive here.
-            let this = unsafe { Shared::<Self>::clone_from_raw(self) };
-            let connector = this.connector();
+            let connector = self.connector();
             let disconnect = slot!(connector, NdkDisconnect);
-            // SAFETY: the connector is open. The context is the endpoint, which the queue pair's reference keeps alive.
-            let status = unsafe { disconnect(connector, disconnect_done::<H>, this.context()) };
-            this.disconnecting.store(true, Ordering::SeqCst);
-            if status == STATUS_PENDING && !this.aborted.load(Ordering::SeqCst) {
+            // SAFETY: the connector is open.
+            let status = unsafe { disconnect(connector, disconnect_done::<H>, self.context()) };
+            self.disconnecting.store(true, Ordering::SeqCst);
+            if status == STATUS_PENDING && !self.aborted.load(Ordering::SeqCst) {
                 return;
             }
-            return this.close_connector();
+            return self.close_connector();
         }
         let qp = self.qp.as_ptr();
         let flush = slot!(qp, NdkFlush);
         // SAFETY: the queue pair is open.
         unsafe { flush(qp) };
         self.close_connector();
-    }
-
-    fn context(&self) -> *mut c_void {
-        core::ptr::from_ref(self).cast_mut().cast()
     }
 
     fn close_connector(&self) {
@@ -85,7 +78,7 @@ impl<H: Handler> Endpoint<H> {
             return self.close_qp();
         }
         let close = slot!(connector, NdkCloseConnector);
-        // SAFETY: the connector is open: the step lets one caller through. The context is kept alive by the queue pair.
+        // SAFETY: the connector is open: the step lets one caller through.
         let status = unsafe { close(connector.cast(), connector_closed::<H>, self.context()) };
         if status != STATUS_PENDING {
             self.close_qp();
@@ -98,7 +91,7 @@ impl<H: Handler> Endpoint<H> {
         }
         let qp = self.qp.as_ptr();
         let close = slot!(qp, NdkCloseQp);
-        // SAFETY: the queue pair is open, no post is under way (the poster is gone); its reference keeps the context.
+        // SAFETY: the queue pair is open, no post is under way (the poster is gone).
         let status = unsafe { close(qp.cast(), qp_closed::<H>, self.context()) };
         if status != STATUS_PENDING {
             self.hand_in();
@@ -109,34 +102,26 @@ impl<H: Handler> Endpoint<H> {
         if !self.step(Teardown::ClosingQp, Teardown::HandedIn) {
             return self.cq.faults().note(Fault::AnsweredTwice);
         }
-        // The endpoint may be gone as soon as it is handed in: keep the queue by a reference of our own.
-        let cq = self.cq.clone();
-        // SAFETY: the queue pair's reference keeps the endpoint until `retire`; this is reached once.
-        unsafe { cq.retire(self.attachment()) };
+        // SAFETY: the endpoint is held until `retire`; this is reached once.
+        unsafe { self.cq.retire(self.attachment()) };
     }
 }
 
-/// The endpoint behind a teardown callback.
-///
-/// # Safety
-/// `context` is that of a teardown step of a live `Endpoint<H>`.
-unsafe fn endpoint<'a, H: Handler>(context: *mut c_void) -> &'a Endpoint<H> {
-    // SAFETY: the queue pair's reference keeps the endpoint until it has retired, which is after every step.
-    unsafe { &*context.cast::<Endpoint<H>>() }
-}
-
-unsafe extern "system" fn disconnect_done<H: Handler>(context: *mut c_void, _status: NTSTATUS) {
+extern "system" fn disconnect_done<H: Handler>(context: *mut c_void, _status: NTSTATUS) {
     // Whatever the status, the connection is closed and all DMA is over.
-    // SAFETY: the context of `tear_down`.
-    unsafe { endpoint::<H>(context) }.close_connector();
+    if let Some(this) = Endpoint::<H>::of(context, Fault::AnsweredTwice) {
+        this.close_connector();
+    }
 }
 
-unsafe extern "system" fn connector_closed<H: Handler>(context: *mut c_void) {
-    // SAFETY: the context of `close_connector`.
-    unsafe { endpoint::<H>(context) }.close_qp();
+extern "system" fn connector_closed<H: Handler>(context: *mut c_void) {
+    if let Some(this) = Endpoint::<H>::of(context, Fault::AnsweredTwice) {
+        this.close_qp();
+    }
 }
 
-unsafe extern "system" fn qp_closed<H: Handler>(context: *mut c_void) {
-    // SAFETY: the context of `close_qp`.
-    unsafe { endpoint::<H>(context) }.hand_in();
+extern "system" fn qp_closed<H: Handler>(context: *mut c_void) {
+    if let Some(this) = Endpoint::<H>::of(context, Fault::AnsweredTwice) {
+        this.hand_in();
+    }
 }

@@ -4,10 +4,11 @@
 //! call, and only the callback's status counts once the call has answered PENDING (NDKPI completion rules).
 //!
 //! One that has not ended when the time is over is given up: its cell stays, with what the provider may still read, until
-//! the provider ends it, or for ever. An object that comes about then is closed at once.
+//! the provider ends it, or for ever. One that ends twice ends once. An object that comes about then is closed at once.
 
 use crate::TAG;
 use crate::faults::{Fault, Faults};
+use crate::handles::{self, Handles, Reserved};
 use crate::object::close_unused;
 use abi::NTSTATUS;
 use abi::ndk::{
@@ -18,13 +19,15 @@ use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 use kernel::event::{Event, EventType};
+use kernel::lock::SpinLock;
 use kernel::pool::Shared;
 
-/// How long a provider may take, and where is counted that it took longer.
+/// How long a provider may take, where is counted that it took longer, and what its answers are found by.
 pub(crate) struct Patience<'a> {
     /// In units of 100 ns.
     pub(crate) limit: u64,
     pub(crate) faults: &'a Faults,
+    pub(crate) handles: &'a Shared<Handles>,
 }
 
 /// The waiter waits, or has not begun to.
@@ -33,8 +36,6 @@ const OPEN: u32 = 0;
 const DONE: u32 = 1;
 /// The waiter has given up.
 const GIVEN_UP: u32 = 2;
-/// The call has ended without a completion.
-const RETURNED: u32 = 3;
 
 /// The answer of one request: the waiter's, and the provider's until it has called the completion.
 struct Cell<K> {
@@ -46,7 +47,14 @@ struct Cell<K> {
     kept: K,
 }
 
-impl<K> Cell<K> {
+/// How a request has ended.
+struct End {
+    status: NTSTATUS,
+    /// By its completion, which has the object.
+    called: bool,
+}
+
+impl<K: Send + Sync + 'static> Cell<K> {
     fn new(kept: K) -> Result<Shared<Self>, NTSTATUS> {
         let event = Event::new(EventType::Notification, false).map_err(|e| e.status())?;
         let cell = Self {
@@ -59,51 +67,52 @@ impl<K> Cell<K> {
         Shared::try_new(TAG, cell).map_err(|e| e.status())
     }
 
-    /// Makes the request and waits; the status, and whether the object is the completion's.
+    /// Makes the request and waits for its end.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES: it was not made.
     fn run(
         this: &Shared<Self>,
         patience: &Patience<'_>,
         call: impl FnOnce(&K, *mut c_void) -> NTSTATUS,
-    ) -> NTSTATUS {
-        // The provider's reference: the completion takes it.
-        let context = Shared::into_raw(this.clone());
-        let returned = call(&this.kept, context.cast_mut().cast());
-        if returned != STATUS_PENDING {
-            if this.stage.swap(RETURNED, Ordering::AcqRel) == OPEN {
-                // SAFETY: no completion has been or will be called: the reference is still there.
-                drop(unsafe { Shared::from_raw(context) });
-            } else {
-                patience.faults.note(Fault::AnsweredTwice);
-            }
-            return returned;
+    ) -> Result<End, NTSTATUS> {
+        let context = Handles::reserve(patience.handles)?.issue(this.clone());
+        let status = call(&this.kept, context);
+        if status != STATUS_PENDING {
+            // No completion comes. Where one was called nevertheless, this is the second answer, and counted.
+            drop(handles::take::<Self>(context));
+            return Ok(End { status, called: false });
         }
         if !this.event.wait(Some(patience.limit)) {
             let given_up =
                 this.stage.compare_exchange(OPEN, GIVEN_UP, Ordering::AcqRel, Ordering::Acquire).is_ok();
             if given_up {
                 patience.faults.note(Fault::Unanswered);
-                return STATUS_IO_TIMEOUT;
+                return Ok(End { status: STATUS_IO_TIMEOUT, called: false });
             }
             // It has ended at the last moment.
             this.event.wait_forever();
         }
-        this.status.load(Ordering::Acquire)
+        Ok(End { status: this.status.load(Ordering::Acquire), called: true })
     }
 }
 
-/// Ends a request.
+/// Ends a request, the first time.
 ///
 /// # Safety
-/// `context` is the reference that [`Cell::run`] gave to this request, which ends once.
-unsafe fn end<K>(context: *mut c_void, status: NTSTATUS, object: *mut NDK_OBJECT_HEADER) {
-    // SAFETY: the caller's promise.
-    let cell = unsafe { Shared::<Cell<K>>::from_raw(context.cast_const().cast()) };
+/// `object` is NULL, or one that has just come about and that nobody else knows; not an adapter.
+unsafe fn end<K: Send + Sync + 'static>(
+    context: *mut c_void,
+    status: NTSTATUS,
+    object: *mut NDK_OBJECT_HEADER,
+) {
+    let Some((cell, _done)) = handles::take::<Cell<K>>(context) else { return };
     cell.object.store(object, Ordering::Relaxed);
     cell.status.store(status, Ordering::Release);
     match cell.stage.swap(DONE, Ordering::AcqRel) {
         GIVEN_UP => {
             if let (true, Some(object)) = (nt_success(status), NonNull::new(object)) {
-                // SAFETY: the object has come about just now, nobody knows it, and it is not the adapter.
+                // SAFETY: the caller's promise.
                 unsafe { close_unused(object) };
             }
         }
@@ -111,13 +120,17 @@ unsafe fn end<K>(context: *mut c_void, status: NTSTATUS, object: *mut NDK_OBJECT
     }
 }
 
-unsafe extern "system" fn requested<K>(context: *mut c_void, status: NTSTATUS) {
-    // SAFETY: the context is that of the request.
+extern "system" fn requested<K: Send + Sync + 'static>(context: *mut c_void, status: NTSTATUS) {
+    // SAFETY: there is no object.
     unsafe { end::<K>(context, status, ptr::null_mut()) };
 }
 
-unsafe extern "system" fn created<K>(context: *mut c_void, status: NTSTATUS, object: *mut NDK_OBJECT_HEADER) {
-    // SAFETY: the context is that of the request.
+unsafe extern "system" fn created<K: Send + Sync + 'static>(
+    context: *mut c_void,
+    status: NTSTATUS,
+    object: *mut NDK_OBJECT_HEADER,
+) {
+    // SAFETY: the object is what the provider has made for this request.
     unsafe { end::<K>(context, status, object) };
 }
 
@@ -126,20 +139,18 @@ unsafe extern "system" fn created<K>(context: *mut c_void, status: NTSTATUS, obj
 ///
 /// # Errors
 /// The provider's status; INTERNAL_ERROR when it claims success and gives no object; IO_TIMEOUT when it gives no answer.
-pub(crate) fn create<T, K>(
+pub(crate) fn create<T, K: Send + Sync + 'static>(
     patience: &Patience<'_>,
     kept: K,
     call: impl FnOnce(&K, NDK_FN_CREATE_COMPLETION, *mut c_void, *mut *mut T) -> NTSTATUS,
 ) -> Result<NonNull<T>, NTSTATUS> {
     let cell = Cell::new(kept)?;
     let mut object = ptr::null_mut();
-    let status = Cell::run(&cell, patience, |kept, context| call(kept, created::<K>, context, &mut object));
-    if !nt_success(status) {
-        return Err(status);
+    let end = Cell::run(&cell, patience, |kept, context| call(kept, created::<K>, context, &mut object))?;
+    if !nt_success(end.status) {
+        return Err(end.status);
     }
-    // After PENDING it is the completion's.
-    let pended = cell.stage.load(Ordering::Acquire) == DONE;
-    let object = if pended { cell.object.load(Ordering::Relaxed).cast() } else { object };
+    let object = if end.called { cell.object.load(Ordering::Relaxed).cast() } else { object };
     NonNull::new(object).ok_or(STATUS_INTERNAL_ERROR)
 }
 
@@ -147,37 +158,49 @@ pub(crate) fn create<T, K>(
 ///
 /// # Errors
 /// The provider's status; IO_TIMEOUT when it gives no answer. The object's close ends the request then.
-pub(crate) fn request<K>(
+pub(crate) fn request<K: Send + Sync + 'static>(
     patience: &Patience<'_>,
     kept: K,
     call: impl FnOnce(&K, NDK_FN_REQUEST_COMPLETION, *mut c_void) -> NTSTATUS,
 ) -> Result<(), NTSTATUS> {
     let cell = Cell::new(kept)?;
-    let status = Cell::run(&cell, patience, |kept, context| call(kept, requested::<K>, context));
-    if nt_success(status) { Ok(()) } else { Err(status) }
+    let end = Cell::run(&cell, patience, |kept, context| call(kept, requested::<K>, context))?;
+    if nt_success(end.status) { Ok(()) } else { Err(end.status) }
 }
 
-unsafe extern "system" fn closed(context: *mut c_void) {
-    // SAFETY: the context is that of the close, whose waiter waits for this call.
-    unsafe { &*context.cast::<Event>() }.set();
+extern "system" fn closed(context: *mut c_void) {
+    if let Some((event, _done)) = handles::take::<Event>(context) {
+        event.set();
+    }
 }
 
 /// What the close of one object needs, made before the object: a close must not fail for want of memory.
-pub(crate) struct Closing(Event);
+pub(crate) struct Closing {
+    over: Shared<Event>,
+    context: SpinLock<Option<Reserved>>,
+}
 
 impl Closing {
     /// # Errors
     /// INSUFFICIENT_RESOURCES.
-    pub(crate) fn new() -> Result<Self, NTSTATUS> {
-        Event::new(EventType::Notification, false).map(Self).map_err(|e| e.status())
+    pub(crate) fn new(handles: &Shared<Handles>) -> Result<Self, NTSTATUS> {
+        let context = SpinLock::new(Some(Handles::reserve(handles)?));
+        let event = Event::new(EventType::Notification, false).map_err(|e| e.status())?;
+        let over = Shared::try_new(TAG, event).map_err(|e| e.status())?;
+        Ok(Self { over, context })
     }
 
-    /// Closes the object and waits until its last callback has returned, however long that takes. Call once.
-    /// IRQL: PASSIVE_LEVEL.
+    /// Closes the object and waits until its last callback has returned, however long that takes. Once; any call after that
+    /// does nothing. IRQL: PASSIVE_LEVEL.
     pub(crate) fn close(&self, call: impl FnOnce(NDK_FN_CLOSE_COMPLETION, *mut c_void) -> NTSTATUS) {
-        let context = ptr::from_ref(&self.0).cast_mut().cast();
+        let reserved = self.context.lock().take();
+        let Some(reserved) = reserved else { return };
+        let context = reserved.issue(self.over.clone());
         if call(closed, context) == STATUS_PENDING {
-            self.0.wait_forever();
+            self.over.wait_forever();
+        } else {
+            // No completion comes.
+            drop(handles::take::<Event>(context));
         }
     }
 }

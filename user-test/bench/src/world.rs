@@ -138,7 +138,12 @@ impl Driver {
         if rings == Rings::Whole {
             settings.first_ring_octets = settings.ring_octets;
         }
-        let layer = if ksim::bare::is_unchecked() { Config::default().layer } else { layer::put };
+        let counts = !ksim::bare::is_unchecked();
+        if counts {
+            // A work item would make endpoints while something is counted.
+            settings.prepared_endpoints = 0;
+        }
+        let layer = if counts { layer::put } else { Config::default().layer };
         let software_adapter = Some(LOOPBACK_ADDRESSES);
         let config =
             Config { software_adapter, software_regions: REGIONS, layer, settings, ..Config::default() };

@@ -197,6 +197,34 @@ impl Checker {
         tell_cq(&self.0, object, status);
     }
 
+    /// No provider may: makes every callback of what is closed once more, and calls the completion of every request and close
+    /// once more; how many that were. Those without a context are left out.
+    #[must_use]
+    pub fn repeat(&self) -> u32 {
+        let closed: Vec<Ref> = {
+            let objects = lock(&self.0.objects);
+            objects.iter().map(|kept| kept.0).filter(|object| !object.is_open()).collect()
+        };
+        let mut calls = 0;
+        for object in closed {
+            let told = match &object.body {
+                Body::Cq(_) => {
+                    tell_cq(&self.0, object, 0);
+                    true
+                }
+                Body::Connector(_) => tell_disconnect(&self.0, object, 0),
+                Body::Listener(_) => table::listener::tell_nothing(&self.0, object),
+                _ => false,
+            };
+            calls += u32::from(told);
+        }
+        for given in self.0.script.given() {
+            given.repeat(&self.0);
+            calls += 1;
+        }
+        calls
+    }
+
     /// The completion queues whose close was not issued.
     #[must_use]
     pub fn open_cqs(&self) -> Vec<NonNull<NDK_CQ>> {

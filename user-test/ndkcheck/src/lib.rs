@@ -6,7 +6,7 @@
 //!
 //! Beyond that the proxies are the strictest provider the interface allows: callbacks come at DISPATCH_LEVEL. By
 //! [script](Act) they also answer early, late or never, with any status, and do what no provider may
-//! ([`EntryAct`], [`Checker::disconnect_event`]).
+//! ([`EntryAct`], [`Checker::disconnect_event`], [`Checker::repeat`]).
 //!
 //! | module | is |
 //! |---|---|

@@ -13,7 +13,7 @@ use abi::ndk::{
     NDK_FN_CLOSE_COMPLETION, NDK_FN_CREATE_COMPLETION, NDK_FN_REQUEST_COMPLETION, NDK_OBJECT_HEADER,
 };
 use abi::nt::{DISPATCH_LEVEL, KIRQL};
-use abi::status::{STATUS_CANCELLED, STATUS_PENDING};
+use abi::status::{STATUS_CANCELLED, STATUS_PENDING, STATUS_SUCCESS};
 
 use crate::check::{Check, lock};
 use crate::object::{Body, Call, Mark, Ref, take_held};
@@ -78,6 +78,48 @@ pub(crate) enum Completion {
     Close(NDK_FN_CLOSE_COMPLETION, Opaque),
 }
 
+impl Completion {
+    /// Whether it can tell one request from another.
+    pub(crate) const fn has_context(&self) -> bool {
+        let (Self::Request(_, context) | Self::Create(_, context) | Self::Close(_, context)) = self;
+        !context.0.is_null()
+    }
+
+    /// Calls it. `object` goes with a create.
+    fn call(&self, check: &Check, name: &str, status: NTSTATUS, object: *mut NDK_OBJECT_HEADER) {
+        call_back(check, name, || match *self {
+            Self::Request(None, _) => {}
+            Self::Request(Some(completion), context) => {
+                // SAFETY: the consumer's promise with the request: once, at IRQL <= DISPATCH_LEVEL.
+                unsafe { completion(context.0, status) };
+            }
+            Self::Create(completion, context) => {
+                // SAFETY: as for a request.
+                unsafe { completion(context.0, status, object) };
+            }
+            Self::Close(completion, context) => {
+                // SAFETY: as for a request.
+                unsafe { completion(context.0) };
+            }
+        });
+    }
+}
+
+/// A completion, and the function that it came with.
+#[derive(Clone, Copy)]
+pub(crate) struct Given {
+    pub(crate) name: &'static str,
+    pub(crate) completion: Completion,
+}
+
+impl Given {
+    /// Calls it once more. A create has made something that no consumer may look at.
+    pub(crate) fn repeat(&self, check: &Check) {
+        let nowhere = ptr::without_provenance_mut(0x10);
+        self.completion.call(check, self.name, STATUS_SUCCESS, nowhere);
+    }
+}
+
 /// What the check does when a request ends, before the consumer hears of it: gets the status and the new object behind the
 /// proxy, gives the proxy.
 pub(crate) type Done = Box<dyn FnOnce(NTSTATUS, *mut NDK_OBJECT_HEADER) -> *mut NDK_OBJECT_HEADER + Send>;
@@ -102,21 +144,7 @@ impl Request {
     /// Calls the completion now.
     fn complete(&self, status: NTSTATUS, object: *mut NDK_OBJECT_HEADER) {
         self.mark.end();
-        call_back(&self.check, self.name, || match self.completion {
-            Completion::Request(None, _) => {}
-            Completion::Request(Some(completion), context) => {
-                // SAFETY: the consumer's promise with the request: once, at IRQL <= DISPATCH_LEVEL.
-                unsafe { completion(context.0, status) };
-            }
-            Completion::Create(completion, context) => {
-                // SAFETY: as for a request.
-                unsafe { completion(context.0, status, object) };
-            }
-            Completion::Close(completion, context) => {
-                // SAFETY: as for a request.
-                unsafe { completion(context.0) };
-            }
-        });
+        self.completion.call(&self.check, self.name, status, object);
     }
 
     /// Calls the completion when it is time.
@@ -196,6 +224,7 @@ impl Call {
         forward: impl FnOnce(*mut c_void) -> Returned,
     ) -> Returned {
         let act = self.check.script.act(slot);
+        self.check.script.was_given(self.name, completion);
         let request = Arc::new(Request {
             check: Arc::clone(&self.check),
             name: self.name,

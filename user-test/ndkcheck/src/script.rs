@@ -11,6 +11,7 @@ use kernel::dpc::Dpc;
 use kernel::pool::PoolTag;
 
 use crate::check::lock;
+use crate::request::{Completion, Given};
 
 /// A slot whose answer a script can choose, by its name in the dispatch table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,6 +101,8 @@ pub enum EntryAct {
     Swallow,
     /// No provider may: it is handed out twice.
     Twice,
+    /// No provider may: it is handed out with this queue pair context.
+    QueuePair(usize),
 }
 
 /// Says what becomes of each call.
@@ -139,6 +142,8 @@ pub(crate) struct Script {
     pub(crate) entries: Mutex<VecDeque<EntryAct>>,
     pub(crate) limits: Mutex<Option<fn(&mut NDK_ADAPTER_INFO)>>,
     turns: Mutex<VecDeque<Waiting>>,
+    /// Every completion that came with a request.
+    given: Mutex<Vec<Given>>,
     // Boxed: the DPC has its address.
     later: Box<Later>,
 }
@@ -152,6 +157,7 @@ impl Default for Script {
             entries: Mutex::default(),
             limits: Mutex::default(),
             turns: Mutex::default(),
+            given: Mutex::default(),
             later: Box::new(Later { jobs: Mutex::default(), dpc: Mutex::default() }),
         }
     }
@@ -177,6 +183,18 @@ impl Script {
         *lock(&self.chooser) = None;
         lock(&self.entries).clear();
         *lock(&self.limits) = None;
+    }
+
+    /// A completion has come with a request.
+    pub(crate) fn was_given(&self, name: &'static str, completion: Completion) {
+        if completion.has_context() {
+            lock(&self.given).push(Given { name, completion });
+        }
+    }
+
+    /// Every completion so far.
+    pub(crate) fn given(&self) -> Vec<Given> {
+        lock(&self.given).clone()
     }
 
     /// What becomes of this call.

@@ -91,8 +91,8 @@ mod tests {
 
     #[test]
     fn unsafe_code_in_a_crate_that_is_not_listed_is_found() {
-        let members = [made_up("user-test/bench", &[])];
-        let check = |text: &str| check(&Tree::of(&[("user-test/bench/src/x.rs", text)]), &members);
+        let members = [made_up("user-test/other", &[])];
+        let check = |text: &str| check(&Tree::of(&[("user-test/other/src/x.rs", text)]), &members);
         for text in [
             "let x = DANGER { y() };",
             "DANGER impl Send for X {}",
@@ -100,7 +100,7 @@ mod tests {
             "#[DANGER(no_mangle)]",
         ] {
             let text = text.replace("DANGER", "unsafe");
-            assert_eq!(check(&text), [Finding::at("user-test/bench/src/x.rs", 1, NOT_LISTED)], "{text}");
+            assert_eq!(check(&text), [Finding::at("user-test/other/src/x.rs", 1, NOT_LISTED)], "{text}");
         }
     }
 

@@ -15,4 +15,5 @@ mod patience;
 mod posting;
 mod scarcity;
 mod sharing;
+mod strays;
 mod teardown;

@@ -41,30 +41,30 @@ fn assert_costs(measure: &'static str, way: &'static str, octets: usize, expecte
 
 #[test]
 fn small_messages_and_answers() {
-    assert_costs("ping-pong", "wsk-receive", 64, [1000, 0, 1000, 2000, 500, 2000, 4000, 23_000, 0]);
-    assert_costs("ping-pong", "wsk-indication", 64, [1000, 0, 1000, 2000, 500, 1000, 6000, 23_000, 0]);
+    assert_costs("ping-pong", "wsk-receive", 64, [1000, 0, 1000, 2000, 500, 2000, 6500, 23_000, 0]);
+    assert_costs("ping-pong", "wsk-indication", 64, [1000, 0, 1000, 2000, 500, 1000, 8500, 23_000, 0]);
 }
 
 #[test]
 fn messages_of_a_page_and_answers() {
-    assert_costs("ping-pong", "wsk-receive", 4096, [1062, 1062, 1062, 2124, 500, 2000, 4124, 25_271, 0]);
-    assert_costs("ping-pong", "wsk-indication", 4096, [1062, 1062, 1062, 2124, 500, 1000, 6124, 25_271, 0]);
+    assert_costs("ping-pong", "wsk-receive", 4096, [1062, 1062, 1062, 2124, 500, 2000, 6748, 25_271, 0]);
+    assert_costs("ping-pong", "wsk-indication", 4096, [1062, 1062, 1062, 2124, 500, 1000, 8748, 25_271, 0]);
 }
 
 #[test]
 fn a_stream_of_small_messages() {
-    assert_costs("stream", "wsk-receive", 64, [1012, 1, 1012, 2024, 1000, 2000, 4024, 26_153, 0]);
-    assert_costs("stream", "wsk-indication", 64, [1012, 1, 1012, 2024, 1000, 1000, 6024, 26_153, 0]);
+    assert_costs("stream", "wsk-receive", 64, [1012, 1, 1012, 2024, 1000, 2000, 7048, 26_153, 0]);
+    assert_costs("stream", "wsk-indication", 64, [1012, 1, 1012, 2024, 1000, 1000, 9048, 26_153, 0]);
 }
 
 #[test]
 fn a_stream_of_large_messages() {
-    assert_costs("stream", "wsk-receive", 65_536, [2012, 1000, 2012, 6024, 1000, 2000, 14_024, 98_132, 6000]);
+    assert_costs("stream", "wsk-receive", 65_536, [2012, 1000, 2012, 6024, 1000, 2000, 33_048, 98_132, 6000]);
     assert_costs(
         "stream",
         "wsk-indication",
         65_536,
-        [2000, 2000, 2000, 4000, 1000, 1000, 11_000, 52_000, 3000],
+        [2000, 2000, 2000, 4000, 1000, 1000, 22_000, 52_000, 3000],
     );
 }
 

@@ -251,6 +251,7 @@ fn reap(
                 EntryAct::Swallow => continue,
                 EntryAct::Pass => {}
                 EntryAct::Status(status) => entry.Status = status,
+                EntryAct::QueuePair(context) => entry.QPContext = ptr::without_provenance_mut(context),
                 EntryAct::Twice => lock(&cq.again).push_back(Entry(entry)),
             }
             hand_out(&entry);

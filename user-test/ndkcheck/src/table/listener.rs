@@ -2,6 +2,7 @@
 
 use ksim::sync::Mutex;
 use std::ffi::c_void;
+use std::ptr;
 
 use abi::NTSTATUS;
 use abi::ndk::{
@@ -14,7 +15,7 @@ use abi::wsk::SOCKADDR;
 
 use super::connector::{self, Connector};
 use super::{answer, close_slot, extension_slot, nothing_special, request};
-use crate::check::{Refused, lock};
+use crate::check::{Check, Refused, lock};
 use crate::object::{Body, Call, Object, Ref, enter, forward};
 use crate::request::{Opaque, call_back, requested as ended};
 use crate::rule::Rule;
@@ -60,6 +61,16 @@ pub(super) unsafe extern "system" fn requested(context: *mut c_void, connector: 
     });
 }
 
+/// Makes the connect event without a connector; `false` when the object is no listener.
+pub(crate) fn tell_nothing(check: &Check, listener: Ref) -> bool {
+    let Body::Listener(body) = &listener.body else { return false };
+    call_back(check, "the connect event", || {
+        // SAFETY: the consumer's promise with the creation of the listener; there is no connector to hand over.
+        unsafe { (body.event)(body.context.0, ptr::null_mut()) };
+    });
+    true
+}
+
 extension_slot!(NDK_LISTENER);
 close_slot!(NDK_LISTENER, NdkCloseListener, CloseListener, nothing_special);
 
@@ -77,7 +88,7 @@ fn phase(call: &Call, needed: Phase) -> Result<&Mutex<Phase>, Refused> {
     let now = *lock(&body.phase);
     call.demand(now == needed, Rule::ListenerState, || format!("it is {now:?}"))?;
     // SAFETY: the proxy lives as long as the check, which the call holds.
-    Ok(unsafe { &*std::ptr::from_ref(&body.phase) })
+    Ok(unsafe { &*ptr::from_ref(&body.phase) })
 }
 
 /// `NDK_FN_LISTEN`.
