@@ -12,7 +12,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MOST = 128 };
+enum {
+    MOST = 128,
+    /* Over rsockets of librdmacm 44 what arrives around an accept was seen to wake nobody, so this looks again. */
+    MILLISECONDS = 100,
+};
 
 static void fail(const char *what)
 {
@@ -57,7 +61,7 @@ int main(int count, char **words)
     struct pollfd all[MOST] = { { .fd = listener, .events = POLLIN } };
     nfds_t open = 1;
     while (left > 0) {
-        if (poll(all, open, -1) < 0)
+        if (poll(all, open, MILLISECONDS) < 0)
             fail("poll");
         for (nfds_t place = open; place-- > 1;) {
             if (all[place].revents != 0 && !serve(all[place].fd)) {

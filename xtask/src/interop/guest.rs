@@ -19,7 +19,7 @@ use crate::command;
 
 /// What every script of the guest runs in.
 const RUN: &str = include_str!("../../guest/run");
-/// A program of the guest that serves many connections, which none of Debian's does over rsockets.
+/// A program of the guest that serves many connections.
 const ECHO: &str = include_str!("../../guest/echo.c");
 /// Emulated, on a machine that is busy.
 const BOOT: Duration = Duration::from_secs(180);

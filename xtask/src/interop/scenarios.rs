@@ -288,15 +288,17 @@ fn linux_killed(stage: &mut Stage<'_>, from: From) -> Result<Expected> {
 /// Our process is killed while Linux writes. Linux' TCP learns of it at once, but rsockets (librdmacm 44) tells only who polls:
 /// a reader hears an orderly end, a writer ECONNRESET. Who is inside a call that blocks is never told, so rstream polls here.
 fn we_are_killed(stage: &mut Stage<'_>, from: From) -> Result<Expected> {
-    let steps = ["receive=1000000", "say=talking", "receive"];
+    // rstream synchronises first, and who connects to it sends first.
     let (script, mut peer) = match from {
         From::Linux => {
-            // rstream synchronises first.
-            let peer = stage.peer(from, &[], &[&["receive=16", "send=16"], steps.as_slice()].concat())?;
+            let steps = ["receive=16", "send=16", "receive=1000000", "say=talking", "receive"];
+            let peer = stage.peer(from, &[], &steps)?;
             (stage.linux("rstream -s $there -p $port -S 65536 -C 100000 -T a")?, peer)
         }
         From::Us => {
-            let script = stage.linux_listens("rsockets nc.traditional -l -p $port -s $here < /dev/zero")?;
+            let script = stage.linux_listens("rstream -b $here -p $port -S 4000000 -C 1 -T a")?;
+            let steps =
+                ["send=16", "receive=16", "send=4000000", "receive=1000000", "say=talking", "hold=600000"];
             (script, stage.peer(from, &[], &steps)?)
         }
     };
@@ -366,7 +368,9 @@ fn many(stage: &mut Stage<'_>, from: From, count: usize, together: bool) -> Resu
             (peer.finish(LIMIT)?, 2 * (16 + 200))
         }
         From::Us => {
-            let script = stage.linux_listens(&format!("rsockets /host/echo $here $port {count}"))?;
+            let script = stage.linux_listens(&format!(
+                "rsockets /host/echo $here $port {count} || (echo echo ended with $?; exit 1)"
+            ))?;
             let steps = ["count=1000", "counted=1000", "finish", "receive"];
             let ours = stage.peer(from, &options, &steps)?.finish(LIMIT)?;
             succeed(&script)?;
