@@ -100,7 +100,7 @@ impl Rsockets {
             // Asks whether the other side is alive.
             Message::Write { length: 0, .. } => Ok(()),
             Message::Write { stag, to, length, head } if *stag == reader.data.target_list.key => {
-                describe(writer, reader, *to, *length, head)
+                describe(reader, *to, *length, head)
             }
             Message::Write { stag, to, length, .. } => write(writer, *stag, *to, *length),
             Message::Send(octets) => send(writer, reader, octets),
@@ -130,13 +130,7 @@ fn write(writer: &mut Endpoint, stag: u32, to: u64, length: u64) -> Result<(), S
 }
 
 /// A region for the reader to write later.
-fn describe(
-    writer: &mut Endpoint,
-    reader: &mut Endpoint,
-    to: u64,
-    length: u64,
-    head: &[u8],
-) -> Result<(), String> {
+fn describe(reader: &mut Endpoint, to: u64, length: u64, head: &[u8]) -> Result<(), String> {
     let list = reader.data.target_list;
     let place = list.entry_addr(reader.next_entry);
     let Some(&octets) = head.first_chunk::<TARGET_ENTRY_LEN>() else {
