@@ -127,14 +127,14 @@ impl World {
     /// A connection of the host has arrived; `false` if nobody listens any more.
     fn arrived(&mut self, at: usize, on: &Arc<TcpListener>, stream: TcpStream, from: SocketAddr) -> bool {
         let listener = self.bridge.as_ref().and_then(|bridge| bridge.listeners.get(&at));
-        if !listener.is_some_and(|listener| Arc::ptr_eq(listener, on)) {
-            return false;
-        }
-        let Some(socket) = self.sockets.get(&at) else { return false };
-        let full = socket.listen.arrivals.len() >= self.config.backlog;
-        let (Ok(local), State::Listening, false) = (stream.local_addr(), socket.state, full) else {
+        let listens = listener.is_some_and(|listener| Arc::ptr_eq(listener, on));
+        let socket = self.sockets.get(&at).filter(|_| listens);
+        let room = socket.filter(|socket| {
+            socket.state == State::Listening && socket.listen.arrivals.len() < self.config.backlog
+        });
+        let (Ok(local), Some(_)) = (stream.local_addr(), room) else {
             abort(&stream);
-            return true;
+            return socket.is_some();
         };
         let (theirs, mine) = self.transport.pair(WINDOW, self.window_of(at));
         if let Some(socket) = self.sockets.get_mut(&at) {
