@@ -128,7 +128,7 @@ impl Adapter {
     ///
     /// # Errors
     /// NOT_SUPPORTED when a limit is below what the stream protocol needs, INSUFFICIENT_RESOURCES, or the provider's
-    /// status. IO_TIMEOUT: the provider did not answer; the adapter stays open, because the provider is not done with it.
+    /// status, DEVICE_NOT_READY for its IO_TIMEOUT. IO_TIMEOUT: the provider did not answer; the adapter stays open, because the provider is not done with it.
     pub unsafe fn adopt(
         object: NonNull<NDK_ADAPTER>,
         close: CloseAdapter,
@@ -151,7 +151,14 @@ impl Adapter {
                     // SAFETY: the adapter is open; the cell outlives the request.
                     unsafe { create(adapter, done, context, out) }
                 });
-                let (pd, cqs) = (pd.map_err(Failed)?, SpinLock::new(Vec::new()));
+                // A provider that says so itself has answered, and is done with the adapter.
+                let pd = pd.map_err(|status| match status {
+                    STATUS_IO_TIMEOUT if faults.count(Fault::Unanswered) == 0 => {
+                        Failed(STATUS_DEVICE_NOT_READY)
+                    }
+                    status => Failed(status),
+                })?;
+                let cqs = SpinLock::new(Vec::new());
                 let mut privileged_token = 0;
                 let get = slot!(pd.as_ptr(), NdkGetPrivilegedMemoryRegionToken);
                 // SAFETY: the PD is open.

@@ -1,7 +1,9 @@
 //! Providers that do not answer: what waits goes on, what they may touch stays, and a late answer clears it all away.
 
 use abi::NTSTATUS;
-use abi::status::{STATUS_INVALID_PARAMETER, STATUS_IO_TIMEOUT, STATUS_QUOTA_EXCEEDED};
+use abi::status::{
+    STATUS_DEVICE_NOT_READY, STATUS_INVALID_PARAMETER, STATUS_IO_TIMEOUT, STATUS_QUOTA_EXCEEDED,
+};
 use kernel::time::milliseconds;
 use ndkcheck::{Act, Slot, When};
 use std::sync::Arc;
@@ -94,6 +96,21 @@ fn an_adapter_without_a_protection_domain() {
     // The late domain is closed, so now the adapter can be.
     world.close_unadopted(object);
     drop(checker);
+    world.finish();
+}
+
+/// A provider that answers IO_TIMEOUT itself has answered: the adapter is closed.
+#[test]
+fn an_adapter_whose_provider_says_that_it_took_too_long() {
+    let world = World::unopened(MODES[0]);
+    for when in [When::Inline, When::Early, When::Dpc] {
+        let object = world.open().unwrap();
+        // SAFETY: opened just now.
+        let checker = unsafe { ndkcheck::of(object) };
+        checker.next(Slot::CreatePd, Act::Fail(when, STATUS_IO_TIMEOUT));
+        assert_eq!(world.adopt_opened(object).err(), Some(STATUS_DEVICE_NOT_READY));
+        drop(checker);
+    }
     world.finish();
 }
 
